@@ -1,0 +1,58 @@
+"""Connections that are let go together, when a dock is closed, removed or destroyed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QWidget
+
+
+class Hooks:
+    """A bag of napari event connections; ``clear`` undoes them all, once."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Any, Callable[..., Any]]] = []
+
+    def connect(self, emitter: Any, callback: Callable[..., Any]) -> None:
+        emitter.connect(callback)
+        self._held.append((emitter, callback))
+
+    def clear(self) -> None:
+        while self._held:
+            emitter, callback = self._held.pop()
+            emitter.disconnect(callback)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+class Lifetime(QObject):
+    """Calls ``attach`` when a widget comes into use and ``release`` when it goes, each once per change.
+
+    napari takes a dock away by giving it no parent, without a close event, so that counts as going.
+    """
+
+    def __init__(self, widget: QWidget, attach: Callable[[], None], release: Callable[[], None]) -> None:
+        super().__init__(widget)
+        self._widget, self._attach, self._release = widget, attach, release
+        self._attached = False
+        widget.installEventFilter(self)
+        self._set(True)
+
+    def _set(self, attached: bool) -> None:
+        if attached != self._attached:
+            self._attached = attached
+            (self._attach if attached else self._release)()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        if watched is self._widget and event is not None:
+            kind = event.type()
+            if kind == QEvent.Type.ParentChange:
+                self._set(self._widget.parent() is not None)
+            elif kind == QEvent.Type.Show:
+                self._set(True)
+            elif kind in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
+                self._set(False)
+        return False
