@@ -1,0 +1,140 @@
+"""Figures for a heatmap against a ground truth: once (``measure``) or again and again (``Measurement``)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .metrics.histogram import Counts, OverlapHistogram
+from .metrics.overlap import Confusion, as_heatmap, as_mask, confusion, ratio, same_shape
+from .metrics.regions import Grid, Painted, Region, onto, shape_2d
+from .metrics.thresholds import Mode, threshold_of
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the *Measure* dock shows. All but ``threshold`` lie in [0, 1], or are NaN where undefined.
+
+    iou, dice, precision, recall: the prediction (heatmap at a threshold, or a mask) against the ground truth.
+    pointing, energy: the heatmap itself against the ground truth; NaN for an empty ground truth.
+    chance: the ground truth's share of the area: what a constant heatmap gets for pointing and energy.
+    predicted: the prediction's share of the area.
+    lost: the share of the ground truth where the heatmap has no value, which no figure counts.
+    threshold: heatmap values at or above it are predicted; NaN when a mask was measured.
+    """
+
+    iou: float
+    dice: float
+    precision: float
+    recall: float
+    pointing: float
+    energy: float
+    chance: float
+    predicted: float
+    lost: float
+    threshold: float
+
+    def as_dict(self) -> dict[str, float]:
+        """The figures by name, ready for JSON or a table row."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def measure(heatmap: ArrayLike, truth: ArrayLike, mode: Mode = "value", value: float = 0.5) -> Figures:
+    """All figures of a heatmap (H, W) against a ground truth mask (H, W).
+
+    The threshold is set by ``mode``: "value" (keep ``heatmap >= value``), "quantile" (keep at most the
+    share 1 - value of the pixels) or "otsu". Raises VLExplainError for arrays that do not fit each other or
+    the task.
+    """
+    h, t = as_heatmap(heatmap), as_mask(truth, "ground truth")
+    same_shape(h, t)
+    threshold = threshold_of(h, mode, value)
+    counts = OverlapHistogram(h).update(t)
+    return _figures(counts, confusion(h >= threshold, t, ~np.isnan(h)), counts.lost, threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One state of a measurement, complete and unchanging: figures at any threshold are look-ups."""
+
+    counts: Counts
+    beyond: float
+    mask: Confusion | None
+
+    def figures(self, edge: int) -> Figures:
+        """The figures of the heatmap cut at edge number ``edge``, or of the mask when one is measured."""
+        lost = self.counts.lost + self.beyond
+        if self.mask is not None:
+            return _figures(self.counts, self.mask, lost, float("nan"))
+        return _figures(self.counts, self.counts.confusion(edge), lost, float(self.counts.edges[edge]))
+
+
+class Measurement:
+    """A heatmap measured against a ground truth that keeps changing.
+
+    The heatmap is binned when it is new, the ground truth compared with the one before. Everything is
+    measured on the heatmap's grid, or on the ground truth's where that is finer. One thread at a time may
+    call ``update``.
+    """
+
+    def __init__(self) -> None:
+        self._histogram: OverlapHistogram | None = None
+        self._seen: NDArray[np.bool_] | None = None
+        self._of: tuple[Hashable, Grid, Grid] | None = None
+
+    def update(
+        self,
+        heatmap: NDArray,
+        to_world: NDArray[np.floating],
+        truth: Region,
+        prediction: Painted | None = None,
+        stamp: Hashable = None,
+    ) -> Measured:
+        """Measure ``heatmap`` (H, W), placed by the (3, 3) ``to_world``, against ``truth``.
+
+        ``prediction`` is a mask to measure in place of the heatmap at a threshold. ``stamp`` differs
+        whenever the heatmap's values do; None bins it anew at every call. Raises VLExplainError when the
+        heatmap is no heatmap or the layers lie askew to each other.
+        """
+        own = Grid(shape_2d(heatmap), to_world)
+        grid = truth.grid if isinstance(truth, Painted) and _finer(truth.grid, own) else own
+        histogram = self._binned(heatmap, own, grid, stamp)
+        inside, beyond = truth.on(grid)
+        counts = histogram.update(inside)
+        mask = None if prediction is None else confusion(prediction.on(grid)[0], inside, self._seen)
+        return Measured(counts, beyond, mask)
+
+    def _binned(self, heatmap: NDArray, own: Grid, grid: Grid, stamp: Hashable) -> OverlapHistogram:
+        if self._histogram is not None and self._of is not None:
+            old_stamp, old_own, old_grid = self._of
+            if stamp is not None and stamp == old_stamp and own.same_as(old_own) and grid.same_as(old_grid):
+                return self._histogram
+        self._histogram = None  # should the rest fail, the old one must not stand
+        values = onto(as_heatmap(heatmap), own, grid)
+        self._seen = ~np.isnan(values)
+        self._histogram = OverlapHistogram(values)
+        self._of = stamp, own, grid
+        return self._histogram
+
+
+def _figures(counts: Counts, c: Confusion, lost: float, threshold: float) -> Figures:
+    return Figures(
+        iou=c.iou,
+        dice=c.dice,
+        precision=c.precision,
+        recall=c.recall,
+        pointing=counts.pointing,
+        energy=counts.energy,
+        chance=ratio(counts.truth, counts.pixels),
+        predicted=ratio(c.tp + c.fp, counts.pixels),
+        lost=ratio(lost, counts.truth + lost),
+        threshold=threshold,
+    )
+
+
+def _finer(one: Grid, other: Grid) -> bool:
+    # Thinning a fine ground truth to a coarse heatmap would drop small findings.
+    return one.pixel_area < 0.9 * other.pixel_area
