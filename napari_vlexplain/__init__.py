@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .explain import explain
+    from .door import explain
     from .explanation import Explanation
     from .methods import list_methods
     from .models import list_models, load_model
@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Explanation": "explanation",
-    "explain": "explain",
+    "explain": "door",
     "list_methods": "methods",
     "list_models": "models",
     "load_model": "models",

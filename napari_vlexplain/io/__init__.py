@@ -1,0 +1,1 @@
+"""Images in, explanations out and in again."""

@@ -1,0 +1,9 @@
+"""Methods: functions of (inputs, parameters, run) that return raw scores. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from .catalogue import list_methods
+from .info import MethodInfo
+from .parameters import Parameter, param
+
+__all__ = ["MethodInfo", "Parameter", "list_methods", "param"]

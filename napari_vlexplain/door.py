@@ -1,0 +1,208 @@
+"""The one door: docks, command and benchmark all come through :func:`explain`.
+
+(The module is not called ``explain`` because the package exports the function under that name.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import VLExplainError
+from .explanation import Explanation
+from .io.images import as_rgb, read_image
+from .methods.catalogue import method as method_named
+from .methods.catalogue import refuse_unfit
+from .methods.info import MethodInfo
+from .methods.parameters import describe, fill
+from .methods.targets import Target
+from .models import load_model
+from .request import ImageIdentity, Request
+from .running import ProgressCallback, Run
+
+if TYPE_CHECKING:
+    from .models.dual_encoder import DualEncoder
+
+
+@overload
+def explain(image: Any, prompt: str, model: Any = ..., method: str = ..., **options: Any) -> Explanation: ...
+@overload
+def explain(
+    image: Any, prompt: Sequence[str], model: Any = ..., method: str = ..., **options: Any
+) -> list[Explanation]: ...
+
+
+def explain(
+    image: Any,
+    prompt: str | Sequence[str],
+    model: str | DualEncoder = "mini",
+    method: str = "relevance",
+    target: str | Target = "similarity",
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    cancel: Callable[[], bool] | None = None,
+    *,
+    contrast_limits: tuple[float, float] | None = None,
+    truncate: bool = False,
+    device: str | None = None,
+    download: bool = False,
+    name: str | None = None,
+    **parameters: Any,
+) -> Explanation | list[Explanation]:
+    """Explain what a model sees in an image for a prompt.
+
+    Parameters
+    ----------
+    image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
+    prompt : one prompt, or a list of them; a list shares one image forward and gives a list.
+    model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model.
+    method : one of :func:`napari_vlexplain.list_methods`.
+    target : what scalar is explained: similarity, logit, margin, softmax, or a ``Target``.
+    seed : of every random number.
+    progress : called with (share in [0, 1], text) on this thread.
+    cancel : polled between pieces of work; True stops with :class:`napari_vlexplain.errors.Cancelled`.
+    contrast_limits : (low, high) of the image's values that become black and white.
+    truncate : cut prompts that are longer than the model's context instead of refusing them.
+    device : cpu, cuda, ...; by default the fastest there is.
+    download : may weights be fetched that are not on this machine?
+    name : what to call the image in records; by default its path.
+    parameters : of the method; what is left out takes the model's recommended value, else the method's default.
+
+    Returns
+    -------
+    Explanation, or a list of them in the order of the prompts.
+
+    Raises
+    ------
+    VLExplainError : bad input, in one sentence.
+    Cancelled : ``cancel`` returned True.
+    """
+    run = Run(progress, cancel)
+    prompts = _prompts(prompt)
+    info = method_named(method)
+    fill(info.parameters_form, parameters, info.name)  # refuse a typing error before loading anything
+    chosen = (target if isinstance(target, Target) else Target(target)).checked(len(prompts))
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
+    source, called = _source(image, name)
+    rgb = as_rgb(source, contrast_limits)
+    loaded = load_model(model, device, download, run.part(0.0, 0.1)) if isinstance(model, str) else model
+    refuse_unfit(info, loaded.info.name, loaded.capabilities)
+    settings = {**loaded.info.recommended.get(info.name, {}), **parameters}
+    filled = fill(info.parameters_form, settings, info.name)
+    request = Request(
+        image=ImageIdentity.of(source, called, contrast_limits),
+        prompts=prompts,
+        model=loaded.info.name,
+        method=info.name,
+        parameters=tuple(sorted((p.name, getattr(filled, p.name)) for p in describe(info.parameters_form))),
+        target=chosen,
+        seed=int(seed),
+        truncate=truncate,
+    )
+    found = _compute(request, source, rgb, loaded, info, filled, run.part(0.1, 1.0))
+    run.step(1.0, "Done")
+    return found[0] if isinstance(prompt, str) else found
+
+
+def _compute(
+    request: Request,
+    source: NDArray,
+    rgb: NDArray,
+    model: DualEncoder,
+    info: MethodInfo,
+    filled: Any,
+    run: Run,
+) -> list[Explanation]:
+    import torch
+
+    from .methods.inputs import Inputs
+
+    began = time.perf_counter()
+    texts = model.tokenize([*request.prompts, *request.target.against], request.truncate)
+    pixels, geometry = model.pixels(rgb)
+    inputs = Inputs(model, pixels, texts, len(request.prompts), request.target, request.seed, request.image.sha256)
+    scores = info.function()(inputs, filled, run)
+    with torch.no_grad():
+        similarity = model.similarity(model.encode_image(pixels), model.encode_text(texts))
+        values = inputs.objective(similarity)[0].tolist()
+        cosines, logits = similarity[0].tolist(), model.logit(similarity)[0].tolist()
+    patches, words = scores.image.float().cpu().numpy(), scores.text.float().cpu().numpy()
+    if not np.isfinite(patches).all():
+        raise VLExplainError(
+            f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
+        )
+    record = {
+        "model": model.info.name,
+        "licence": model.info.licence,
+        "warning": model.info.warning,
+        "weights_sha256": model.weights_hash(),
+        "method": info.name,
+        "source": info.source,
+        "device": str(model.device),
+        "dtype": "float32",
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - began, 4),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "notes": scores.notes,
+    }
+    return [
+        Explanation(
+            request=request,
+            prompt=prompt.text,
+            patch_scores=patches[k].copy(),
+            tokens=prompt.tokens,
+            token_scores=words[k, list(prompt.content)],
+            words=prompt.words,
+            score=values[k],
+            geometry=geometry,
+            provenance={**record, "similarity": cosines[k], "logit": logits[k]},
+            image=source,
+        )
+        for k, prompt in enumerate(texts.prompts[: len(request.prompts)])
+    ]
+
+
+def _prompts(prompt: str | Sequence[str]) -> tuple[str, ...]:
+    prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
+    if not prompts:
+        raise VLExplainError("There is no prompt; give at least one, such as 'a cat'.")
+    for text in prompts:
+        if not isinstance(text, str):
+            raise VLExplainError(f"A prompt is {text!r}, but prompts must be text.")
+        if not text.strip():
+            raise VLExplainError("A prompt is empty; write what to look for, such as 'a cat'.")
+    return prompts
+
+
+def _source(image: Any, name: str | None) -> tuple[NDArray, str]:
+    if isinstance(image, str | Path):
+        return read_image(image), name or str(image)
+    return np.asarray(image), name or getattr(image, "filename", "") or "image"
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of what decides its numbers."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in (
+        "napari-vlexplain",
+        "torch",
+        "transformers",
+        "open_clip_torch",
+        "timm",
+        "numpy",
+        "pillow",
+    ):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,93 @@
+"""The answer: raw scores of patches and words, with all that is needed to show, keep and reproduce them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .geometry import Geometry
+from .request import Request
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What one model sees in one image for one prompt.
+
+    Attributes
+    ----------
+    request : what was asked (for all prompts at once).
+    prompt : the prompt that this explains.
+    patch_scores : (gh, gw) float32, raw and signed, never scaled.
+    tokens : the prompt's own tokens, special ones stripped.
+    token_scores : (len(tokens),) float32, raw.
+    words : for each token the number of the word it belongs to.
+    score : the target's scalar for the pair.
+    geometry : leads from patches to source pixels.
+    provenance : model and weights hash, versions, device, seconds, cosine, logit.
+    image : the source image as given, for overlays; None after loading.
+    """
+
+    request: Request
+    prompt: str
+    patch_scores: NDArray[np.float32]
+    tokens: tuple[str, ...]
+    token_scores: NDArray[np.float32]
+    words: tuple[int, ...]
+    score: float
+    geometry: Geometry
+    provenance: dict[str, Any]
+    image: NDArray | None = field(default=None, repr=False)
+
+    @cached_property
+    def pixel_scores(self) -> NDArray[np.float32]:
+        """Raw scores at source pixels, (H, W) float32, bilinear; NaN outside the model's crop."""
+        return self.geometry.scores_to_source(self.patch_scores)
+
+    @cached_property
+    def heatmap(self) -> NDArray[np.float32]:
+        """For display: :attr:`pixel_scores` scaled to [0, 1] by their minimum and maximum; zeros if they are constant."""
+        return min_max(self.pixel_scores)
+
+    @property
+    def degenerate(self) -> bool:
+        """Are all patch scores the same, so that the map says nothing?"""
+        return bool(np.ptp(self.patch_scores) <= 1e-12)
+
+    def word_scores(self) -> list[tuple[str, float]]:
+        """Tokens joined to words, with the sum of their scores."""
+        found: list[tuple[str, float]] = []
+        previous = None
+        for token, word, score in zip(self.tokens, self.words, self.token_scores, strict=True):
+            if word == previous:
+                text, total = found[-1]
+                found[-1] = (text + token, total + float(score))
+            else:
+                found.append((token, float(score)))
+            previous = word
+        return found
+
+    def save(self, folder: str | Path, *, masks: dict[str, NDArray[np.bool_]] | None = None) -> Path:
+        """Write a bundle, see :mod:`napari_vlexplain.io.bundle`. The folder must be new or hold a bundle."""
+        from .io.bundle import save
+
+        return save(self, Path(folder), masks or {})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Explanation:
+        """Read a bundle that :meth:`save` wrote."""
+        from .io.bundle import load
+
+        return load(Path(folder))
+
+
+def min_max(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scaled to [0, 1], NaN kept; a constant map becomes zeros."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if high - low <= 1e-12:
+        return np.where(np.isnan(values), np.float32(np.nan), np.float32(0))
+    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1, dtype=np.float32)

@@ -1,0 +1,116 @@
+"""Baselines that read attention: raw attention, rollout, attention Grad-CAM."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..models.text import TextBatch
+from ..models.towers import Tower
+from ..running import Run
+from .attention_parameters import AttentionGradCAM, RawAttention, Rollout
+from .inputs import Inputs, Scores, block_index, on_grid, per_prompt_gradients
+
+
+@torch.no_grad()
+def raw_attention(inputs: Inputs, parameters: RawAttention, run: Run) -> Scores:
+    """The readout row of ``mean_h A_l``. It does not depend on the prompt; the words' scores do."""
+    image, text = inputs.model.image, inputs.model.text
+    block = block_index(image, parameters.block, "block")
+    text_block = block_index(text, parameters.text_block, "text_block")
+    run.step(0.0, "Attention of the image")
+    rows = inputs.model.image_rows(1)
+    found = attention_row(image, image.embed(inputs.pixels), block, rows)
+    run.step(0.5, "Attention of the words")
+    words = attention_row(text, text.embed(inputs.explained.ids), text_block, inputs.explained.rows)
+    return Scores(on_grid(found.expand(inputs.count, -1), image), words, {"block": block, "text_block": text_block})
+
+
+def attention_row(tower: Tower, z: Tensor, block: int, rows: Tensor) -> Tensor:
+    """(B, T): what the readout attends to in one block, mean over heads."""
+    z = tower.run(z, 0, block)
+    a, _ = tower.blocks[block].attention(z, tower.mask(z))
+    return (tower.pool.start(z.shape[1], rows)[:, None] @ a.mean(dim=1))[:, 0]
+
+
+@torch.no_grad()
+def rollout(inputs: Inputs, parameters: Rollout, run: Run) -> Scores:
+    """``A_L ... A_start`` with ``A = rownorm(mean_h A + I)``, the readout row. It does not depend on the prompt."""
+    image, text = inputs.model.image, inputs.model.text
+    start = block_index(image, parameters.start_block, "start_block")
+    text_start = block_index(text, parameters.text_start_block, "text_start_block")
+    run.step(0.0, "Rollout of the image")
+    found = rollout_row(image, image.embed(inputs.pixels), start, inputs.model.image_rows(1))
+    run.step(0.5, "Rollout of the words")
+    words = rollout_row(text, text.embed(inputs.explained.ids), text_start, inputs.explained.rows)
+    notes = {"start_block": start, "text_start_block": text_start}
+    return Scores(on_grid(found.expand(inputs.count, -1), image), words, notes)
+
+
+def rollout_row(tower: Tower, z: Tensor, start: int, rows: Tensor) -> Tensor:
+    """(B, T): the readout row of the rollout, from the last block down; every row sums to 1."""
+    _, attentions = tower.record(tower.run(z, 0, start), start, rows)
+    r = tower.pool.start(z.shape[1], rows)
+    for a in reversed(attentions):
+        mean = a.mean(dim=1)
+        # rownorm(A + I) = (A + I) / 2, as the rows of A sum to 1.
+        r = (r + (mean[:, 0] if mean.shape[1] == 1 else (r[:, None] @ mean)[:, 0])) / 2
+    return r
+
+
+def attention_grad_cam(inputs: Inputs, parameters: AttentionGradCAM, run: Run) -> Scores:
+    """``relu(mean_h w_h A_h)`` of the last block's readout row, ``w_h`` the mean gradient over what it attends to."""
+    model = inputs.model
+    run.step(0.0, "Grad-CAM of the image")
+    image = _image_cam(inputs)
+    run.step(0.6, "Grad-CAM of the words")
+    return Scores(on_grid(image, model.image), _text_cam(inputs))
+
+
+def _image_cam(inputs: Inputs) -> Tensor:
+    model, tower = inputs.model, inputs.model.image
+    rows, last = model.image_rows(1), tower.depth - 1
+    embedded = model.encode_text(inputs.texts)
+    with torch.no_grad():
+        z = tower.run(tower.embed(inputs.pixels), 0, last)
+    with torch.enable_grad():
+        image, (a,) = tower.record(z, last, rows, track=True)
+        values = inputs.objective(model.similarity(image, embedded))[0]
+    patches = torch.zeros(1, z.shape[1], device=z.device)
+    patches[:, tower.prefix_tokens :] = 1
+    found = torch.empty(inputs.count, z.shape[1], device=z.device)
+
+    def use(piece: slice, gradients: tuple[Tensor, ...]) -> None:
+        found[piece] = cam(a.detach(), gradients[0][:, 0], patches, tower.pool.start(z.shape[1], rows))
+
+    per_prompt_gradients(values, [a], use)
+    return found
+
+
+def _text_cam(inputs: Inputs) -> Tensor:
+    model, tower, texts = inputs.model, inputs.model.text, inputs.explained
+    last = tower.depth - 1
+    fixed = model.encode_text(inputs.texts)[inputs.count :]
+    with torch.no_grad():
+        z = tower.run(tower.embed(texts.ids), 0, last)
+    with torch.enable_grad():
+        embedded, (a,) = tower.record(z, last, texts.rows, track=True)
+        similarity = model.similarity(model.encode_image(inputs.pixels), torch.cat([embedded, fixed]))[0]
+        (g,) = torch.autograd.grad(inputs.own_objective(similarity).sum(), [a])
+    return cam(a.detach(), g, content(texts), tower.pool.start(z.shape[1], texts.rows))
+
+
+def cam(a: Tensor, g: Tensor, attended: Tensor, row: Tensor) -> Tensor:
+    """A (1 or K, H, Q, T), G (K, H, Q, T), ``attended`` (1 or K, T) in {0, 1}, readout ``row`` -> (K, T)."""
+    columns = attended[:, None, None]
+    weights = (g * columns).sum(dim=(-2, -1), keepdim=True) / (g.shape[-2] * columns.sum(dim=-1, keepdim=True))
+    maps = (weights * a * columns).mean(dim=1).clamp(min=0)
+    return maps[:, 0] if maps.shape[1] == 1 else (row[:, None] @ maps)[:, 0]
+
+
+def content(texts: TextBatch) -> Tensor:
+    """(K, T) float: 1 where a prompt's own tokens stand, 0 on special tokens and padding."""
+    mask = torch.zeros(texts.ids.shape, device=texts.ids.device)
+    for row, prompt in zip(mask, texts.prompts, strict=True):
+        row[list(prompt.content)] = 1
+    return mask

@@ -1,0 +1,53 @@
+"""Which methods there are. Their code is imported when they run, so that listing them needs no torch.
+
+A family of methods has a module ``*_parameters`` with its parameter dataclasses and a tuple ``METHODS``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import entry_points
+
+from ..errors import VLExplainError
+from . import attention_parameters, m2ib_parameters
+from .info import MethodInfo
+
+_OWN = (*attention_parameters.METHODS, *m2ib_parameters.METHODS)
+
+
+@lru_cache(maxsize=1)
+def known_methods() -> dict[str, MethodInfo]:
+    """Methods by name, those of other packages (entry points ``napari_vlexplain.methods``) included."""
+    found = {info.name: info for info in _OWN}
+    for entry in entry_points(group="napari_vlexplain.methods"):
+        info = entry.load()
+        found[info.name] = info
+    return found
+
+
+def list_methods() -> list[MethodInfo]:
+    """The methods there are."""
+    return list(known_methods().values())
+
+
+def method(name: str) -> MethodInfo:
+    """The method of that name.
+
+    Raises
+    ------
+    VLExplainError : there is none.
+    """
+    if name not in known_methods():
+        raise VLExplainError(f"There is no method {name!r}; choose one of {', '.join(known_methods())}.")
+    return known_methods()[name]
+
+
+def refuse_unfit(info: MethodInfo, model_name: str, capabilities: frozenset[str]) -> None:
+    """Raise if the model lacks what the method needs, naming the methods that fit."""
+    missing = info.requires - capabilities
+    if missing:
+        fitting = [m.name for m in list_methods() if m.requires <= capabilities]
+        raise VLExplainError(
+            f"{info.name} needs {', '.join(sorted(missing))}, which {model_name} does not have; "
+            f"methods that fit it: {', '.join(fitting)}."
+        )

@@ -1,0 +1,45 @@
+"""What a person and the registry know of a method. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from .parameters import Parameter, describe
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method, as a person and the registry know it.
+
+    Attributes
+    ----------
+    name : what to pass as ``method``.
+    title, summary : one line each.
+    source : paper and equation.
+    parameters_form : dataclass of its parameters.
+    requires : capabilities it asks of a model, see docs/methods.md.
+    entry : ``module:function``; the function takes (inputs, parameters, run) and returns Scores.
+    uses_prompt : does the image's map depend on the prompt?
+    signed : may patch scores be negative, so that 0 is a meaningful middle?
+    """
+
+    name: str
+    title: str
+    summary: str
+    source: str
+    parameters_form: type
+    requires: frozenset[str]
+    entry: str
+    uses_prompt: bool = True
+    signed: bool = False
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        return describe(self.parameters_form)
+
+    def function(self) -> Callable[..., Any]:
+        module, _, name = self.entry.partition(":")
+        return getattr(import_module(module), name)

@@ -1,0 +1,115 @@
+"""What a method is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import VLExplainError
+from ..models.dual_encoder import DualEncoder
+from ..models.text import TextBatch
+from ..models.towers import Tower
+from ..running import chunks, generator, memory_budget
+from .targets import Target, objective
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One image with the prompts to explain.
+
+    Attributes
+    ----------
+    pixels : (1, 3, h, w), normalised.
+    texts : the K prompts to explain, then the target's contrasting ones.
+    count : K.
+    target : what scalar of the scores is explained.
+    seed, case : every random number belongs to them; ``case`` names the image.
+    """
+
+    model: DualEncoder
+    pixels: Tensor
+    texts: TextBatch
+    count: int
+    target: Target
+    seed: int
+    case: str
+
+    @property
+    def explained(self) -> TextBatch:
+        return self.texts[slice(self.count)]
+
+    def objective(self, similarity: Tensor) -> Tensor:
+        """Cosines (..., K + contrasts) -> the target's scalar for each explained prompt, (..., K)."""
+        return objective(self.target, similarity, self.model.logit)[..., : self.count]
+
+    def own_objective(self, similarity: Tensor) -> Tensor:
+        """(K + contrasts,) -> (K,), where scalar k is a function of prompt k's cosine alone.
+
+        The others are held fixed, so one backward through the sum gives every prompt its own gradient.
+        """
+        own = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+        return self.objective(torch.where(own, similarity, similarity.detach())).diagonal()
+
+    def generator(self, *scope: str) -> torch.Generator:
+        return generator(self.seed, self.case, *scope, device=self.model.device)
+
+
+@dataclass
+class Scores:
+    """Raw scores.
+
+    image : (K, gh, gw), signed, never scaled.
+    text : (K, T), T the longest prompt's length; special tokens are still in.
+    notes : facts for the provenance.
+    """
+
+    image: Tensor
+    text: Tensor
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def block_index(tower: Tower, index: int, name: str) -> int:
+    """A parameter as a block's index: -1 is the last block.
+
+    Raises
+    ------
+    VLExplainError : the tower has no such block.
+    """
+    found = tower.block_index(index)
+    if not 0 <= found < tower.depth:
+        raise VLExplainError(
+            f"{name} is {index}, but this tower has {tower.depth} blocks: choose 0 to {tower.depth - 1}, or -1 for the last."
+        )
+    return found
+
+
+def on_grid(rows: Tensor, tower: Tower) -> Tensor:
+    """Scores of all image tokens (K, T) -> of the patches, (K, gh, gw)."""
+    assert tower.grid is not None
+    return rows[:, tower.prefix_tokens :].unflatten(1, tower.grid)
+
+
+def per_prompt_gradients(
+    values: Tensor, tensors: Sequence[Tensor], use: Callable[[slice, tuple[Tensor, ...]], None]
+) -> None:
+    """Gradients of each of ``values`` (K,) with respect to all ``tensors``, from one graph.
+
+    One batched vector-Jacobian product serves all prompts of a chunk and all tensors at once; ``use`` gets the chunk
+    and its gradients, each (k, *tensor.shape). Chunks fit into memory, so its peak does not grow with K.
+    """
+    count = len(values)
+    one = 4 * sum(t.numel() for t in tensors)
+    eye = torch.eye(count, device=values.device, dtype=values.dtype)
+
+    def work(piece: slice) -> None:
+        batched = piece.stop - piece.start > 1
+        given = eye[piece] if batched else eye[piece.start]
+        gradients = torch.autograd.grad(values, tensors, given, retain_graph=True, is_grads_batched=batched)
+        use(piece, gradients if batched else tuple(g[None] for g in gradients))
+
+    # The graph's own intermediate gradients weigh about three times those of the attention.
+    chunks(count, max(1, memory_budget(values.device) // (4 * one)), work)

@@ -1,0 +1,79 @@
+"""Generic attention relevance (Chefer, Gur, Wolf, ICCV 2021), self-attention towers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..running import Run
+from .attention_parameters import Relevance
+from .inputs import Inputs, Scores, block_index, on_grid, per_prompt_gradients
+
+
+def relevance(inputs: Inputs, parameters: Relevance, run: Run) -> Scores:
+    """``R <- R + C R`` over the blocks, ``C = mean_h relu(G * A)``; the readout's row of R.
+
+    Only that row is computed, from the last block down: ``r <- r + r C_l`` equals the row of the full product and
+    costs O(N^2) a block instead of O(N^3).
+    """
+    model = inputs.model
+    start = block_index(model.image, parameters.start_block, "start_block")
+    text_start = block_index(model.text, parameters.text_start_block, "text_start_block")
+    run.step(0.0, "Relevance of the image")
+    image = image_relevance(inputs, start, run)
+    run.step(0.6, "Relevance of the words")
+    text = text_relevance(inputs, text_start)
+    run.step(1.0, "Relevance")
+    return Scores(on_grid(image, model.image), text, {"start_block": start, "text_start_block": text_start})
+
+
+def image_relevance(inputs: Inputs, start: int, run: Run) -> Tensor:
+    """(K, T): one image forward for all prompts, one batched backward for all prompts and blocks."""
+    model, tower = inputs.model, inputs.model.image
+    rows = model.image_rows(1)
+    embedded = model.encode_text(inputs.texts)
+    with torch.no_grad():
+        z = tower.run(tower.embed(inputs.pixels), 0, start)
+    with torch.enable_grad():
+        image, attentions = tower.record(z, start, rows, track=True)
+        values = inputs.objective(model.similarity(image, embedded))[0]
+    found = torch.empty(inputs.count, z.shape[1], device=z.device)
+
+    def use(piece: slice, gradients: tuple[Tensor, ...]) -> None:
+        run.step(0.6 * piece.start / inputs.count, "Relevance of the image")
+        found[piece] = propagate(
+            [a[0] for a in attentions], [g[:, 0] for g in gradients], tower.pool.start(z.shape[1], rows)
+        )
+
+    per_prompt_gradients(values, attentions, use)
+    return found
+
+
+def text_relevance(inputs: Inputs, start: int) -> Tensor:
+    """(K, T): prompts do not see each other, so one backward through the sum serves them all."""
+    model, tower = inputs.model, inputs.model.text
+    texts = inputs.explained
+    image = model.encode_image(inputs.pixels)
+    fixed = model.encode_text(inputs.texts)[inputs.count :]
+    with torch.no_grad():
+        z = tower.run(tower.embed(texts.ids), 0, start)
+    with torch.enable_grad():
+        embedded, attentions = tower.record(z, start, texts.rows, track=True)
+        values = inputs.own_objective(model.similarity(image, torch.cat([embedded, fixed]))[0])
+        gradients = torch.autograd.grad(values.sum(), attentions)
+    return propagate([a.detach() for a in attentions], gradients, tower.pool.start(z.shape[1], texts.rows))
+
+
+def propagate(attentions: Sequence[Tensor], gradients: Sequence[Tensor], row: Tensor) -> Tensor:
+    """The readout's row of ``R = (I + C_L) ... (I + C_start)``.
+
+    ``attentions`` A (H, Q, T) or (K, H, Q, T), ``gradients`` G (K, H, Q, T), ``row`` (1 or K, T). A single query
+    (Q = 1) is the readout token itself. Returns (K, T).
+    """
+    r = row
+    for a, g in zip(reversed(attentions), reversed(gradients), strict=True):
+        c = (g * a.detach()).clamp_(min=0).mean(dim=-3)  # multiply, clamp, then mean over heads
+        r = r + (c[:, 0] if c.shape[-2] == 1 else (r.expand(len(c), -1)[:, None] @ c)[:, 0])
+    return r

@@ -1,0 +1,60 @@
+"""What is explained: one scalar of an image's scores with all prompts. No torch at import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import VLExplainError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TARGETS = {
+    "similarity": "cosine of the image's and the prompt's embedding",
+    "logit": "the model's own logit: cosine times scale, plus bias",
+    "margin": "logit minus the highest logit among the other prompts",
+    "softmax": "probability of the prompt among all prompts",
+}
+_NEED_OTHERS = ("margin", "softmax")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target by name; ``against`` holds prompts that only serve as contrast for ``margin`` and ``softmax``."""
+
+    name: str = "similarity"
+    against: tuple[str, ...] = ()
+
+    def checked(self, prompts: int) -> Target:
+        """Itself, if it makes sense for that many prompts to explain.
+
+        Raises
+        ------
+        VLExplainError : an unknown name, or nothing to compare with.
+        """
+        if self.name not in TARGETS:
+            raise VLExplainError(f"There is no target {self.name!r}; choose one of {', '.join(TARGETS)}.")
+        if self.name in _NEED_OTHERS and prompts + len(self.against) < 2:
+            raise VLExplainError(
+                f"The target {self.name} compares prompts, but there is only one: give several prompts, "
+                f"or Target({self.name!r}, against=('another prompt',))."
+            )
+        return self
+
+
+def objective(target: Target, similarity: Tensor, logit: Callable[[Tensor], Tensor]) -> Tensor:
+    """Cosines (..., K) -> scalars (..., K), one for each prompt."""
+    if target.name == "similarity":
+        return similarity
+    logits = logit(similarity)
+    if target.name == "logit":
+        return logits
+    if target.name == "softmax":
+        return logits.softmax(dim=-1)
+    import torch
+
+    own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    others = logits[..., None, :].expand(*logits.shape, -1).masked_fill(own, float("-inf"))
+    return logits - others.amax(dim=-1)

@@ -1,0 +1,142 @@
+"""One pre-norm transformer block, in our own words.
+
+The tensors are those of the loaded model (views, no copies); only the way they are put together is ours, so that
+the attention probabilities, the residual stream and the attention-free path are all at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Activation = Callable[[Tensor], Tensor]
+
+
+class Linear(NamedTuple):
+    """``x W^T + b``; weight (out, in), bias (out,) or None."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class LayerNorm(NamedTuple):
+    """Layer normalisation over the last axis."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float = 1e-5
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+
+
+class MLP(NamedTuple):
+    """``second(activation(first(x)))``."""
+
+    first: Linear
+    activation: Activation
+    second: Linear
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.second(self.activation(self.first(x)))
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """``x sigmoid(1.702 x)``, the activation of OpenAI's CLIP weights."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+@dataclass(frozen=True)
+class Block:
+    """``y = z + MSA(LN1(z))``, ``z' = y + MLP(LN2(y))``, with optional LayerScale and query/key norms.
+
+    All methods map the residual stream (B, T, D) before this block to the stream after it.
+    """
+
+    norm1: LayerNorm
+    query: Linear
+    key: Linear
+    value: Linear
+    out: Linear
+    norm2: LayerNorm
+    mlp: Callable[[Tensor], Tensor]
+    heads: int
+    scale1: Tensor | None = None
+    scale2: Tensor | None = None
+    query_norm: LayerNorm | None = None
+    key_norm: LayerNorm | None = None
+
+    def fused(self, z: Tensor, mask: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+        """The block as it runs in production: SDPA, no attention kept.
+
+        With ``rows`` (B,) only that token of each sample asks: the result is (B, 1, D), exactly the row that the
+        whole block would give there, for a fraction of the price.
+        """
+        q, k, v = self._qkv(z, rows)
+        heads = F.scaled_dot_product_attention(q, k, v, attn_mask=_rows_of(mask, rows))
+        return self._finish(_take(z, rows), heads)
+
+    def attention(self, z: Tensor, mask: Tensor | None = None, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Attention probabilities A (B, H, Q, T), rows summing to 1, and the values V (B, H, T, d) they weigh."""
+        q, k, v = self._qkv(z, rows)
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        chosen = _rows_of(mask, rows)
+        if chosen is not None:
+            scores = scores + chosen
+        return scores.softmax(dim=-1), v
+
+    def explicit(
+        self, z: Tensor, mask: Tensor | None = None, rows: Tensor | None = None, track: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The block with its attention A (B, H, Q, T) kept: (z', A), the same z' as :meth:`fused`.
+
+        With ``track`` gradients with respect to A are to be had: where no graph leads to A yet, it becomes the
+        start of one. A is the very tensor that multiplies V.
+        """
+        a, v = self.attention(z, mask, rows)
+        if track and not a.requires_grad:
+            a = a.detach().requires_grad_()
+        return self._finish(_take(z, rows), a @ v), a
+
+    def local(self, z: Tensor) -> Tensor:
+        """The block with attention disabled: each token attends to itself only, so A = I and MSA = W_O W_V."""
+        return self._residual(z, self.out(self.value(self.norm1(z))))
+
+    def _qkv(self, z: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.norm1(z)
+        q, k, v = (self._split(layer(y)) for layer, y in
+                   ((self.query, _take(x, rows)), (self.key, x), (self.value, x)))  # fmt: skip
+        if self.query_norm is not None:
+            q = self.query_norm(q)
+        if self.key_norm is not None:
+            k = self.key_norm(k)
+        return q, k, v
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def _finish(self, z: Tensor, heads: Tensor) -> Tensor:
+        return self._residual(z, self.out(heads.transpose(1, 2).flatten(2)))
+
+    def _residual(self, z: Tensor, attended: Tensor) -> Tensor:
+        y = z + (attended if self.scale1 is None else attended * self.scale1)
+        m = self.mlp(self.norm2(y))
+        return y + (m if self.scale2 is None else m * self.scale2)
+
+
+def _take(x: Tensor, rows: Tensor | None) -> Tensor:
+    """Row ``rows[b]`` of each sample, (B, 1, D); everything when rows is None."""
+    return x if rows is None else x[torch.arange(len(x), device=x.device), rows][:, None]
+
+
+def _rows_of(mask: Tensor | None, rows: Tensor | None) -> Tensor | None:
+    """The mask (T, T) as those rows see it: (B, 1, 1, T)."""
+    return mask if mask is None or rows is None else mask[rows][:, None, None]

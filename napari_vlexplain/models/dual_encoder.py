@@ -1,0 +1,97 @@
+"""Image tower + text tower + what turns their embeddings into a score."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..geometry import Geometry
+from .preprocess import Preprocess
+from .text import TextBatch, Tokenizer, batch
+from .towers import RowPool, Tower
+from .zoo import ModelInfo
+
+REMEMBERED_TEXTS = 4096
+
+
+@dataclass(eq=False)
+class DualEncoder:
+    """A CLIP-like model, unpacked; its parameters are frozen and in eval mode.
+
+    Attributes
+    ----------
+    info : what a person should know of it.
+    image, text : the towers.
+    logit_scale : factor of the cosine in the model's own logit (already exponentiated).
+    logit_bias : added to it.
+    weights_hash : sha256 of the weights file, computed when asked for.
+    """
+
+    info: ModelInfo
+    image: Tower
+    text: Tower
+    preprocess: Preprocess
+    tokenizer: Tokenizer
+    logit_scale: float
+    device: torch.device
+    weights_hash: Callable[[], str]
+    logit_bias: float = 0.0
+    _texts: OrderedDict[tuple[int, ...], Tensor] = field(default_factory=OrderedDict, repr=False)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What methods may ask of this model, see docs/methods.md."""
+        found = {"attention", "residual_stream", "text_tower", "black_box", "gradients"}
+        if isinstance(self.image.pool, RowPool):
+            found.add("cls_readout")
+        return frozenset(found)
+
+    def pixels(self, image: NDArray) -> tuple[Tensor, Geometry]:
+        """(H, W, 3) uint8 or float in [0, 1] -> pixels (1, 3, h, w) on the device, and their geometry."""
+        assert self.image.grid is not None and self.image.patch is not None
+        pixels, geometry = self.preprocess(image, self.image.grid, self.image.patch)
+        return pixels.to(self.device), geometry
+
+    def tokenize(self, prompts: Sequence[str], truncate: bool = False) -> TextBatch:
+        return batch(self.tokenizer, prompts, truncate, self.device)
+
+    def image_rows(self, count: int) -> Tensor:
+        """Readout row of each image: the first token. (count,)"""
+        return torch.zeros(count, dtype=torch.long, device=self.device)
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """(B, 3, h, w) -> embeddings (B, P), not normalised."""
+        return self.image.tail(self.image.embed(pixels), 0, self.image_rows(len(pixels)))
+
+    @torch.no_grad()
+    def encode_text(self, texts: TextBatch) -> Tensor:
+        """Embeddings (K, P), not normalised; each distinct prompt is encoded once and remembered."""
+        keys = [prompt.ids for prompt in texts.prompts]
+        new = list(OrderedDict.fromkeys(i for i, key in enumerate(keys) if key not in self._texts))
+        fresh: dict[tuple[int, ...], Tensor] = {}
+        for start in range(0, len(new), 256):
+            some = new[start : start + 256]
+            ids, rows = texts.ids[some], texts.rows[some]
+            encoded = self.text.tail(self.text.embed(ids), 0, rows)
+            fresh.update(zip((keys[i] for i in some), encoded, strict=True))
+        found = torch.stack([fresh[key] if key in fresh else self._texts[key] for key in keys])
+        for key, value in fresh.items():
+            self._texts[key] = value.clone()
+        while len(self._texts) > REMEMBERED_TEXTS:
+            self._texts.popitem(last=False)
+        return found
+
+    def similarity(self, image: Tensor, text: Tensor) -> Tensor:
+        """Cosines of image embeddings (..., P) with text embeddings (K, P): (..., K)."""
+        return F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
+
+    def logit(self, similarity: Tensor) -> Tensor:
+        """The model's own logit of a cosine."""
+        return similarity * self.logit_scale + self.logit_bias

@@ -1,0 +1,78 @@
+"""timm VisionTransformer -> Tower, as an image tower of open_clip or on its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import VLExplainError
+from .blocks import Block, LayerNorm, Linear
+from .towers import MeanPool, RowPool, Tower
+from .transformers_clip import linear, norm
+
+
+def _optional_norm(layer: nn.Module) -> LayerNorm | None:
+    return norm(layer) if isinstance(layer, nn.LayerNorm) else None
+
+
+def _block(layer: Any) -> Block:
+    attention = layer.attn
+    plain = type(layer).__name__ == "Block" and type(attention).__name__ == "Attention"
+    if not plain or getattr(attention, "gate", None) is not None or _optional_norm(attention.norm) is not None:
+        raise VLExplainError(
+            f"This timm model is made of {type(layer).__name__} with {type(attention).__name__}, which is not "
+            "supported; choose a plain ViT such as vit_base_patch16_224."
+        )
+    weights = attention.qkv.weight.chunk(3)
+    biases = [None] * 3 if attention.qkv.bias is None else attention.qkv.bias.chunk(3)
+    query, key, value = (Linear(w, b) for w, b in zip(weights, biases, strict=True))
+    return Block(
+        norm1=norm(layer.norm1),
+        query=query,
+        key=key,
+        value=value,
+        out=linear(attention.proj),
+        norm2=norm(layer.norm2),
+        mlp=layer.mlp,
+        heads=attention.num_heads,
+        scale1=getattr(layer.ls1, "gamma", None),
+        scale2=getattr(layer.ls2, "gamma", None),
+        query_norm=_optional_norm(attention.q_norm),
+        key_norm=_optional_norm(attention.k_norm),
+    )
+
+
+def image_tower(trunk: Any, head: nn.Module) -> Tower:
+    """The tower of a timm ViT followed by ``head`` (open_clip's projection, or the classifier's own)."""
+    if not hasattr(trunk, "blocks") or not hasattr(trunk, "num_prefix_tokens"):
+        raise VLExplainError(
+            f"The image tower {type(trunk).__name__} is not a plain ViT; choose one whose trunk is a timm VisionTransformer."
+        )
+    prefix = trunk.num_prefix_tokens
+
+    def embed(pixels: Tensor) -> Tensor:
+        return trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(pixels)))
+
+    def project(x: Tensor) -> Tensor:
+        return head(trunk.head(x))
+
+    before, after = _optional_norm(trunk.norm), _optional_norm(trunk.fc_norm)
+    pool: RowPool | MeanPool
+    if trunk.global_pool == "token":
+        pool = RowPool(before, project if after is None else lambda x: project(after(x)))
+    elif trunk.global_pool == "avg":
+        pool = MeanPool(before, after, project, prefix)
+    else:
+        raise VLExplainError(
+            f"The pooling {trunk.global_pool!r} of this timm model is not supported; choose 'token' or 'avg'."
+        )
+    height, width = trunk.patch_embed.grid_size
+    return Tower(
+        embed=embed,
+        blocks=tuple(_block(layer) for layer in trunk.blocks),
+        pool=pool,
+        prefix_tokens=prefix,
+        grid=(height, width),
+        patch=tuple(trunk.patch_embed.patch_size),
+    )

@@ -1,0 +1,109 @@
+"""What was asked: cache key, provenance record and what *Copy as Python* prints, in one. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .methods.targets import Target
+
+
+@dataclass(frozen=True)
+class ImageIdentity:
+    """Which image: its name for people, the hash of its shape, dtype and pixels for programs."""
+
+    name: str
+    sha256: str
+    shape: tuple[int, ...]
+    contrast_limits: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, image: NDArray, name: str, contrast_limits: tuple[float, float] | None) -> ImageIdentity:
+        digest = hashlib.sha256(f"{image.shape}{image.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(image).data)
+        return cls(name, digest.hexdigest(), tuple(image.shape), contrast_limits)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image, one or more prompts, a model, a method with all its parameters resolved, a target and a seed."""
+
+    image: ImageIdentity
+    prompts: tuple[str, ...]
+    model: str
+    method: str
+    parameters: tuple[tuple[str, Any], ...]
+    target: Target
+    seed: int
+    truncate: bool = False
+
+    @property
+    def key(self) -> str:
+        """sha256 over everything that decides the result."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "parameters": dict(self.parameters)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Request:
+        image = dict(data["image"])
+        limits = image["contrast_limits"]
+        return cls(
+            image=ImageIdentity(
+                image["name"],
+                image["sha256"],
+                tuple(image["shape"]),
+                None if limits is None else (limits[0], limits[1]),
+            ),
+            prompts=tuple(data["prompts"]),
+            model=data["model"],
+            method=data["method"],
+            parameters=tuple(sorted(data["parameters"].items())),
+            target=Target(data["target"]["name"], tuple(data["target"]["against"])),
+            seed=data["seed"],
+            truncate=data["truncate"],
+        )
+
+    def as_python(self) -> str:
+        """A program that computes it again."""
+        target = repr(self.target) if self.target.against else repr(self.target.name)
+        extra = [("contrast_limits", self.image.contrast_limits)] if self.image.contrast_limits else []
+        extra += [("truncate", True)] if self.truncate else []
+        settings = "".join(f"    {name}={value!r},\n" for name, value in [*extra, *self.parameters])
+        also = "from napari_vlexplain.methods.targets import Target\n" if self.target.against else ""
+        return (
+            f"from napari_vlexplain import explain\n{also}\n"
+            f"explanations = explain(\n    {self.image.name!r},\n    {list(self.prompts)!r},\n"
+            f"    model={self.model!r},\n    method={self.method!r},\n    target={target},\n    seed={self.seed},\n"
+            f"{settings})\n"
+        )
+
+    def as_command(self) -> str:
+        """The same as a command line."""
+        words = [
+            "vlexplain",
+            "explain",
+            self.image.name,
+            *self.prompts,
+            "--model",
+            self.model,
+            "--method",
+            self.method,
+        ]
+        for name, value in self.parameters:
+            words += ["--param", f"{name}={value}"]
+        words += ["--target", self.target.name, "--seed", str(self.seed)]
+        for prompt in self.target.against:
+            words += ["--against", prompt]
+        if self.image.contrast_limits:
+            words += ["--contrast-limits", *(f"{x:g}" for x in self.image.contrast_limits)]
+        if self.truncate:
+            words.append("--truncate")
+        return shlex.join(words)
