@@ -50,7 +50,7 @@ class Explanation:
 
     @cached_property
     def heatmap(self) -> NDArray[np.float32]:
-        """For display: :attr:`pixel_scores` scaled to [0, 1] by their minimum and maximum; zeros if they are constant."""
+        """For display: :attr:`pixel_scores` scaled from minimum and maximum to [0, 1]; zeros if they are constant."""
         return min_max(self.pixel_scores)
 
     @property

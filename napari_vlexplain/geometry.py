@@ -49,7 +49,7 @@ class Geometry:
         if values.shape != self.grid:
             raise VLExplainError(f"Patch scores have shape {values.shape}, but the model's grid is {self.grid}.")
         rows, columns = (self._weights(axis, nearest) for axis in (0, 1))
-        full = rows @ values @ columns.T
+        full: NDArray[np.float32] = (rows @ values @ columns.T).astype(np.float32, copy=False)
         full[~self._seen(0)] = np.nan
         full[:, ~self._seen(1)] = np.nan
         return full
@@ -82,7 +82,7 @@ class Geometry:
 
     def _centres(self, axis: int) -> NDArray[np.float64]:
         """Centres of the source's pixels in model pixels."""
-        return (np.arange(self.source[axis]) + 0.5) * self.scale[axis] + self.offset[axis]
+        return np.asarray((np.arange(self.source[axis]) + 0.5) * self.scale[axis] + self.offset[axis])
 
     def _seen(self, axis: int) -> NDArray[np.bool_]:
         centres = self._centres(axis)
@@ -108,7 +108,7 @@ class Geometry:
         if forward:
             origin, size = self._centres(axis), self.model[axis]
         else:
-            origin = (np.arange(self.model[axis]) + 0.5 - self.offset[axis]) / self.scale[axis]
+            origin = np.asarray((np.arange(self.model[axis]) + 0.5 - self.offset[axis]) / self.scale[axis])
             size = self.source[axis]
         index = np.floor(origin).astype(np.intp)
         return (index >= 0) & (index < size), np.clip(index, 0, size - 1)

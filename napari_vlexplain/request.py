@@ -74,7 +74,9 @@ class Request:
     def as_python(self) -> str:
         """A program that computes it again."""
         target = repr(self.target) if self.target.against else repr(self.target.name)
-        extra = [("contrast_limits", self.image.contrast_limits)] if self.image.contrast_limits else []
+        extra: list[tuple[str, Any]] = (
+            [("contrast_limits", self.image.contrast_limits)] if self.image.contrast_limits else []
+        )
         extra += [("truncate", True)] if self.truncate else []
         settings = "".join(f"    {name}={value!r},\n" for name, value in [*extra, *self.parameters])
         also = "from napari_vlexplain.methods.targets import Target\n" if self.target.against else ""

@@ -82,7 +82,8 @@ def block_index(tower: Tower, index: int, name: str) -> int:
     found = tower.block_index(index)
     if not 0 <= found < tower.depth:
         raise VLExplainError(
-            f"{name} is {index}, but this tower has {tower.depth} blocks: choose 0 to {tower.depth - 1}, or -1 for the last."
+            f"{name} is {index}, but this tower has {tower.depth} blocks: "
+            f"choose 0 to {tower.depth - 1}, or -1 for the last."
         )
     return found
 

@@ -45,8 +45,8 @@ def _layer(tower: Tower, layer: int | None, name: str) -> int:
     if layer < last:
         return layer
     raise VLExplainError(
-        f"{name} is {layer}, but this tower has {tower.depth} blocks and behind block {last} only the readout token is read: "
-        f"choose 0 to {last - 1}."
+        f"{name} is {layer}, but this tower has {tower.depth} blocks and behind block {last} only the readout "
+        f"token is read: choose 0 to {last - 1}."
     )
 
 

@@ -97,17 +97,18 @@ def check(parameter: Parameter, value: Any) -> Any:
         value = float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
+    checked: Any = value
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise VLExplainError(f"{name} is {value!r}, but it must be {_wanted(parameter)}.")
     outside = (
-        (parameter.choices and value not in parameter.choices)
-        or (kind is float and not math.isfinite(value))
-        or (parameter.low is not None and value < parameter.low)
-        or (parameter.high is not None and value > parameter.high)
+        (parameter.choices and checked not in parameter.choices)
+        or (kind is float and not math.isfinite(checked))
+        or (parameter.low is not None and checked < parameter.low)
+        or (parameter.high is not None and checked > parameter.high)
     )
     if outside:
         raise VLExplainError(f"{name} is {value!r}, but it must be {_wanted(parameter)}.")
-    return value
+    return checked
 
 
 def parse(parameter: Parameter, text: str) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,8 @@ from torch import Tensor
 Activation = Callable[[Tensor], Tensor]
 
 
-class Linear(NamedTuple):
+@dataclass(frozen=True)
+class Linear:
     """``x W^T + b``; weight (out, in), bias (out,) or None."""
 
     weight: Tensor
@@ -27,7 +27,8 @@ class Linear(NamedTuple):
         return F.linear(x, self.weight, self.bias)
 
 
-class LayerNorm(NamedTuple):
+@dataclass(frozen=True)
+class LayerNorm:
     """Layer normalisation over the last axis."""
 
     weight: Tensor | None
@@ -38,7 +39,8 @@ class LayerNorm(NamedTuple):
         return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
 
 
-class MLP(NamedTuple):
+@dataclass(frozen=True)
+class MLP:
     """``second(activation(first(x)))``."""
 
     first: Linear

@@ -77,12 +77,12 @@ def _open(name: str, device: torch.device, download: bool) -> DualEncoder:
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not folder.exists():
         return _transformers(_hub_folder(name, known, download), known, name, device, download)
     raise VLExplainError(
-        f"There is no model {name!r}; choose one of {', '.join(known_models())}, a folder that holds a transformers CLIP, "
-        "or open_clip:ARCH:PRETRAINED."
+        f"There is no model {name!r}; choose one of {', '.join(known_models())}, "
+        "a folder that holds a transformers CLIP, or open_clip:ARCH:PRETRAINED."
     )
 
 
-def _freeze(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+def _freeze(model: Any, device: torch.device) -> Any:
     return model.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
 
 
@@ -129,8 +129,9 @@ def _transformers(
     from . import transformers_clip as family
 
     library_log.disable_progress_bar()
+    loader: Any = CLIPModel
     try:
-        model, report = CLIPModel.from_pretrained(
+        model, report = loader.from_pretrained(
             str(folder),
             dtype=torch.float32,
             local_files_only=True,

@@ -112,10 +112,10 @@ def text_tower(model: Any) -> Tower:
 def tokenizer(model: Any, own: Any) -> Tokenizer:
     text = _text(model)
     kind = getattr(model, "text_pool_type", None) or text.pool_type
-    end = getattr(model, "text_eos_id", None) or getattr(text, "eos_id", None)
+    end = getattr(model, "text_eos_id", None) or getattr(text, "eos_id", 0)
     if kind not in ("argmax", "eos"):
         raise VLExplainError(f"The text pooling {kind!r} of this open_clip model is not supported.")
-    readout: Readout = highest_id if kind == "argmax" else first_of(int(end))
+    readout: Readout = highest_id if kind == "argmax" else first_of(int(end or 0))
     if hasattr(own, "sot_token_id"):
         return OpenClipTokenizer(own, text.context_length, readout)
     return HuggingFaceTokenizer(own.tokenizer, text.context_length, readout)

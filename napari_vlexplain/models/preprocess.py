@@ -55,7 +55,7 @@ class Preprocess:
                      ((top, height, self.size[0]), (left, width, self.size[1])))  # fmt: skip
         from_ = tuple(slice(i.start - o, i.stop - o) for i, o in zip(into, fit.offset, strict=True))
         framed[into] = resized[from_]
-        normalised = (framed - np.float32(self.mean)) / np.float32(self.std)
+        normalised = (framed - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         pixels = torch.from_numpy(normalised.transpose(2, 0, 1).copy())[None]
         return pixels, fit.geometry((image.shape[0], image.shape[1]), self.size, grid, patch)
 
@@ -70,7 +70,7 @@ def resize(image: NDArray, size: Pair, resample: Image.Resampling) -> NDArray[np
     height, width = size
     if image.dtype == np.uint8:
         small = Image.fromarray(image).resize((width, height), resample)
-        return np.asarray(small, dtype=np.float32) / 255
+        return np.asarray(small, dtype=np.float32) / np.float32(255)
     planes = [
         Image.fromarray(np.ascontiguousarray(image[..., channel], dtype=np.float32)).resize((width, height), resample)
         for channel in range(3)

@@ -58,8 +58,13 @@ class TextBatch:
 
 
 class Tokenizer(Protocol):
-    context: int
-    pad: int
+    @property
+    def context(self) -> int:
+        """Tokens that the model reads at most."""
+
+    @property
+    def pad(self) -> int:
+        """Id that fills the end of a shorter prompt."""
 
     def __call__(self, text: str) -> Prompt:
         """Tokenise one prompt, whatever its length."""

@@ -47,7 +47,8 @@ def image_tower(trunk: Any, head: nn.Module) -> Tower:
     """The tower of a timm ViT followed by ``head`` (open_clip's projection, or the classifier's own)."""
     if not hasattr(trunk, "blocks") or not hasattr(trunk, "num_prefix_tokens"):
         raise VLExplainError(
-            f"The image tower {type(trunk).__name__} is not a plain ViT; choose one whose trunk is a timm VisionTransformer."
+            f"The image tower {type(trunk).__name__} is not a plain ViT; "
+            "choose one whose trunk is a timm VisionTransformer."
         )
     prefix = trunk.num_prefix_tokens
 

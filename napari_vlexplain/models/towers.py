@@ -15,8 +15,9 @@ from .blocks import Block, LayerNorm
 class Pool(Protocol):
     """Turns the last residual stream into an embedding."""
 
-    single_row: bool
-    """Is one row of the last block's output all that is read? Then that block need not compute the others."""
+    @property
+    def single_row(self) -> bool:
+        """Is one row of the last block's output all that is read? Then that block need not compute the others."""
 
     def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
         """(B, T, D) and the readout rows (B,) -> embedding (B, P), not normalised."""
