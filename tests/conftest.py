@@ -1,0 +1,59 @@
+"""Every test runs in a sandbox of settings and caches; ``QT_API`` says which Qt binding the window tests use."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import napari
+
+# Before Qt and napari are imported, by whichever test comes first.
+_sandbox = tempfile.TemporaryDirectory(prefix="vlexplain-tests-")
+for _variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+    _folder = Path(_sandbox.name, _variable.lower())
+    _folder.mkdir(mode=0o700)
+    os.environ[_variable] = str(_folder)
+os.environ["NAPARI_CONFIG"] = str(Path(_sandbox.name, "napari", "settings.yaml"))
+os.environ.setdefault("QT_API", "pyqt5" if find_spec("PyQt5") else "pyqt6")
+os.environ["PYTEST_QT_API"] = os.environ["QT_API"]
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _sandbox.cleanup()
+
+
+@pytest.fixture
+def viewer_model() -> napari.components.ViewerModel:
+    """A viewer without a window: layers, dims and events, no OpenGL."""
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+@pytest.fixture
+def window(qtbot: Any) -> Iterator[Callable[[], napari.Viewer]]:
+    """Makes real, shown viewers, which need a display with OpenGL (Xvfb will do), and closes them."""
+    if os.environ.get("QT_QPA_PLATFORM") == "offscreen":
+        pytest.fail("This test draws: run it as xvfb-run -a -s '-screen 0 1600x1200x24' pytest -m gl")
+    import napari
+
+    opened: list[napari.Viewer] = []
+
+    def open_one() -> napari.Viewer:
+        opened.append(napari.Viewer())
+        return opened[-1]
+
+    yield open_one
+    for viewer in opened:
+        viewer.close()
+    qtbot.wait(50)
