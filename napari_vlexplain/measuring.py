@@ -16,14 +16,14 @@ from .metrics.thresholds import Mode, threshold_of
 
 @dataclass(frozen=True)
 class Figures:
-    """What the *Measure* dock shows. All but ``threshold`` lie in [0, 1], or are NaN where undefined.
+    """What the *Measure* dock shows. All but ``threshold`` lie in [0, 1], NaN where undefined.
 
     iou, dice, precision, recall: the prediction (heatmap at a threshold, or a mask) against the ground truth.
     pointing, energy: the heatmap itself against the ground truth; NaN for an empty ground truth.
     chance: the ground truth's share of the area: what a constant heatmap gets for pointing and energy.
     predicted: the prediction's share of the area.
     lost: the share of the ground truth where the heatmap has no value, which no figure counts.
-    threshold: heatmap values at or above it are predicted; NaN when a mask was measured.
+    threshold: heatmap values at or above it are predicted; None when a mask was measured.
     """
 
     iou: float
@@ -35,9 +35,9 @@ class Figures:
     chance: float
     predicted: float
     lost: float
-    threshold: float
+    threshold: float | None
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float | None]:
         """The figures by name, ready for JSON or a table row."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
@@ -68,7 +68,7 @@ class Measured:
         """The figures of the heatmap cut at edge number ``edge``, or of the mask when one is measured."""
         lost = self.counts.lost + self.beyond
         if self.mask is not None:
-            return _figures(self.counts, self.mask, lost, float("nan"))
+            return _figures(self.counts, self.mask, lost, None)
         return _figures(self.counts, self.counts.confusion(edge), lost, float(self.counts.edges[edge]))
 
 
@@ -120,7 +120,7 @@ class Measurement:
         return self._histogram
 
 
-def _figures(counts: Counts, c: Confusion, lost: float, threshold: float) -> Figures:
+def _figures(counts: Counts, c: Confusion, lost: float, threshold: float | None) -> Figures:
     return Figures(
         iou=c.iou,
         dice=c.dice,

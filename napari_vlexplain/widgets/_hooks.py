@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from weakref import WeakMethod
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
@@ -31,7 +33,9 @@ class Hooks:
 class Lifetime(QObject):
     """Calls ``attach`` when a widget comes into use and ``release`` when it goes, each once per change.
 
-    napari takes a dock away by giving it no parent, without a close event, so that counts as going.
+    napari takes a dock away by giving it no parent, without a close event, so that counts as going. When Qt has
+    destroyed the widget with its window, ``release`` runs on what is left: Python attributes work, Qt calls raise
+    RuntimeError, which is swallowed, so let ``release`` drop connections first and touch widgets last.
     """
 
     def __init__(self, widget: QWidget, attach: Callable[[], None], release: Callable[[], None]) -> None:
@@ -39,6 +43,8 @@ class Lifetime(QObject):
         self._widget, self._attach, self._release = widget, attach, release
         self._attached = False
         widget.installEventFilter(self)
+        last_rites = WeakMethod(release)  # a strong one would keep the widget alive for good
+        widget.destroyed.connect(lambda: _call(last_rites()))
         self._set(True)
 
     def _set(self, attached: bool) -> None:
@@ -56,3 +62,9 @@ class Lifetime(QObject):
             elif kind in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
                 self._set(False)
         return False
+
+
+def _call(release: Callable[[], None] | None) -> None:
+    if release is not None:
+        with suppress(RuntimeError):
+            release()

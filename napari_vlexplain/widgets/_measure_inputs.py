@@ -1,0 +1,127 @@
+"""What the *Measure* dock reads from layers: planes, masks and outlines, in plain numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VLExplainError
+from ..measuring import Measured, Measurement
+from ..metrics.outlines import ellipse
+from ..metrics.regions import Outlined, Painted, Region
+from ._layers import layer_kind, pixel_to_world
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer, Shapes
+
+GEOMETRY_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
+CONTENT_EVENTS = ("data", "set_data", "labels_update", "selected_label")
+
+
+def is_heatmap(layer: Layer) -> bool:
+    """Whether a layer can be measured as a heatmap: an image with one value a pixel."""
+    from napari.layers import Image
+
+    return isinstance(layer, Image) and not layer.rgb and layer.ndim >= 2
+
+
+def is_labels(layer: Layer) -> bool:
+    """Whether a layer is painted."""
+    from napari.layers import Labels
+
+    return isinstance(layer, Labels)
+
+
+def is_truth(layer: Layer) -> bool:
+    """Whether a layer can be a ground truth: Labels or Shapes, but no mask that we made from a heatmap."""
+    from napari.layers import Labels, Shapes
+
+    return isinstance(layer, Labels | Shapes) and layer_kind(layer) != "mask"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which layers are measured, and how.
+
+    No ``truth`` measures against nothing, for the heatmap's histogram alone; no ``mask`` leaves the prediction to
+    the threshold. ``point`` is where the viewer's sliders stand, in world coordinates.
+    """
+
+    heatmap: Image
+    truth: Labels | Shapes | None
+    mask: Labels | None
+    selected_only: bool
+    point: tuple[float, ...]
+
+    def job(self, measurement: Measurement, stamp: int) -> Callable[[], Measured]:
+        """Read the layers now, on the GUI thread (no copies of pixels), and return the work for another thread."""
+        if self.mask is not None and self.mask == self.truth:
+            raise VLExplainError("Mask and ground truth are the same layer; choose two.")
+        heatmap, index = plane(self.heatmap, self.point)
+        to_world = pixel_to_world(self.heatmap)
+        truth = self._region(self.truth, self.selected_only)
+        mask = None if self.mask is None else self._painted(self.mask, None)
+        key = (id(self.heatmap), stamp, index)
+        return lambda: measurement.update(np.asarray(heatmap), to_world, truth, mask, key)
+
+    def _region(self, layer: Any, selected_only: bool) -> Region:
+        if layer is None:
+            return Outlined(())
+        if is_labels(layer):
+            return self._painted(layer, layer.selected_label if selected_only else None)
+        return Outlined(outlines(layer, self.point, unit_ratio(layer, self.heatmap)))
+
+    def _painted(self, layer: Labels, label: int | None) -> Painted:
+        to_world = pixel_to_world(layer)
+        to_world[:2] *= unit_ratio(layer, self.heatmap)[:, None]
+        return Painted(plane(layer, self.point)[0], to_world, label)
+
+
+def plane(layer: Any, point: tuple[float, ...]) -> tuple[NDArray, tuple[int, ...]]:
+    """The (H, W) plane of an Image or Labels layer at a world point, uncopied, and its leading indices."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    index = _leading(layer, point, np.array(data.shape[: layer.ndim - 2]))
+    return data[index] if index else data, index
+
+
+def outlines(layer: Shapes, point: tuple[float, ...], ratio: NDArray[np.floating]) -> tuple[NDArray, ...]:
+    """The closed shapes of a Shapes layer in the current plane, (N, 2) in world coordinates.
+
+    Lines and paths enclose nothing and are left out.
+    """
+    index = np.array(_leading(layer, point, None))
+    to_world, found = pixel_to_world(layer), []
+    for corners, kind in zip(layer.data, layer.shape_type, strict=True):
+        if kind in ("line", "path") or (index.size and (np.round(corners[:, :-2]) != index).any()):
+            continue
+        flat = corners[:, -2:]
+        flat = ellipse(flat) if kind == "ellipse" else flat
+        found.append((flat @ to_world[:2, :2].T + to_world[:2, 2]) * ratio)
+    return tuple(found)
+
+
+def unit_ratio(layer: Layer, reference: Layer) -> NDArray[np.floating]:
+    """(2,) factors from one layer's world units to another's: 1000 from mm to µm, 1 where they do not convert."""
+    ratio = np.ones(2)
+    own, wanted = getattr(layer, "units", None), getattr(reference, "units", None)
+    if own is not None and wanted is not None:
+        for axis in (-2, -1):
+            if own[axis] != wanted[axis] and own[axis].dimensionality == wanted[axis].dimensionality:
+                ratio[axis] = (1 * own[axis]).to(wanted[axis]).magnitude
+    return ratio
+
+
+def _leading(layer: Any, point: tuple[float, ...], sizes: NDArray[np.integer] | None) -> tuple[int, ...]:
+    if layer.ndim <= 2:
+        return ()
+    world = np.zeros(layer.ndim)
+    known = np.asarray(point)[-layer.ndim :]
+    world[layer.ndim - len(known) :] = known
+    index = np.round(np.asarray(layer.world_to_data(world))[: layer.ndim - 2]).astype(int)
+    if sizes is not None:
+        index = np.clip(index, 0, sizes - 1)
+    return tuple(int(i) for i in index)

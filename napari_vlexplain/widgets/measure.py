@@ -1,0 +1,253 @@
+"""The *Measure* dock: a heatmap or a mask against a ground truth, while either is edited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from ..errors import VLExplainError
+from ..measuring import Figures, Measured, Measurement
+from ._figures_table import FiguresTable
+from ._hooks import Hooks, Lifetime
+from ._iou_curve import IoUCurve
+from ._latest import LatestOnly
+from ._layer_combo import LayerCombo
+from ._layers import geometry, layer_kind, new_metadata
+from ._measure_inputs import CONTENT_EVENTS, GEOMETRY_EVENTS, Choice, is_heatmap, is_labels, is_truth, plane
+from ._threshold_box import ThresholdBox
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels, Layer
+
+NOTICE = "Research tool, not for clinical decisions."
+PAUSE_MS = 30  # events gather this long, so that a fast brush costs one measurement a frame or two
+
+
+class MeasureDock(QWidget):
+    """Figures that follow every brush stroke, fill, undo, redo, moved box and threshold.
+
+    A change of a layer goes to a thread, newest first; a change of the threshold is a look-up. ``measured``
+    carries the new ``Figures`` each time they are shown, or None when there is nothing to measure.
+    """
+
+    measured = Signal(object)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._measurement = Measurement()
+        self._measured: Measured | None = None
+        self._stamp = self._turn = 0
+        self._hooks = Hooks()
+        self._latest = LatestOnly(self)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self.heatmap = LayerCombo(viewer, is_heatmap, prefers=_is_ours("heatmap"), empty="no heatmap yet")
+        self.truth = LayerCombo(viewer, is_truth, prefers=_is_ours("truth"), empty="no Labels or Shapes yet")
+        self.prediction = LayerCombo(
+            viewer, is_labels, prefers=_is_ours("mask"), first="Heatmap at threshold", empty=""
+        )
+        self.selected_only = QCheckBox("only the selected label")
+        self.threshold = ThresholdBox()
+        self.state = QLabel()
+        self.figures = FiguresTable()
+        self.curve = IoUCurve()
+        self.make_mask_button = QPushButton("Make mask")
+        self._build()
+        self._connect()
+        self._lifetime = Lifetime(self, self._attach, self._release)
+
+    @property
+    def current_figures(self) -> Figures | None:
+        """The figures shown now; None without heatmap or ground truth."""
+        if self._measured is None or self.truth.layer is None:
+            return None
+        return self._measured.figures(self.threshold.edge)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a change is still to be measured."""
+        return self._pause.isActive() or self._latest.busy
+
+    def make_mask(self) -> Labels | None:
+        """Add an editable Labels layer of the heatmap at the threshold, and measure that from now on."""
+        layer, threshold = self.heatmap.layer, self.threshold.threshold
+        if layer is None or np.isnan(threshold):
+            return None
+        values = np.asarray(plane(layer, self._viewer.dims.point)[0])
+        dtype = np.result_type(values, np.float32)
+        kept = (values.astype(dtype, copy=False) >= threshold).astype(np.uint8)  # NaN is never kept
+        mask = self._viewer.add_labels(
+            kept,
+            name=f"{layer.name} | mask",
+            opacity=0.5,
+            metadata=new_metadata("mask", layer, threshold=threshold, threshold_mode=self.threshold.mode),
+            **geometry(layer, 2),
+        )
+        self.prediction.set_layer(mask)
+        return mask
+
+    def _build(self) -> None:
+        self.heatmap.setToolTip("The heatmap to measure. Explain's heatmaps come first; any one-channel image will do.")
+        self.truth.setToolTip("What is right: painted labels, or boxes, polygons and ellipses of a Shapes layer.")
+        self.prediction.setToolTip(
+            "What is compared with the ground truth: the heatmap cut at the threshold, or a mask."
+        )
+        self.selected_only.setToolTip(
+            "Count the layer's selected label alone as ground truth, not all that is painted."
+        )
+        self.make_mask_button.setToolTip(
+            "Add the heatmap at this threshold as a Labels layer to edit; Measure follows it."
+        )
+        self.state.setWordWrap(True)
+        self.state.setTextFormat(Qt.TextFormat.PlainText)
+        self.state.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)  # a second line must not move the rest
+        self.state.setAlignment(Qt.AlignmentFlag.AlignTop)
+        notice = QLabel(NOTICE)
+        notice.setWordWrap(True)
+        notice.setStyleSheet("font-style: italic")
+
+        form = QFormLayout()
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        form.addRow("Heat&map", self.heatmap)
+        form.addRow("&Ground truth", self.truth)
+        form.addRow("", self.selected_only)
+        form.addRow("P&rediction", self.prediction)
+        form.addRow("&Threshold", self.threshold)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addLayout(form)
+        for part in (self.make_mask_button, self.state, self.figures, self.curve, notice):
+            layout.addWidget(part)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(content)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(260)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def _connect(self) -> None:
+        for combo in (self.heatmap, self.truth, self.prediction):
+            combo.layer_changed.connect(self._on_layers)
+        self.selected_only.toggled.connect(self._touch)
+        self.threshold.changed.connect(self._show)
+        self.curve.edge_picked.connect(self.threshold.pick_edge)
+        self.make_mask_button.clicked.connect(self.make_mask)
+        self._pause.timeout.connect(self._measure)
+        self._latest.done.connect(self._on_measured)
+        self._latest.failed.connect(self._on_failed)
+
+    def _attach(self) -> None:
+        for combo in (self.heatmap, self.truth, self.prediction):
+            combo.follow()
+        self._on_layers()
+
+    def _release(self) -> None:
+        for combo in (self.heatmap, self.truth, self.prediction):
+            combo.unfollow()
+        self._hooks.clear()
+        self._latest.close()
+        self._measurement = Measurement()  # its arrays are large
+        self._pause.stop()
+
+    def _on_layers(self) -> None:
+        self._hooks.clear()
+        self._stamp += 1
+        self._turn += 1
+        heatmap, truth, mask = self.heatmap.layer, self.truth.layer, self.prediction.layer
+        if heatmap is not None:
+            for name in ("data", "set_data"):
+                self._hook(heatmap, name, self._on_heatmap)
+        for layer in (heatmap, truth, mask):
+            for name in (*GEOMETRY_EVENTS, *(CONTENT_EVENTS if layer is not heatmap else ()), "name"):
+                self._hook(layer, name, self._touch)
+        self.selected_only.setEnabled(truth is not None and is_labels(truth))
+        self.threshold.setEnabled(mask is None)
+        self._touch()
+
+    def _hook(self, layer: Layer | None, name: str, callback: Any) -> None:
+        emitter = getattr(layer.events, name, None) if layer is not None else None
+        if emitter is not None:
+            self._hooks.connect(emitter, callback)
+
+    def _on_heatmap(self, event: Any = None) -> None:
+        self._stamp += 1
+        self._touch()
+
+    def _touch(self, event: Any = None) -> None:
+        # The timer is not restarted: figures keep coming during a long stroke.
+        if not self._pause.isActive():
+            self._pause.start()
+
+    def _measure(self) -> None:
+        if self.heatmap.layer is None:
+            self._nothing("To measure, choose a heatmap: run Explain, or open an image with one channel.")
+            return
+        choice = Choice(
+            heatmap=self.heatmap.layer,
+            truth=self.truth.layer,
+            mask=self.prediction.layer,
+            selected_only=self.selected_only.isChecked(),
+            point=tuple(self._viewer.dims.point),
+        )
+        turn = self._turn
+        try:
+            job = choice.job(self._measurement, self._stamp)
+        except VLExplainError as error:
+            self._nothing(str(error))
+        else:
+            self._latest.submit(lambda: (turn, job()))
+
+    def _on_measured(self, result: tuple[int, Measured]) -> None:
+        turn, measured = result
+        if turn != self._turn:
+            return  # other layers were chosen while it was measured
+        self._measured = measured
+        self.threshold.show_counts(measured.counts)
+        if self.truth.layer is None:
+            self.curve.clear()
+        else:
+            self.curve.show_curve(measured.counts.edges, measured.counts.iou())
+        self._show()
+
+    def _on_failed(self, error: Exception) -> None:
+        plain = str(error) if isinstance(error, VLExplainError) else f"{type(error).__name__}: {error}"
+        self._nothing(f"Not measured. {plain}")
+
+    def _nothing(self, why: str) -> None:
+        self._measured = None
+        self.threshold.show_counts(None)
+        self.curve.clear()
+        self._show(why)
+
+    def _show(self, why: str = "") -> None:
+        figures = self.current_figures
+        self.figures.show_figures(figures)
+        self.make_mask_button.setEnabled(self._measured is not None)
+        threshold = f"{self.threshold.threshold:.4g}"
+        if figures is not None:
+            self.curve.mark(self.threshold.edge, f"threshold {threshold}, IoU {figures.iou:.3f}")
+        self.state.setText(why or self._what_is_measured(threshold))
+        self.measured.emit(figures)
+
+    def _what_is_measured(self, threshold: str) -> str:
+        heatmap, mask = self.heatmap.layer, self.prediction.layer
+        if self.truth.layer is None:
+            return f"Heatmap ≥ {threshold}. To measure it, paint a ground truth (Labels) or draw one (Shapes)."
+        if mask is not None:
+            return f"Measured: mask “{mask.name}”, as edited. Pointing, energy and curve: the heatmap."
+        return f"Measured: heatmap ≥ {threshold} of “{heatmap.name if heatmap else ''}”."
+
+
+def _is_ours(kind: str) -> Any:
+    return lambda layer: layer_kind(layer) == kind
