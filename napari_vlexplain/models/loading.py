@@ -123,6 +123,7 @@ def _transformers(
     if config.get("model_type") != "clip":
         raise VLExplainError(f"{folder} holds a {config.get('model_type')!r} model, but a 'clip' model is needed here.")
     weights = _weights_file(folder)
+    _need_tokenizer(folder)
     from transformers import AutoTokenizer, CLIPModel
     from transformers.utils import logging as library_log
 
@@ -216,6 +217,12 @@ def _weights_file(folder: Path) -> Path:
         if (folder / file).is_file():
             return folder / file
     raise VLExplainError(f"{folder} holds no weights: it needs model.safetensors (or pytorch_model.bin).")
+
+
+def _need_tokenizer(folder: Path) -> None:
+    """The library would quietly build an empty tokenizer where there is none."""
+    if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
+        raise VLExplainError(f"{folder} holds no tokenizer: it needs tokenizer.json (or vocab.json and merges.txt).")
 
 
 def _first_line(error: BaseException) -> str:
