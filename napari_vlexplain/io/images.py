@@ -2,44 +2,67 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 Limits = tuple[float, float]
+
+LARGEST = 2**28
+"""Pixels that an image may have; a model sees a few hundred rows of them anyway."""
 
 
 def read_image(path: str | Path) -> NDArray:
     """An image file as an array (H, W) or (H, W, 3 or 4) in its own dtype: PNG, JPEG, WebP, BMP, GIF, TIFF.
 
+    Photographs are turned upright as their EXIF tag says; of an animation the first frame counts.
+
     Raises
     ------
-    VLExplainError : no such file, or not an image.
+    VLExplainError : no such file, not an image, more than ``LARGEST`` pixels, a stack of several images.
     """
     file = Path(path).expanduser()
     if not file.is_file():
         raise VLExplainError(f"There is no file {str(path)!r}.")
     try:
-        if file.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            return tifffile.imread(file)
-        from PIL import Image
-
-        with Image.open(file) as image:
-            if image.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV"):
-                return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
-            if image.mode in ("1", "LA", "PA", "La", "RGBa"):
-                return np.asarray(image.convert("L" if image.mode == "1" else "RGBA"))
-            return np.asarray(image)
-    except Exception:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if file.suffix.lower() in (".tif", ".tiff"):
+                return _read_tiff(file)
+            return _read_pillow(file)
+    except VLExplainError:
+        raise
+    except MemoryError:
+        raise VLExplainError(f"{file.name} does not fit into memory; crop it or shrink it.") from None
+    except Exception as error:
+        if type(error).__name__ == "DecompressionBombError":
+            raise VLExplainError(f"{file.name} is too large: {_ALLOWED}.") from None
         raise VLExplainError(
             f"{file.name} cannot be read as an image; PNG, JPEG and TIFF files of grey, RGB or RGBA pixels can."
         ) from None
+
+
+def as_array(image: Any) -> NDArray:
+    """Anything array-like as an array; a Pillow image as its colours, never as palette numbers.
+
+    Raises
+    ------
+    VLExplainError : what cannot become an array of numbers.
+    """
+    if hasattr(image, "convert") and hasattr(image, "getpixel"):
+        return _colours(image)
+    try:
+        return np.asarray(image)
+    except (ValueError, TypeError):
+        raise VLExplainError("The image is no array; its rows must have one length and hold numbers.") from None
 
 
 def as_rgb(image: Any, contrast_limits: Limits | None = None) -> NDArray:
@@ -58,30 +81,90 @@ def as_rgb(image: Any, contrast_limits: Limits | None = None) -> NDArray:
     """
     pixels = _checked(image)
     if pixels.dtype == np.uint8 and contrast_limits is None:
-        return np.ascontiguousarray(_composed(pixels, 255))
+        return np.ascontiguousarray(_composed(pixels))
     low, high = _limits(pixels, contrast_limits)
     colours, alpha = (pixels[..., :3], pixels[..., 3:]) if pixels.shape[2] == 4 else (pixels, None)
-    values = np.clip((colours.astype(np.float32) - low) / (high - low), 0, 1)
+    # float32 holds 16-bit integers exactly; of wider numbers it would drop the very digits that differ.
+    exact: type = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
+    values = np.clip((colours.astype(exact) - low) / (high - low), 0, 1)
     if alpha is not None:
         top = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
-        values = values * (alpha.astype(np.float32) / top)
+        values = values * np.clip(alpha.astype(exact) / top, 0, 1)
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)), dtype=np.float32)
 
 
-def _checked(image: Any) -> NDArray:
+_ALLOWED = f"images of up to {LARGEST // 10**6} million pixels can be read, so crop it or shrink it"
+
+
+def _read_pillow(file: Path) -> NDArray:
+    from PIL import Image, ImageOps
+
+    with Image.open(file) as image:
+        _refuse_huge(file, image.width * image.height)
+        return _colours(ImageOps.exif_transpose(image))
+
+
+def _colours(image: Image.Image) -> NDArray:
+    """The pixels of a Pillow image as grey, RGB or RGBA."""
+    keyed = "transparency" in image.info and image.mode in ("1", "L", "P", "RGB")
+    if keyed or image.mode in ("LA", "PA", "La", "RGBa"):
+        return np.asarray(image.convert("RGBA"))
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.mode in ("P", "CMYK", "YCbCr", "HSV", "RGBX"):
+        return np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _read_tiff(file: Path) -> NDArray:
+    import tifffile
+
+    with tifffile.TiffFile(file) as tiff:
+        series = tiff.series[0]
+        page = series.keyframe
+        _refuse_huge(file, int(np.prod(series.shape, dtype=np.float64)) // max(page.samplesperpixel, 1))
+        if page.photometric in (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED):
+            return _read_pillow(file)
+        try:
+            pixels = series.asarray()
+        except (ValueError, ImportError, RuntimeError):
+            return _read_pillow(file)  # LZW, JPEG and others: Pillow has these codecs, tifffile asks for a package
+        axes = series.axes
+        white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    if "S" in axes:  # colours kept as separate planes
+        pixels = np.moveaxis(pixels, axes.index("S"), -1)
+    lead = tuple(axis for axis in range(pixels.ndim - (3 if "S" in axes else 2)) if pixels.shape[axis] == 1)
+    pixels = np.squeeze(pixels, axis=lead)
+    if pixels.ndim > (3 if "S" in axes else 2):
+        raise VLExplainError(
+            f"{file.name} holds a stack of shape {pixels.shape}, but one image is needed; save one plane of it."
+        )
+    if white_is_zero and pixels.dtype.kind == "u":
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    return pixels
+
+
+def _refuse_huge(file: Path, pixels: int) -> None:
+    if pixels > LARGEST:
+        raise VLExplainError(f"{file.name} is too large: {_ALLOWED}.")
+
+
+def _checked(image: Any) -> NDArray:
+    pixels = as_array(image)
+    shape = pixels.shape
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
         hint = " (channels go last)" if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) else ""
         raise VLExplainError(
-            f"The image has shape {np.shape(image)}, but it must be (rows, columns), (rows, columns, 3) or "
+            f"The image has shape {shape}, but it must be (rows, columns), (rows, columns, 3) or "
             f"(rows, columns, 4){hint}."
         )
     if 0 in pixels.shape:
-        raise VLExplainError(f"The image has shape {np.shape(image)}: it holds no pixels.")
+        raise VLExplainError(f"The image has shape {shape}: it holds no pixels.")
     if pixels.dtype == bool:
-        return pixels.astype(np.uint8) * 255
+        return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype.kind not in "uif":
         raise VLExplainError(f"The image's pixels are {pixels.dtype}, but they must be integers or floats.")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
@@ -101,10 +184,15 @@ def _limits(pixels: NDArray, given: Limits | None) -> Limits:
     low, high = float(colours.min()), float(colours.max())
     if pixels.dtype.kind == "f" and low >= 0 and high <= 1:
         return 0.0, 1.0
+    if not np.isfinite(high - low):
+        raise VLExplainError(
+            f"The image's pixels run from {low:g} to {high:g}; give contrast_limits that mean something."
+        )
     return (low, high) if low < high else (low, low + 1)
 
 
-def _composed(pixels: NDArray, top: int) -> NDArray:
+def _composed(pixels: NDArray) -> NDArray:
+    """uint8 (H, W, 1, 3 or 4) -> (H, W, 3)."""
     if pixels.shape[2] == 4:
-        return (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] // top).astype(np.uint8)
+        return (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] // 255).astype(np.uint8)
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3)) if pixels.shape[2] == 1 else pixels

@@ -1,0 +1,204 @@
+"""Explanations as a picture to keep or to send: image, heatmap, words, and what a reader must know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..errors import VLExplainError
+from .colour import table
+from .lettering import FAINT, INK, PAPER, one_line, words_strip, wrapped, write, write_lines
+from .overlay import as_uint8, outline, overlay
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..explanation import Explanation
+
+Mask = NDArray[np.bool_]
+_GAP = 16
+_WORDS = 300
+_WARNING = (166, 74, 0)
+
+
+def figure(
+    explanations: Explanation | Sequence[Explanation],
+    ground_truth: Mask | Sequence[Mask | None] | None = None,
+    image: Any = None,
+    side: int = 400,
+) -> Image.Image:
+    """A row for each explanation: image, heatmap on it, words with their relevance and the score; RGB.
+
+    Parameters
+    ----------
+    ground_truth : (H, W) bool, or one (or None) for each explanation; drawn as an outline.
+    image : the source image, for explanations that were loaded from disk and hold none.
+    side : pixels of an image's longer side.
+
+    Raises
+    ------
+    VLExplainError : nothing to show, masks that do not fit, no image.
+    """
+    from PIL import Image, ImageDraw
+
+    shown = _listed(explanations)
+    truths = _truths(ground_truth, shown)
+    rows = [(e, *panels(e, truth, image, side), _caption(e)) for e, truth in zip(shown, truths, strict=True)]
+    wide = max(left.width for _, left, _, _ in rows)
+    heights = [max(left.height, words.height) for _, left, _, words in rows]
+    width = 2 * wide + _WORDS + 4 * _GAP
+    notes = warnings_of(shown)
+    footer = [line for note in notes for line in wrapped(note, 14, width - 2 * _GAP)]
+    top = 42
+    height = top + sum(heights) + _GAP * len(rows) + 34 + 20 * len(footer) + (_GAP if footer else 0)
+    canvas = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    write(draw, (_GAP, 14), one_line(_name(shown[0]), 60), 15)
+    y = top
+    for (_, left, right, words), tall in zip(rows, heights, strict=True):
+        canvas.paste(left, (_GAP, y))
+        canvas.paste(right, (2 * _GAP + wide, y))
+        canvas.paste(words, (3 * _GAP + 2 * wide, y))
+        y += tall + _GAP
+    _colour_bar(canvas, (2 * _GAP + wide, y - 4, wide))
+    if any(truth is not None for truth in truths):
+        write(draw, (_GAP, y - 5), "outlined: ground truth", 13, FAINT)
+    for number, line in enumerate(footer):
+        write(draw, (_GAP, y + 34 + 20 * number), line, 14, _WARNING)
+    return canvas
+
+
+def comparison(
+    rows: Sequence[Sequence[Explanation]],
+    ground_truth: Sequence[Mask | None],
+    notes: Sequence[Sequence[str]] | None = None,
+    side: int = 230,
+) -> Image.Image:
+    """A table of heatmaps: a row for each prompt, a column for each method, the image first; RGB.
+
+    ``ground_truth`` has one mask for each row, drawn as an outline; ``notes`` one line under each heatmap.
+    """
+    from PIL import Image, ImageDraw
+
+    cells = [[panels(e, truth, None, side) for e in row] for row, truth in zip(rows, ground_truth, strict=True)]
+    wide, tall = (max(getattr(row[0][0], name) for row in cells) for name in ("width", "height"))
+    columns = len(rows[0]) + 1
+    width = columns * wide + (columns - 1) * 8 + 2 * _GAP
+    warnings = warnings_of([e for row in rows for e in row])
+    row_height = tall + 52
+    canvas = Image.new("RGB", (width, 44 + row_height * len(rows) + 24 * len(warnings)), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for column, title in enumerate(["image", *(e.request.method for e in rows[0])]):
+        write(draw, (_GAP + column * (wide + 8), 14), title, 15)
+    for number, row in enumerate(cells):
+        y = 40 + number * row_height
+        canvas.paste(row[0][0], (_GAP, y))
+        prompt, score = rows[number][0].prompt, rows[number][0].score
+        write(draw, (_GAP, y + tall + 5), _fitting(prompt, 14, wide), 14)
+        write(draw, (_GAP, y + tall + 25), f"{rows[number][0].request.target.name} {score:.3f}", 13, FAINT)
+        for column, (_, heat) in enumerate(row, start=1):
+            x = _GAP + column * (wide + 8)
+            canvas.paste(heat, (x, y))
+            if notes is not None:
+                write(draw, (x, y + tall + 5), notes[number][column - 1], 13, FAINT)
+    for number, warning in enumerate(warnings):
+        write(draw, (_GAP, 40 + row_height * len(rows) + 24 * number), warning, 14, _WARNING)
+    return canvas
+
+
+def panels(
+    explanation: Explanation, truth: Mask | None, image: Any = None, side: int = 400
+) -> tuple[Image.Image, Image.Image]:
+    """The image and the heatmap on it, each with the outline of the ground truth, ``side`` pixels long."""
+    from PIL import Image
+
+    pixels = explanation.image if image is None else image
+    if pixels is None:
+        raise VLExplainError("This explanation was loaded without its image; pass image=... as well.")
+    limits = explanation.request.image.contrast_limits
+    shape = explanation.geometry.source
+    base = as_uint8(pixels, limits)
+    if base.shape[:2] != shape:
+        raise VLExplainError(f"The image has shape {base.shape[:2]}, but the explanation is of one of {shape}.")
+    factor = side / max(shape)
+    size = max(1, round(shape[1] * factor)), max(1, round(shape[0] * factor))
+    method = Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.BICUBIC
+    small = Image.fromarray(base).resize(size, method)
+    heat = np.asarray(Image.fromarray(explanation.heatmap).resize(size, Image.Resampling.BILINEAR))
+    found = [np.asarray(small).copy(), overlay(np.asarray(small), heat)]
+    if truth is not None:
+        inside = np.asarray(Image.fromarray(truth.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)) > 127
+        rim = ndimage.binary_dilation(inside) & ~inside
+        for picture in found:
+            picture[rim] = (16, 16, 20)
+            picture[outline(inside, 2)] = (90, 255, 235)
+    return Image.fromarray(found[0]), Image.fromarray(found[1])
+
+
+def warnings_of(explanations: Sequence[Explanation]) -> list[str]:
+    """What the models' makers want to be said wherever their results are shown, each once."""
+    found = [str(e.provenance.get("warning") or "") for e in explanations]
+    return [one_line(text) for text in dict.fromkeys(found) if text]
+
+
+def _caption(explanation: Explanation) -> Image.Image:
+    from PIL import Image, ImageDraw
+
+    request = explanation.request
+    strip = words_strip(explanation.word_scores(), _WORDS)
+    lines = [
+        (f"{request.target.name} {explanation.score:.3f}", 16, INK),
+        (f"{request.method} on {request.model}", 14, FAINT),
+    ]
+    if explanation.degenerate:
+        lines.append(("The map is the same everywhere: it says nothing about this image.", 14, _WARNING))
+    height = sum(round(size * 1.4) * len(wrapped(text, size, _WORDS)) for text, size, _ in lines)
+    caption = Image.new("RGB", (_WORDS, strip.height + 12 + height), PAPER)
+    caption.paste(strip, (0, 0))
+    draw, y = ImageDraw.Draw(caption), strip.height + 12
+    for text, size, ink in lines:
+        y = write_lines(draw, (0, y), text, _WORDS, size, ink)
+    return caption
+
+
+def _colour_bar(canvas: Image.Image, where: tuple[int, int, int]) -> None:
+    from PIL import Image, ImageDraw
+
+    x, y, width = where
+    draw = ImageDraw.Draw(canvas)
+    write(draw, (x, y - 1), "low", 13, FAINT)
+    write(draw, (x + width, y - 1), "high", 13, FAINT, anchor="ra")
+    bar = Image.fromarray(np.broadcast_to(table("ember"), (10, 256, 3)).copy()).resize((max(width - 76, 10), 10))
+    canvas.paste(bar, (x + 36, y + 3))
+
+
+def _fitting(text: str, size: int, width: int) -> str:
+    lines = wrapped(text, size, width - size)
+    return lines[0] if len(lines) == 1 else lines[0] + "…"
+
+
+def _name(explanation: Explanation) -> str:
+    return explanation.request.image.name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _listed(explanations: Explanation | Sequence[Explanation]) -> list[Explanation]:
+    found = list(explanations) if isinstance(explanations, Sequence) else [explanations]
+    if not found:
+        raise VLExplainError("There is no explanation to draw; give at least one.")
+    return found
+
+
+def _truths(given: Mask | Sequence[Mask | None] | None, shown: Sequence[Explanation]) -> list[Mask | None]:
+    masks = [given] * len(shown) if given is None or isinstance(given, np.ndarray) else list(given)
+    if len(masks) != len(shown):
+        raise VLExplainError(f"There are {len(masks)} ground truths for {len(shown)} explanations; give one for each.")
+    for mask, explanation in zip(masks, shown, strict=True):
+        if mask is not None and mask.shape != explanation.geometry.source:
+            raise VLExplainError(
+                f"The ground truth has shape {mask.shape}, but the image is {explanation.geometry.source}."
+            )
+    return masks
