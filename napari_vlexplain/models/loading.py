@@ -23,7 +23,7 @@ from ..errors import VLExplainError
 from ..running import Run
 from .dual_encoder import DualEncoder
 from .torchvision_guard import guard_torchvision
-from .zoo import RESOURCES, ModelInfo, known_models
+from .zoo import RESOURCES, ModelInfo, known_models, other_door
 
 REMEMBERED_MODELS = 2
 _loaded: OrderedDict[tuple[str, str], DualEncoder] = OrderedDict()
@@ -67,6 +67,8 @@ def forget_models() -> None:
 
 def _open(name: str, device: torch.device, download: bool) -> DualEncoder:
     known = known_models().get(name)
+    if elsewhere := other_door(name):
+        raise VLExplainError(elsewhere)
     if name == "mini":
         return _transformers(RESOURCES / "models" / "mini", known, name, device, download)
     if name.startswith("open_clip:"):
@@ -120,6 +122,8 @@ def _transformers(
     folder: Path, known: ModelInfo | None, name: str, device: torch.device, download: bool
 ) -> DualEncoder:
     config = _json(folder, "config.json")
+    if elsewhere := other_door(name, config.get("model_type")):
+        raise VLExplainError(elsewhere)
     if config.get("model_type") != "clip":
         raise VLExplainError(f"{folder} holds a {config.get('model_type')!r} model, but a 'clip' model is needed here.")
     weights = _weights_file(folder)

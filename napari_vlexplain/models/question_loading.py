@@ -1,0 +1,212 @@
+"""From a folder to a loaded model of questions or detections: LXMERT, VisualBERT, DETR, and the embedded mini-vqa."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import VLExplainError
+from ..running import Run
+from .encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
+from .loading import _first_line, _freeze, _hash_of, _hub_folder, _info, _json, _weights_file, load, pick_device
+from .mini_vqa import mini_sight
+from .questions import See
+from .single_stream import SingleStream, single_stream
+from .text import HuggingFaceTokenizer
+from .torchvision_guard import guard_torchvision
+from .two_stream import TwoStream, two_stream
+from .zoo import MINI, MINI_VQA, RESOURCES, ModelInfo, known_models
+
+Attentive = TwoStream | SingleStream | EncoderDecoder
+REMEMBERED_MODELS = 2
+_loaded: OrderedDict[tuple[str, str], Attentive] = OrderedDict()
+
+CLASSES = {
+    "lxmert": "LxmertForQuestionAnswering",
+    "visual_bert": "VisualBertForQuestionAnswering",
+    "detr": "DetrForObjectDetection",
+}
+"""``model_type`` of a folder's config -> the class of ``transformers`` that reads its weights."""
+
+# Where people keep the list of answers beside an LXMERT or VisualBERT checkpoint.
+ANSWER_FILES = ("regions.json", "answers.json", "trainval_label2ans.json", "label2ans.json", "answers_vqa.txt")
+
+
+def load_question_model(
+    name: str = "mini-vqa", device: str | None = None, download: bool = False, run: Run | None = None
+) -> TwoStream | SingleStream:
+    """Load a model that answers questions, or return it if it is loaded already.
+
+    Parameters
+    ----------
+    name : ``mini-vqa``; a folder or hub name of a ``transformers`` LXMERT or VisualBERT with an answer head.
+    device, download : see :func:`napari_vlexplain.load_model`.
+
+    Raises
+    ------
+    VLExplainError : an unknown name, a model that answers no questions, missing or damaged files.
+    """
+    found = _load(name, device, download, run or Run())
+    if isinstance(found, EncoderDecoder):
+        raise VLExplainError(f"{name} finds objects and answers no questions: use detect(image, model={name!r}).")
+    return found
+
+
+def load_detector(
+    name: str, device: str | None = None, download: bool = False, run: Run | None = None
+) -> EncoderDecoder:
+    """Load a DETR from a folder or hub name, or return it if it is loaded already.
+
+    Raises
+    ------
+    VLExplainError : an unknown name, a model that finds no objects, missing or damaged files.
+    """
+    found = _load(name, device, download, run or Run())
+    if not isinstance(found, EncoderDecoder):
+        raise VLExplainError(
+            f"{name} answers questions and finds no objects: use ask(image, question, model={name!r})."
+        )
+    return found
+
+
+def forget_question_models() -> None:
+    """Let go of every loaded question model and detector."""
+    _loaded.clear()
+
+
+def _load(name: str, device: str | None, download: bool, run: Run) -> Attentive:
+    where = pick_device(device)
+    key = (str(name), str(where))
+    if key in _loaded:
+        _loaded.move_to_end(key)
+        return _loaded[key]
+    run.step(0.0, f"Loading {name}")
+    guard_torchvision()
+    model = _loaded[key] = _open(str(name), where, download)
+    while len(_loaded) > REMEMBERED_MODELS:
+        _loaded.popitem(last=False)
+    run.step(1.0, f"Loaded {name}")
+    return model
+
+
+def _open(name: str, device: torch.device, download: bool) -> Attentive:
+    known = known_models().get(name)
+    if name == MINI_VQA.name:
+        folder, mini = RESOURCES / "models" / name, RESOURCES / "models" / MINI.name
+        return open_folder(
+            folder, MINI_VQA, device, mini_sight(folder, load(MINI.name, str(device), False, Run())), mini
+        )
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return open_folder(folder, _info(name, known), device)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not folder.exists():
+        return open_folder(_hub_folder(name, known, download), _info(name, known), device)
+    raise VLExplainError(
+        f"There is no model {name!r} that answers questions or finds objects; choose {MINI_VQA.name}, "
+        "or a folder that holds a transformers LXMERT, VisualBERT or DETR."
+    )
+
+
+def open_folder(
+    folder: Path,
+    info: ModelInfo,
+    device: torch.device,
+    see: See | None = None,
+    tokenizer_folder: Path | None = None,
+) -> TwoStream | SingleStream | EncoderDecoder:
+    """Load and unpack the model in a folder of the ``transformers`` layout.
+
+    ``see`` is how it sees an image by itself; without ``tokenizer_folder`` the tokenizer lies beside the weights.
+
+    Raises
+    ------
+    VLExplainError : another family, or files that are missing or damaged.
+    """
+    config = _json(folder, "config.json")
+    name = CLASSES.get(config.get("model_type", ""))
+    if name is None:
+        raise VLExplainError(
+            f"{folder} holds a {config.get('model_type')!r} model, but one of {', '.join(CLASSES)} is needed here."
+        )
+    weights = _weights_file(folder)
+    import transformers
+
+    loader: Any = getattr(transformers, name)
+    try:
+        model, report = loader.from_pretrained(
+            str(folder), dtype=torch.float32, local_files_only=True, output_loading_info=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise VLExplainError(
+            f"The model in {folder} cannot be read: {_first_line(error)} Copy its files again."
+        ) from None
+    if report["missing_keys"] or report.get("mismatched_keys"):
+        raise VLExplainError(
+            f"The weights in {folder} are incomplete ({len(report['missing_keys'])} tensors are missing)."
+        )
+    model = _freeze(model, device)
+    common: dict[str, Any] = {"info": info, "device": device, "weights_hash": _hash_of(weights)}
+    if name == CLASSES["detr"]:
+        labels = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
+        return encoder_decoder(model, labels=labels, resizing=_resizing(folder), **common)
+    common["tokenizer"] = _tokenizer(tokenizer_folder or folder, model.config.max_position_embeddings)
+    common["answers"] = _answers(folder, model.config)
+    common["see"] = see
+    return two_stream(model, **common) if name == CLASSES["lxmert"] else single_stream(model, **common)
+
+
+def _tokenizer(folder: Path, context: int) -> HuggingFaceTokenizer:
+    from transformers import AutoTokenizer
+
+    try:
+        fast = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise VLExplainError(
+            f"The tokenizer in {folder} cannot be read: {_first_line(error)} Copy its files again."
+        ) from None
+    return HuggingFaceTokenizer(fast, context, lambda ids: 0)
+
+
+def _answers(folder: Path, config: Any) -> tuple[str, ...]:
+    """The answers in the order of the logits: from a list beside the weights, else from the config."""
+    count = config.num_qa_labels if config.model_type == "lxmert" else config.num_labels
+    for file in ANSWER_FILES:
+        if (folder / file).is_file():
+            found = _answer_list(folder / file)
+            if len(found) != count:
+                raise VLExplainError(f"{folder / file} lists {len(found)} answers, but the model gives {count}.")
+            return found
+    named = config.id2label or {}
+    if len(named) == count:
+        return tuple(str(named[i]) for i in range(count))
+    return tuple(f"answer {i}" for i in range(count))
+
+
+def _answer_list(file: Path) -> tuple[str, ...]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        data = text.splitlines() if file.suffix == ".txt" else json.loads(text)
+    except (OSError, ValueError):
+        raise VLExplainError(f"{file} cannot be read as a list of answers; copy it again.") from None
+    data = data.get("answers") if isinstance(data, dict) else data
+    if not isinstance(data, list):
+        raise VLExplainError(f"{file} is no list of answers; a JSON list of strings in the order of the logits is.")
+    return tuple(str(answer) for answer in data)
+
+
+def _resizing(folder: Path) -> Resizing:
+    """From ``preprocessor_config.json``, old forms (a bare number, ``max_size``) included."""
+    config = _json(folder, "preprocessor_config.json")
+    size = config.get("size", 800)
+    if isinstance(size, dict):
+        shorter, longer = size.get("shortest_edge", 800), size.get("longest_edge", config.get("max_size"))
+    else:
+        shorter, longer = size, config.get("max_size", 1333)
+    mean = tuple(config.get("image_mean", (0.485, 0.456, 0.406)))
+    std = tuple(config.get("image_std", (0.229, 0.224, 0.225)))
+    return Resizing(int(shorter), None if longer is None else int(longer), mean, std)
