@@ -12,7 +12,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_vlexplain.measuring import measure
 from napari_vlexplain.widgets._hooks import Lifetime
@@ -358,6 +358,9 @@ def test_a_dock_taken_out_of_its_window_lets_go_and_comes_back(viewer: ViewerMod
 
 def test_the_dock_is_narrow_named_and_labelled(dock: MeasureDock) -> None:
     assert dock.minimumWidth() <= 300 and dock.minimumSizeHint().width() <= 300
+    scroll = dock.findChild(QScrollArea)
+    bar = scroll.verticalScrollBar().sizeHint().width()
+    assert scroll.widget().minimumSizeHint().width() + bar <= 300  # nothing is cut off at the side
     assert NOTICE in [label.text() for label in dock.findChildren(type(dock.state))]
     for part in (dock.heatmap, dock.truth, dock.prediction, dock.threshold.slider, dock.curve):
         assert part.toolTip() and part.focusPolicy() & Qt.FocusPolicy.TabFocus

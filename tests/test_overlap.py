@@ -179,9 +179,7 @@ def test_edges_survive_awkward_ranges(values: tuple[float, float]) -> None:
     heatmap = np.linspace(*values, 600).reshape(20, 30).astype(np.float32)
     edges = bin_edges(heatmap)
     assert (np.diff(edges.astype(np.float64)) > 0).all()
-    np.testing.assert_array_equal(
-        bin_indices(heatmap, edges), np.searchsorted(edges, heatmap, side="right") - 1
-    )
+    np.testing.assert_array_equal(bin_indices(heatmap, edges), np.searchsorted(edges, heatmap, side="right") - 1)
 
 
 def test_three_decimals_are_always_on_an_edge() -> None:

@@ -97,13 +97,16 @@ class OverlapHistogram:
         t = t.ravel()
         if np.count_nonzero(t) == 0:
             self._start_over()  # also sheds what rounding has gathered in the mass
-        changed = np.flatnonzero(t != self._truth)
-        entered = t[changed]
-        for pixels, sign in ((changed[entered], 1), (changed[~entered], -1)):
-            if pixels.size:
-                self._inside += sign * np.bincount(self._indices[pixels], minlength=self._columns)
-                self._mass_inside += sign * float(self._positive[pixels].sum(dtype=np.float64))
-        self._truth[changed] = entered
+        differs = t != self._truth
+        if np.count_nonzero(differs) > t.size // 8:  # picking pixels out one by one would take longer
+            self._start_over()
+            self._count(t, 1)
+        else:
+            changed = np.flatnonzero(differs)
+            entered = t[changed]
+            self._count(changed[entered], 1)
+            self._count(changed[~entered], -1)
+        np.copyto(self._truth, t)
         return Counts(
             edges=self.edges,
             kept=_at_or_above(self._total),
@@ -112,6 +115,10 @@ class OverlapHistogram:
             mass=self._mass,
             mass_inside=min(max(self._mass_inside, 0.0), self._mass),
         )
+
+    def _count(self, pixels: NDArray, sign: int) -> None:
+        self._inside += sign * np.bincount(self._indices[pixels], minlength=self._columns)
+        self._mass_inside += sign * float(self._positive[pixels].sum(dtype=np.float64))
 
     def _start_over(self) -> None:
         self._truth = np.zeros(self._indices.size, dtype=bool)

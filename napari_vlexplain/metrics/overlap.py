@@ -168,9 +168,7 @@ def as_heatmap(heatmap: ArrayLike) -> NDArray[np.floating]:
     if lowest > highest:
         raise VLExplainError("The heatmap has no pixel with a value: it is empty or NaN everywhere.")
     if np.isinf(lowest) or np.isinf(highest):
-        raise VLExplainError(
-            "The heatmap holds infinite values; they must be finite, or NaN outside the crop."
-        )
+        raise VLExplainError("The heatmap holds infinite values; they must be finite, or NaN outside the crop.")
     return h
 
 

@@ -104,12 +104,10 @@ def nearest(source: Grid, target: Grid) -> tuple[NDArray[np.intp], NDArray[np.in
     across = max(abs(between[0, 1]) * target.shape[1], abs(between[1, 0]) * target.shape[0])
     if across > 0.5:
         raise VLExplainError(
-            "The two layers are turned or sheared against each other; "
-            "give both the same rotation, shear and affine."
+            "The two layers are turned or sheared against each other; give both the same rotation, shear and affine."
         )
     rows, columns = (
-        np.floor(between[i, i] * np.arange(target.shape[i]) + between[i, 2] + 0.5).astype(np.intp)
-        for i in (0, 1)
+        np.floor(between[i, i] * np.arange(target.shape[i]) + between[i, 2] + 0.5).astype(np.intp) for i in (0, 1)
     )
     rows[(rows < 0) | (rows >= source.shape[0])] = -1
     columns[(columns < 0) | (columns >= source.shape[1])] = -1

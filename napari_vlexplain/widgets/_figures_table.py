@@ -6,25 +6,43 @@ import math
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ..measuring import Figures
 
 ROWS = {
-    "iou": ("IoU", "Intersection over union of prediction and ground truth. 1 is perfect; n/a when both are empty."),
-    "dice": ("Dice", "Twice the intersection over the sum of both areas. 1 is perfect; n/a when both are empty."),
-    "precision": ("Precision", "Share of the prediction that lies in the ground truth; n/a without prediction."),
+    "iou": (
+        "IoU",
+        "Intersection over union of prediction and ground truth. 1 is perfect; n/a when both are empty.",
+    ),
+    "dice": (
+        "Dice",
+        "Twice the intersection over the sum of both areas. 1 is perfect; n/a when both are empty.",
+    ),
+    "precision": (
+        "Precision",
+        "Share of the prediction that lies in the ground truth; n/a without prediction.",
+    ),
     "recall": ("Recall", "Share of the ground truth that is predicted; n/a without ground truth."),
-    "pointing": ("Pointing game", "1 when the heatmap's maximum lies in the ground truth; tied maxima share the hit."),
-    "energy": ("Energy in truth", "Share of the heatmap's positive mass in the ground truth; compare with chance."),
-    "chance": ("Chance level", "What pointing and energy give for a constant heatmap: the ground truth's area share."),
+    "pointing": (
+        "Pointing game",
+        "1 when the heatmap's maximum lies in the ground truth; tied maxima share the hit.",
+    ),
+    "energy": (
+        "Energy in truth",
+        "Share of the heatmap's positive mass in the ground truth; compare with chance.",
+    ),
+    "chance": (
+        "Chance level",
+        "What pointing and energy give for a constant heatmap: the ground truth's area share.",
+    ),
     "predicted": ("Area predicted", "Share of the area that the prediction covers."),
     "lost": ("Truth not seen", "Share of the ground truth outside what the model saw; no figure counts it."),
 }
 
 
 class FiguresTable(QWidget):
-    """Shows a ``Figures``; every number can be selected, and all be copied."""
+    """Shows a ``Figures``; every number can be selected, and ``copy`` takes all."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,20 +62,16 @@ class FiguresTable(QWidget):
             layout.addWidget(label, row, 0)
             layout.addWidget(value, row, 1)
             self.values[key] = value
-        self.copy_button = QPushButton("Copy figures")
-        self.copy_button.setToolTip("Copy the figures to the clipboard, one name and number a line, tab between.")
-        self.copy_button.clicked.connect(self._copy)
-        layout.addWidget(self.copy_button, len(ROWS), 0, 1, 2)
         self.show_figures(None)
 
     def show_figures(self, figures: Figures | None) -> None:
         """Show figures, or none."""
         self._shown = figures
-        self.copy_button.setEnabled(figures is not None)
         for key, label in self.values.items():
             label.setText(written(key, math.nan if figures is None else getattr(figures, key)))
 
-    def _copy(self) -> None:
+    def copy(self) -> None:
+        """Put the figures on the clipboard: a line each, name and number, a tab between."""
         clipboard = QGuiApplication.clipboard()
         if self._shown is not None and clipboard is not None:
             rows = self._shown.as_dict().items()

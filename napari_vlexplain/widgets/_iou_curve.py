@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
@@ -9,6 +11,7 @@ from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QP
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 LEFT, RIGHT, TOP, BOTTOM = 30, 8, 8, 32
+CURVE_COLOUR = "#e8833a"  # stands out on napari's dark and light themes alike
 
 
 class IoUCurve(QWidget):
@@ -29,10 +32,10 @@ class IoUCurve(QWidget):
         self.setAccessibleName("IoU by threshold")
 
     def sizeHint(self) -> QSize:
-        return QSize(240, 150)
+        return QSize(240, 124)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(160, 150)
+        return QSize(160, 124)
 
     def show_curve(self, thresholds: NDArray[np.floating], iou: NDArray[np.float64]) -> None:
         """Draw a curve: (K,) thresholds, rising, and the (K,) IoU at each, NaN where undefined."""
@@ -109,7 +112,7 @@ class IoUCurve(QWidget):
         if len(self._thresholds):
             self._draw_curve(painter, area, faint)
         if self.hasFocus():
-            painter.setPen(QPen(self.palette().highlight().color(), 1))
+            painter.setPen(QPen(QColor(CURVE_COLOUR), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
         painter.end()
@@ -117,9 +120,10 @@ class IoUCurve(QWidget):
     def _label_threshold_axis(self, painter: QPainter, area: QRectF) -> None:
         row = QRectF(area.left(), area.bottom() + 2, area.width(), 14)
         if len(self._thresholds):
-            ends = f"{self._thresholds[0]:.3g}", f"{self._thresholds[-1]:.3g}"
-            painter.drawText(row, int(Qt.AlignmentFlag.AlignLeft), ends[0])
-            painter.drawText(row, int(Qt.AlignmentFlag.AlignRight), ends[1])
+            low, high = self._thresholds[[0, -1]]
+            decimals = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 3
+            painter.drawText(row, int(Qt.AlignmentFlag.AlignLeft), f"{low:.{decimals}f}")
+            painter.drawText(row, int(Qt.AlignmentFlag.AlignRight), f"{high:.{decimals}f}")
         painter.drawText(row.translated(0, 13), int(Qt.AlignmentFlag.AlignHCenter), "IoU by threshold")
 
     def _draw_curve(self, painter: QPainter, area: QRectF, faint: QColor) -> None:
@@ -128,8 +132,7 @@ class IoUCurve(QWidget):
         x = area.left() + (self._thresholds - low) / span * area.width()
         y = area.bottom() - self._iou * area.height()
         defined = np.isfinite(y)
-        accent = self.palette().highlight().color()
-        painter.setPen(QPen(accent, 2))
+        painter.setPen(QPen(QColor(CURVE_COLOUR), 2))
         painter.drawPolyline(QPolygonF([QPointF(*p) for p in zip(x[defined], y[defined], strict=True)]))
         edge = min(self._edge, len(x) - 1)
         painter.setPen(QPen(self.palette().color(self.foregroundRole()), 1, Qt.PenStyle.DashLine))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from ._hooks import Hooks
@@ -42,7 +42,7 @@ class LayerCombo(QComboBox):
         self._chosen: Layer | None = None
         self._list_hooks, self._name_hooks = Hooks(), Hooks()
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
+        self.setMinimumContentsLength(6)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.currentIndexChanged.connect(self._on_index)
 
@@ -96,6 +96,7 @@ class LayerCombo(QComboBox):
         self.clear()
         for choice in self._choices:
             self.addItem(self._first or "" if choice is None else choice.name)
+            self.setItemData(self.count() - 1, self.itemText(self.count() - 1), Qt.ItemDataRole.ToolTipRole)
         self.setEnabled(bool(self._choices))
         if self._choices:
             places = [index for index, choice in enumerate(self._choices) if choice == self._chosen]

@@ -5,21 +5,30 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QSlider, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
 from ..metrics.histogram import Counts
 from ..metrics.thresholds import Mode
 
 MODES: dict[Mode, tuple[str, str]] = {
     "value": ("by value", "Keep pixels at or above a heatmap value."),
-    "quantile": ("by quantile", "Keep the highest pixels: 0.9 keeps at most the top tenth of the area."),
-    "otsu": ("by Otsu", "Split the heatmap's values into two heaps as well as possible (Otsu 1979)."),
+    "quantile": (
+        "by quantile",
+        "Keep the highest pixels: 0.9 keeps at most the top tenth of the area.",
+    ),
+    "otsu": (
+        "by Otsu",
+        "Split the heatmap's values into two heaps as well as possible (Otsu 1979).",
+    ),
 }
 STEPS = 1000  # of the slider, by quantile
 
 
 class ThresholdBox(QWidget):
-    """Holds mode and value; which bin edge that is depends on the heatmap, given by ``show_counts``."""
+    """Slider and number; which bin edge they mean depends on the heatmap, given by ``show_counts``.
+
+    ``mode_combo`` is made here for the dock to place.
+    """
 
     changed = Signal()
 
@@ -28,7 +37,11 @@ class ThresholdBox(QWidget):
         self._counts: Counts | None = None
         self._value: float | None = None  # None: the middle of whatever range comes
         self._quantile = 0.9
-        self.mode_combo, self.slider, self.number = QComboBox(), QSlider(Qt.Orientation.Horizontal), QDoubleSpinBox()
+        self.mode_combo, self.slider, self.number = (
+            QComboBox(),
+            QSlider(Qt.Orientation.Horizontal),
+            QDoubleSpinBox(),
+        )
         for mode, (label, tip) in MODES.items():
             self.mode_combo.addItem(label, mode)
             self.mode_combo.setItemData(self.mode_combo.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
@@ -39,11 +52,10 @@ class ThresholdBox(QWidget):
         self.number.setKeyboardTracking(False)
         self.slider.setToolTip("Move the threshold; the figures follow. Arrow keys move it by one step.")
         self.number.setToolTip("Type the threshold. It moves to the nearest of the heatmap's bin edges.")
-        layout = QGridLayout(self)
+        layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.mode_combo, 0, 0)
-        layout.addWidget(self.number, 0, 1)
-        layout.addWidget(self.slider, 1, 0, 1, 2)
+        layout.addWidget(self.slider, 1)
+        layout.addWidget(self.number)
         self.mode_combo.currentIndexChanged.connect(self._on_mode)
         self.slider.valueChanged.connect(self._on_slider)
         self.number.valueChanged.connect(self._on_number)

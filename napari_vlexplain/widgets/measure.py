@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ..errors import VLExplainError
 from ..measuring import Figures, Measured, Measurement
@@ -57,7 +67,7 @@ class MeasureDock(QWidget):
         self.state = QLabel()
         self.figures = FiguresTable()
         self.curve = IoUCurve()
-        self.make_mask_button = QPushButton("Make mask")
+        self.make_mask_button, self.copy_button = QPushButton("Make mask"), QPushButton("Copy figures")
         self._build()
         self._connect()
         self._lifetime = Lifetime(self, self._attach, self._release)
@@ -86,6 +96,7 @@ class MeasureDock(QWidget):
             kept,
             name=f"{layer.name} | mask",
             opacity=0.5,
+            colormap={0: "transparent", None: "cyan"},  # told from a ground truth, whatever label is painted
             metadata=new_metadata("mask", layer, threshold=threshold, threshold_mode=self.threshold.mode),
             **geometry(layer, 2),
         )
@@ -104,36 +115,41 @@ class MeasureDock(QWidget):
         self.make_mask_button.setToolTip(
             "Add the heatmap at this threshold as a Labels layer to edit; Measure follows it."
         )
+        self.copy_button.setToolTip("Copy the figures to the clipboard, to paste into a table.")
         self.state.setWordWrap(True)
         self.state.setTextFormat(Qt.TextFormat.PlainText)
-        self.state.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)  # a second line must not move the rest
+        self.state.setMinimumHeight(3 * self.fontMetrics().lineSpacing())  # a longer text must not move the rest
         self.state.setAlignment(Qt.AlignmentFlag.AlignTop)
         notice = QLabel(NOTICE)
         notice.setWordWrap(True)
         notice.setStyleSheet("font-style: italic")
 
         form = QFormLayout()
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         form.addRow("Heat&map", self.heatmap)
-        form.addRow("&Ground truth", self.truth)
-        form.addRow("", self.selected_only)
-        form.addRow("P&rediction", self.prediction)
-        form.addRow("&Threshold", self.threshold)
+        form.addRow("&Truth", self.truth)
+        form.addRow(self.selected_only)
+        form.addRow("&Prediction", self.prediction)
+        form.addRow("Thresh&old", self.threshold.mode_combo)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.make_mask_button)
+        buttons.addWidget(self.copy_button)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form)
-        for part in (self.make_mask_button, self.state, self.figures, self.curve, notice):
+        layout.addWidget(self.threshold)
+        layout.addWidget(self.curve)
+        layout.addLayout(buttons)
+        for part in (self.state, self.figures, notice):
             layout.addWidget(part)
         layout.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidget(content)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
-        self.setMinimumWidth(260)
+        self.setMinimumWidth(285)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def _connect(self) -> None:
@@ -143,6 +159,7 @@ class MeasureDock(QWidget):
         self.threshold.changed.connect(self._show)
         self.curve.edge_picked.connect(self.threshold.pick_edge)
         self.make_mask_button.clicked.connect(self.make_mask)
+        self.copy_button.clicked.connect(self.figures.copy)
         self._pause.timeout.connect(self._measure)
         self._latest.done.connect(self._on_measured)
         self._latest.failed.connect(self._on_failed)
@@ -172,7 +189,8 @@ class MeasureDock(QWidget):
             for name in (*GEOMETRY_EVENTS, *(CONTENT_EVENTS if layer is not heatmap else ()), "name"):
                 self._hook(layer, name, self._touch)
         self.selected_only.setEnabled(truth is not None and is_labels(truth))
-        self.threshold.setEnabled(mask is None)
+        for part in (self.threshold, self.threshold.mode_combo):
+            part.setEnabled(mask is None)
         self._touch()
 
     def _hook(self, layer: Layer | None, name: str, callback: Any) -> None:
@@ -234,6 +252,7 @@ class MeasureDock(QWidget):
         figures = self.current_figures
         self.figures.show_figures(figures)
         self.make_mask_button.setEnabled(self._measured is not None)
+        self.copy_button.setEnabled(figures is not None)
         threshold = f"{self.threshold.threshold:.4g}"
         if figures is not None:
             self.curve.mark(self.threshold.edge, f"threshold {threshold}, IoU {figures.iou:.3f}")
@@ -245,8 +264,8 @@ class MeasureDock(QWidget):
         if self.truth.layer is None:
             return f"Heatmap ≥ {threshold}. To measure it, paint a ground truth (Labels) or draw one (Shapes)."
         if mask is not None:
-            return f"Measured: mask “{mask.name}”, as edited. Pointing, energy and curve: the heatmap."
-        return f"Measured: heatmap ≥ {threshold} of “{heatmap.name if heatmap else ''}”."
+            return f"Measured: mask “{mask.name}”. Pointing, energy and curve are the heatmap's."
+        return f"Measured: “{heatmap.name if heatmap else ''}” ≥ {threshold}."
 
 
 def _is_ours(kind: str) -> Any:
