@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from ..models.text import TextBatch
 from ..models.towers import Tower
 from ..running import Run
 from .attention_parameters import AttentionGradCAM, RawAttention, Rollout
-from .inputs import Inputs, Scores, block_index, on_grid, per_prompt_gradients
+from .inputs import Inputs, Scores, block_index, no_words, on_grid, patches, per_prompt_gradients
 
 
 @torch.no_grad()
@@ -22,14 +24,27 @@ def raw_attention(inputs: Inputs, parameters: RawAttention, run: Run) -> Scores:
     rows = inputs.model.image_rows(1)
     found = attention_row(image, image.embed(inputs.pixels), block, rows)
     run.step(0.5, "Attention of the words")
-    words = attention_row(text, text.embed(inputs.explained.ids), text_block, inputs.explained.rows)
+    words = _words(inputs, attention_row, text_block)
     return Scores(on_grid(found.expand(inputs.count, -1), image), words, {"block": block, "text_block": text_block})
 
 
-def attention_row(tower: Tower, z: Tensor, block: int, rows: Tensor) -> Tensor:
-    """(B, T): what the readout attends to in one block, mean over heads."""
-    z = tower.run(z, 0, block)
-    a, _ = tower.blocks[block].attention(z, tower.mask(z))
+def _words(inputs: Inputs, row: Callable[..., Tensor], site: int) -> Tensor:
+    texts, tower = inputs.explained, inputs.model.text
+    return row(tower, tower.embed(texts.ids), site, texts.rows, texts.lengths) if tower.sites else no_words(inputs)
+
+
+def attention_row(tower: Tower, z: Tensor, block: int, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """(B, T): what the readout attends to in one block, mean over heads.
+
+    Behind the blocks that is the pool's own attention. In a block of a tower whose pool attends no token is the
+    readout, so the row is that of the tokens as the pool weighs them.
+    """
+    z = tower.run(z, 0, block, lengths)
+    if tower.sites > tower.depth:
+        _, attentions = tower.record(z, block, rows, lengths=lengths)
+        row = attentions[-1].mean(dim=1)[:, 0]
+        return row if block == tower.depth else (row[:, None] @ attentions[0].mean(dim=1))[:, 0]
+    a, _ = tower.blocks[block].attention(z, tower.mask(z, lengths))
     return (tower.pool.start(z.shape[1], rows)[:, None] @ a.mean(dim=1))[:, 0]
 
 
@@ -42,19 +57,22 @@ def rollout(inputs: Inputs, parameters: Rollout, run: Run) -> Scores:
     run.step(0.0, "Rollout of the image")
     found = rollout_row(image, image.embed(inputs.pixels), start, inputs.model.image_rows(1))
     run.step(0.5, "Rollout of the words")
-    words = rollout_row(text, text.embed(inputs.explained.ids), text_start, inputs.explained.rows)
+    words = _words(inputs, rollout_row, text_start)
     notes = {"start_block": start, "text_start_block": text_start}
     return Scores(on_grid(found.expand(inputs.count, -1), image), words, notes)
 
 
-def rollout_row(tower: Tower, z: Tensor, start: int, rows: Tensor) -> Tensor:
-    """(B, T): the readout row of the rollout, from the last block down; every row sums to 1."""
-    _, attentions = tower.record(tower.run(z, 0, start), start, rows)
-    r = tower.pool.start(z.shape[1], rows)
+def rollout_row(tower: Tower, z: Tensor, start: int, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """(B, T): the readout row of the rollout, from the last block down; every row sums to 1.
+
+    The query of a pool is no token of the stream and has no residual to it, so there the row is A itself.
+    """
+    _, attentions = tower.record(tower.run(z, 0, start, lengths), start, rows, lengths=lengths)
+    r = tower.pool.start(attentions[-1].shape[-1], rows)
     for a in reversed(attentions):
         mean = a.mean(dim=1)
-        # rownorm(A + I) = (A + I) / 2, as the rows of A sum to 1.
-        r = (r + (mean[:, 0] if mean.shape[1] == 1 else (r[:, None] @ mean)[:, 0])) / 2
+        r = r + (mean[:, 0] if mean.shape[1] == 1 else (r[:, None] @ mean)[:, 0])
+        r = r / r.sum(dim=1, keepdim=True)
     return r
 
 
@@ -64,24 +82,25 @@ def attention_grad_cam(inputs: Inputs, parameters: AttentionGradCAM, run: Run) -
     run.step(0.0, "Grad-CAM of the image")
     image = _image_cam(inputs)
     run.step(0.6, "Grad-CAM of the words")
-    return Scores(on_grid(image, model.image), _text_cam(inputs))
+    return Scores(on_grid(image, model.image), _text_cam(inputs) if model.text.sites else no_words(inputs))
 
 
 def _image_cam(inputs: Inputs) -> Tensor:
     model, tower = inputs.model, inputs.model.image
-    rows, last = model.image_rows(1), tower.depth - 1
+    rows, last = model.image_rows(1), tower.sites - 1
     embedded = model.encode_text(inputs.texts)
     with torch.no_grad():
         z = tower.run(tower.embed(inputs.pixels), 0, last)
     with torch.enable_grad():
         image, (a,) = tower.record(z, last, rows, track=True)
         values = inputs.objective(model.similarity(image, embedded))[0]
-    patches = torch.zeros(1, z.shape[1], device=z.device)
-    patches[:, tower.prefix_tokens :] = 1
-    found = torch.empty(inputs.count, z.shape[1], device=z.device)
+    length = a.shape[-1]
+    attended = torch.zeros(1, length, device=z.device)
+    attended[:, patches(tower, length)] = 1
+    found = torch.empty(inputs.count, length, device=z.device)
 
     def use(piece: slice, gradients: tuple[Tensor, ...]) -> None:
-        found[piece] = cam(a.detach(), gradients[0][:, 0], patches, tower.pool.start(z.shape[1], rows))
+        found[piece] = cam(a.detach(), gradients[0][:, 0], attended, tower.pool.start(length, rows))
 
     per_prompt_gradients(values, [a], use)
     return found
@@ -89,12 +108,12 @@ def _image_cam(inputs: Inputs) -> Tensor:
 
 def _text_cam(inputs: Inputs) -> Tensor:
     model, tower, texts = inputs.model, inputs.model.text, inputs.explained
-    last = tower.depth - 1
+    last = tower.sites - 1
     fixed = model.encode_text(inputs.texts)[inputs.count :]
     with torch.no_grad():
-        z = tower.run(tower.embed(texts.ids), 0, last)
+        z = tower.run(tower.embed(texts.ids), 0, last, texts.lengths)
     with torch.enable_grad():
-        embedded, (a,) = tower.record(z, last, texts.rows, track=True)
+        embedded, (a,) = tower.record(z, last, texts.rows, True, texts.lengths)
         similarity = model.similarity(model.encode_image(inputs.pixels), torch.cat([embedded, fixed]))[0]
         (g,) = torch.autograd.grad(inputs.own_objective(similarity).sum(), [a])
     return cam(a.detach(), g, content(texts), tower.pool.start(z.shape[1], texts.rows))

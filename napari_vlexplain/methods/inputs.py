@@ -73,25 +73,45 @@ class Scores:
 
 
 def block_index(tower: Tower, index: int, name: str) -> int:
-    """A parameter as a block's index: -1 is the last block.
+    """A parameter as the index of an attention: -1 is the last. 0 where the tower attends nowhere (class names).
+
+    A pool that attends counts as one more block.
 
     Raises
     ------
     VLExplainError : the tower has no such block.
     """
-    found = tower.block_index(index)
-    if not 0 <= found < tower.depth:
+    found = tower.site_index(index)
+    if tower.sites == 0:
+        return 0
+    if not 0 <= found < tower.sites:
+        blocks = f"{tower.depth} blocks" + (" and an attention pool" if tower.sites > tower.depth else "")
         raise VLExplainError(
-            f"{name} is {index}, but this tower has {tower.depth} blocks: "
-            f"choose 0 to {tower.depth - 1}, or -1 for the last."
+            f"{name} is {index}, but this tower has {blocks}: choose 0 to {tower.sites - 1}, or -1 for the last."
         )
     return found
 
 
 def on_grid(rows: Tensor, tower: Tower) -> Tensor:
-    """Scores of all image tokens (K, T) -> of the patches, (K, gh, gw)."""
+    """Scores of image tokens (K, T) -> of the patches, which are the last of them: (K, gh, gw)."""
+    return rows[:, patches(tower, rows.shape[1])].unflatten(1, grid(tower))
+
+
+def patches(tower: Tower, length: int) -> slice:
+    """Where the patches stand among ``length`` tokens: behind CLS, registers and a pool's mean token."""
+    height, width = grid(tower)
+    return slice(length - height * width, length)
+
+
+def grid(tower: Tower) -> tuple[int, int]:
+    """Patches (gh, gw) of an image tower."""
     assert tower.grid is not None
-    return rows[:, tower.prefix_tokens :].unflatten(1, tower.grid)
+    return tower.grid
+
+
+def no_words(inputs: Inputs) -> Tensor:
+    """Zeros (K, T), for prompts that no tower reads word by word, such as the names of classes."""
+    return torch.zeros(inputs.explained.ids.shape, device=inputs.model.device)
 
 
 def per_prompt_gradients(

@@ -39,15 +39,17 @@ def m2ib(inputs: Inputs, parameters: M2IB, run: Run) -> Scores:
 
 
 def _layer(tower: Tower, layer: int | None, name: str) -> int:
+    """The block that the bottleneck follows; -1 is in front of the first (and of a convolutional tower's pool)."""
     last = tower.depth - 1
+    highest = last - tower.pool.single_row
     if layer is None:
-        return max(0, min(round(9 / 12 * tower.depth), last - 1))
-    if layer < last:
+        return min(round(9 / 12 * tower.depth), highest)
+    if layer <= highest:
         return layer
-    raise VLExplainError(
-        f"{name} is {layer}, but this tower has {tower.depth} blocks and behind block {last} only the readout "
-        f"token is read: choose 0 to {last - 1}."
-    )
+    if highest < 0:
+        raise VLExplainError(f"{name} is {layer}, but this tower has one place for the bottleneck: leave {name} out.")
+    why = f" and behind block {last} only the readout token is read: " if tower.pool.single_row else ": "
+    raise VLExplainError(f"{name} is {layer}, but this tower has {tower.depth} blocks{why}choose 0 to {highest}.")
 
 
 def _image(inputs: Inputs, parameters: M2IB, layer: int, run: Run) -> Tensor:
@@ -74,7 +76,7 @@ def _image(inputs: Inputs, parameters: M2IB, layer: int, run: Run) -> Tensor:
         rows = model.image_rows(len(prompts))
         part = run.part(piece.start / inputs.count, piece.stop / inputs.count)
         found[piece] = _repeated(
-            parameters, stream, torch.ones_like(stream[..., :1]), tower, layer, rows, fit, noise, part
+            parameters, stream, torch.ones_like(stream[..., :1]), tower, layer, rows, None, fit, noise, part
         )
 
     chunks(inputs.count, _prompts_at_once(tower, x, layer, parameters), work)
@@ -87,7 +89,7 @@ def _text(inputs: Inputs, parameters: M2IB, layer: int, run: Run) -> Tensor:
     fixed = model.similarity(image, model.encode_text(inputs.texts))[0]
     run.step(0.0, "M2IB: words")
     with torch.no_grad():
-        x = tower.run(tower.embed(texts.ids), 0, layer + 1)
+        x = tower.run(tower.embed(texts.ids), 0, layer + 1, texts.lengths)
     found = torch.zeros(x.shape[:2], device=x.device)
 
     def work(piece: slice) -> None:
@@ -115,7 +117,8 @@ def _text(inputs: Inputs, parameters: M2IB, layer: int, run: Run) -> Tensor:
 
         valid = (torch.arange(x.shape[1], device=x.device) < lengths[:, None])[..., None].float()
         part = run.part(piece.start / len(texts), piece.stop / len(texts))
-        found[piece] = _repeated(parameters, x[piece], valid, tower, layer, texts.rows[piece], fit, noise, part)
+        rows = texts.rows[piece]
+        found[piece] = _repeated(parameters, x[piece], valid, tower, layer, rows, lengths, fit, noise, part)
 
     chunks(len(texts), _prompts_at_once(tower, x, layer, parameters), work)
     return found
@@ -128,14 +131,18 @@ def _repeated(
     tower: Tower,
     layer: int,
     rows: Tensor,
+    lengths: Tensor | None,
     fit: Fit,
     noise: Callable[[int], Callable[[], Tensor]],
     run: Run,
 ) -> Tensor:
     """Scores (k, T), the mean over the repeats."""
 
+    rows = rows.repeat_interleave(parameters.samples)
+    lengths = None if lengths is None else lengths.repeat_interleave(parameters.samples)
+
     def forward(t: Tensor) -> Tensor:
-        flat = tower.tail(t.flatten(0, 1), layer + 1, rows.repeat_interleave(parameters.samples))
+        flat = tower.tail(t.flatten(0, 1), layer + 1, rows, lengths)
         return fit(flat.unflatten(0, (len(x), parameters.samples)))
 
     total = torch.zeros(x.shape[:2], device=x.device)
@@ -196,5 +203,5 @@ def divergence(x: Tensor, alpha: Tensor, sigma: float, form: str = "stable") -> 
 def _prompts_at_once(tower: Tower, x: Tensor, layer: int, parameters: M2IB) -> int:
     """Prompts whose tails, with what their backward keeps, fit into the memory budget."""
     length, width = x.shape[1:]
-    kept = (tower.depth - layer - 1) * parameters.samples * length * width * 24 * x.element_size()
+    kept = max(1, tower.depth - layer - 1) * parameters.samples * length * width * 24 * x.element_size()
     return max(1, memory_budget(x.device) // kept)

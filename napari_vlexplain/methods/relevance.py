@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..running import Run
 from .attention_parameters import Relevance
-from .inputs import Inputs, Scores, block_index, on_grid, per_prompt_gradients
+from .inputs import Inputs, Scores, block_index, no_words, on_grid, per_prompt_gradients
 
 
 def relevance(inputs: Inputs, parameters: Relevance, run: Run) -> Scores:
@@ -24,7 +24,7 @@ def relevance(inputs: Inputs, parameters: Relevance, run: Run) -> Scores:
     run.step(0.0, "Relevance of the image")
     image = image_relevance(inputs, start, run)
     run.step(0.6, "Relevance of the words")
-    text = text_relevance(inputs, text_start)
+    text = text_relevance(inputs, text_start) if model.text.sites else no_words(inputs)
     run.step(1.0, "Relevance")
     return Scores(on_grid(image, model.image), text, {"start_block": start, "text_start_block": text_start})
 
@@ -39,12 +39,13 @@ def image_relevance(inputs: Inputs, start: int, run: Run) -> Tensor:
     with torch.enable_grad():
         image, attentions = tower.record(z, start, rows, track=True)
         values = inputs.objective(model.similarity(image, embedded))[0]
-    found = torch.empty(inputs.count, z.shape[1], device=z.device)
+    length = attentions[-1].shape[-1]
+    found = torch.empty(inputs.count, length, device=z.device)
 
     def use(piece: slice, gradients: tuple[Tensor, ...]) -> None:
         run.step(0.6 * piece.start / inputs.count, "Relevance of the image")
         found[piece] = propagate(
-            [a[0] for a in attentions], [g[:, 0] for g in gradients], tower.pool.start(z.shape[1], rows)
+            [a[0] for a in attentions], [g[:, 0] for g in gradients], tower.pool.start(length, rows)
         )
 
     per_prompt_gradients(values, attentions, use)
@@ -58,9 +59,9 @@ def text_relevance(inputs: Inputs, start: int) -> Tensor:
     image = model.encode_image(inputs.pixels)
     fixed = model.encode_text(inputs.texts)[inputs.count :]
     with torch.no_grad():
-        z = tower.run(tower.embed(texts.ids), 0, start)
+        z = tower.run(tower.embed(texts.ids), 0, start, texts.lengths)
     with torch.enable_grad():
-        embedded, attentions = tower.record(z, start, texts.rows, track=True)
+        embedded, attentions = tower.record(z, start, texts.rows, True, texts.lengths)
         values = inputs.own_objective(model.similarity(image, torch.cat([embedded, fixed]))[0])
         gradients = torch.autograd.grad(values.sum(), attentions)
     return propagate([a.detach() for a in attentions], gradients, tower.pool.start(z.shape[1], texts.rows))
@@ -70,7 +71,8 @@ def propagate(attentions: Sequence[Tensor], gradients: Sequence[Tensor], row: Te
     """The readout's row of ``R = (I + C_L) ... (I + C_start)``.
 
     ``attentions`` A (H, Q, T) or (K, H, Q, T), ``gradients`` G (K, H, Q, T), ``row`` (1 or K, T). A single query
-    (Q = 1) is the readout token itself. Returns (K, T).
+    (Q = 1) is the readout token itself, or the query of a pool: its row starts at zero, so ``r = C_pool R``.
+    Returns (K, T).
     """
     r = row
     for a, g in zip(reversed(attentions), reversed(gradients), strict=True):

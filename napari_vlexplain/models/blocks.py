@@ -1,4 +1,4 @@
-"""One pre-norm transformer block, in our own words.
+"""One transformer block, in our own words.
 
 The tensors are those of the loaded model (views, no copies); only the way they are put together is ours, so that
 the attention probabilities, the residual stream and the attention-free path are all at hand.
@@ -25,6 +25,13 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
+
+
+def packed(weight: Tensor, bias: Tensor | None) -> tuple[Linear, Linear, Linear]:
+    """Queries, keys and values of one packed projection, as views: weight (3D, D), bias (3D,) or None."""
+    biases = [None] * 3 if bias is None else list(bias.chunk(3))
+    query, key, value = (Linear(w, b) for w, b in zip(weight.chunk(3), biases, strict=True))
+    return query, key, value
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,9 @@ def quick_gelu(x: Tensor) -> Tensor:
 class Block:
     """``y = z + MSA(LN1(z))``, ``z' = y + MLP(LN2(y))``, with optional LayerScale and query/key norms.
 
-    All methods map the residual stream (B, T, D) before this block to the stream after it.
+    With ``post_norm``, as in BERT, it is ``y = LN1(z + MSA(z))``, ``z' = LN2(y + MLP(y))``. The methods map the
+    residual stream (B, T, D) before this block to the stream after it. ``mask`` is additive: (T, T) for all samples,
+    or (B, 1, 1, T) for the keys of each.
     """
 
     norm1: LayerNorm
@@ -75,6 +84,7 @@ class Block:
     scale2: Tensor | None = None
     query_norm: LayerNorm | None = None
     key_norm: LayerNorm | None = None
+    post_norm: bool = False
 
     def fused(self, z: Tensor, mask: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
         """The block as it runs in production: SDPA, no attention kept.
@@ -110,10 +120,18 @@ class Block:
 
     def local(self, z: Tensor) -> Tensor:
         """The block with attention disabled: each token attends to itself only, so A = I and MSA = W_O W_V."""
-        return self._residual(z, self.out(self.value(self.norm1(z))))
+        return self._residual(z, self.own_values(z))
+
+    def own_values(self, z: Tensor) -> Tensor:
+        """What each token would receive if it attended to itself only: ``W_O W_V x``, no residual (B, T, D)."""
+        return self.out(self.value(self.attended(z)))
+
+    def attended(self, z: Tensor) -> Tensor:
+        """What queries, keys and values are made of: the normalised stream, or with ``post_norm`` the stream."""
+        return z if self.post_norm else self.norm1(z)
 
     def _qkv(self, z: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.norm1(z)
+        x = self.attended(z)
         q, k, v = (self._split(layer(y)) for layer, y in
                    ((self.query, _take(x, rows)), (self.key, x), (self.value, x)))  # fmt: skip
         if self.query_norm is not None:
@@ -130,6 +148,9 @@ class Block:
 
     def _residual(self, z: Tensor, attended: Tensor) -> Tensor:
         y = z + (attended if self.scale1 is None else attended * self.scale1)
+        if self.post_norm:
+            y = self.norm1(y)
+            return self.norm2(y + self.mlp(y))
         m = self.mlp(self.norm2(y))
         return y + (m if self.scale2 is None else m * self.scale2)
 
@@ -140,5 +161,5 @@ def _take(x: Tensor, rows: Tensor | None) -> Tensor:
 
 
 def _rows_of(mask: Tensor | None, rows: Tensor | None) -> Tensor | None:
-    """The mask (T, T) as those rows see it: (B, 1, 1, T)."""
-    return mask if mask is None or rows is None else mask[rows][:, None, None]
+    """The mask as those rows see it: (T, T) becomes (B, 1, 1, T), which a mask of keys is already."""
+    return mask if mask is None or rows is None or mask.ndim == 4 else mask[rows][:, None, None]

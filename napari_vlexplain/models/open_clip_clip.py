@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import VLExplainError
 from . import timm_vit
-from .blocks import MLP, Block, Linear
+from .blocks import MLP, Block, Linear, packed
 from .preprocess import Preprocess
 from .text import HuggingFaceTokenizer, OpenClipTokenizer, Readout, Tokenizer, first_of, highest_id
 from .towers import MeanPool, RowPool, Tower
@@ -22,20 +22,13 @@ def _scale(layer: nn.Module) -> Tensor | None:
     return getattr(layer, "gamma", None)
 
 
-def _packed(attention: nn.MultiheadAttention) -> tuple[Linear, Linear, Linear]:
-    weights = attention.in_proj_weight.chunk(3)
-    biases = [None] * 3 if attention.in_proj_bias is None else attention.in_proj_bias.chunk(3)
-    q, k, v = (Linear(w, b) for w, b in zip(weights, biases, strict=True))
-    return q, k, v
-
-
 def _block(layer: Any) -> Block:
     if type(layer).__name__ != "ResidualAttentionBlock" or not isinstance(layer.attn, nn.MultiheadAttention):
         raise VLExplainError(
             f"This open_clip model is made of {type(layer).__name__}, which is not supported; "
             "choose one whose towers are plain transformers, such as open_clip:ViT-B-32:laion2b_s34b_b79k."
         )
-    query, key, value = _packed(layer.attn)
+    query, key, value = packed(layer.attn.in_proj_weight, layer.attn.in_proj_bias)
     mlp = layer.mlp
     return Block(
         norm1=norm(layer.ln_1),

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import VLExplainError
-from .blocks import Block, LayerNorm, Linear
+from .blocks import Block, LayerNorm, packed
 from .towers import MeanPool, RowPool, Tower
 from .transformers_clip import linear, norm
 
@@ -24,9 +24,7 @@ def _block(layer: Any) -> Block:
             f"This timm model is made of {type(layer).__name__} with {type(attention).__name__}, which is not "
             "supported; choose a plain ViT such as vit_base_patch16_224."
         )
-    weights = attention.qkv.weight.chunk(3)
-    biases = [None] * 3 if attention.qkv.bias is None else attention.qkv.bias.chunk(3)
-    query, key, value = (Linear(w, b) for w, b in zip(weights, biases, strict=True))
+    query, key, value = packed(attention.qkv.weight, attention.qkv.bias)
     return Block(
         norm1=norm(layer.norm1),
         query=query,

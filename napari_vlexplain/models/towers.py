@@ -1,90 +1,35 @@
-"""A tower: embed, blocks, pool. Everything a method needs of a transformer, whichever library it came from."""
+"""A tower: embed, blocks, pool. Everything a method needs of an encoder, whichever library it came from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .blocks import Block, LayerNorm
+from .blocks import Block
+from .pools import AttentionPool, MeanPool, Pool, RowPool
 
-
-class Pool(Protocol):
-    """Turns the last residual stream into an embedding."""
-
-    @property
-    def single_row(self) -> bool:
-        """Is one row of the last block's output all that is read? Then that block need not compute the others."""
-
-    def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
-        """(B, T, D) and the readout rows (B,) -> embedding (B, P), not normalised."""
-
-    def tokens(self, z: Tensor) -> Tensor:
-        """The same readout applied to every token: (B, T, D) -> (B, T, P)."""
-
-    def start(self, length: int, rows: Tensor) -> Tensor:
-        """The row (B, T) from which a relevance starts: the share of each token in the readout."""
-
-
-@dataclass(frozen=True)
-class RowPool:
-    """Reads one token (CLS, EOS): ``project(norm(z[row]))``."""
-
-    norm: LayerNorm | None
-    project: Callable[[Tensor], Tensor]
-    single_row: bool = True
-
-    def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
-        row = z[:, 0] if z.shape[1] == 1 else z[torch.arange(len(z), device=z.device), rows]
-        return self.tokens(row)
-
-    def tokens(self, z: Tensor) -> Tensor:
-        return self.project(z if self.norm is None else self.norm(z))
-
-    def start(self, length: int, rows: Tensor) -> Tensor:
-        return torch.nn.functional.one_hot(rows, length).float()
-
-
-@dataclass(frozen=True)
-class MeanPool:
-    """Reads the mean of the patch tokens: ``project(after(mean(before(z))))``."""
-
-    before: LayerNorm | None
-    after: LayerNorm | None
-    project: Callable[[Tensor], Tensor]
-    prefix_tokens: int
-    single_row: bool = False
-
-    def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
-        patches = z[:, self.prefix_tokens :]
-        return self._after((patches if self.before is None else self.before(patches)).mean(dim=1))
-
-    def tokens(self, z: Tensor) -> Tensor:
-        return self._after(z if self.before is None else self.before(z))
-
-    def start(self, length: int, rows: Tensor) -> Tensor:
-        row = torch.zeros(len(rows), length, device=rows.device)
-        row[:, self.prefix_tokens :] = 1 / (length - self.prefix_tokens)
-        return row
-
-    def _after(self, x: Tensor) -> Tensor:
-        return self.project(x if self.after is None else self.after(x))
+__all__ = ["AttentionPool", "MeanPool", "Pool", "RowPool", "Tower"]
 
 
 @dataclass(frozen=True)
 class Tower:
-    """One transformer tower, unpacked.
+    """One encoder, unpacked: a transformer, or a convolutional network followed by nothing but a pool.
+
+    Where prompts of different lengths share a batch, ``lengths`` (B,) says how many tokens of each are real; only
+    towers that mask their padding need it, the others ignore it.
 
     Attributes
     ----------
-    embed : pixels (B, 3, h, w) or token ids (B, T) -> z_0 (B, T, D), the residual stream before the first block.
+    embed : pixels (B, 3, h, w) or token ids (B, T) -> z_0 (B, T, D), the residual stream before the first block;
+        of a convolutional tower the last feature map, one token a patch.
     blocks, pool : what follows.
     causal : does a token see only itself and what stands before it?
     prefix_tokens : CLS and registers in front of the patches.
     grid, patch : patches (gh, gw) and their size in model pixels; None for text.
+    masks_padding : is padding hidden from all tokens?
     """
 
     embed: Callable[[Tensor], Tensor]
@@ -94,49 +39,64 @@ class Tower:
     prefix_tokens: int = 0
     grid: tuple[int, int] | None = None
     patch: tuple[int, int] | None = None
+    masks_padding: bool = False
 
     @property
     def depth(self) -> int:
         return len(self.blocks)
 
-    def mask(self, z: Tensor) -> Tensor | None:
-        """Additive attention mask (T, T) or None."""
+    @property
+    def sites(self) -> int:
+        """How often this tower attends: once a block, and once more where its pool does."""
+        return self.depth + isinstance(self.pool, AttentionPool)
+
+    def mask(self, z: Tensor, lengths: Tensor | None = None) -> Tensor | None:
+        """Additive attention mask: (T, T) of a causal tower, (B, 1, 1, T) of one that masks padding, or None."""
+        length = z.shape[1]
+        if self.masks_padding and lengths is not None:
+            hidden = torch.arange(length, device=z.device) >= lengths[:, None]
+            return torch.zeros(hidden.shape, device=z.device).masked_fill_(hidden, float("-inf"))[:, None, None]
         if not self.causal:
             return None
-        length = z.shape[1]
         return torch.full((length, length), float("-inf"), device=z.device, dtype=z.dtype).triu_(1)
 
-    def run(self, z: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+    def run(self, z: Tensor, start: int = 0, stop: int | None = None, lengths: Tensor | None = None) -> Tensor:
         """Blocks ``start .. stop - 1`` on the residual stream, fused."""
-        mask = self.mask(z)
+        mask = self.mask(z, lengths)
         for block in self.blocks[start:stop]:
             z = block.fused(z, mask)
         return z
 
-    def tail(self, z: Tensor, start: int, rows: Tensor) -> Tensor:
+    def tail(self, z: Tensor, start: int, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
         """From the stream before block ``start`` to the embedding (B, P); the last block computes only what is read."""
         last = self.depth - 1
         if start > last or not self.pool.single_row:
-            return self.pool(self.run(z, start), rows)
-        z = self.run(z, start, last)
-        return self.pool(self.blocks[last].fused(z, self.mask(z), rows), rows)
+            return self.pool(self.run(z, start, None, lengths), rows)
+        z = self.run(z, start, last, lengths)
+        return self.pool(self.blocks[last].fused(z, self.mask(z, lengths), rows), rows)
 
-    def record(self, z: Tensor, start: int, rows: Tensor, track: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """Like :meth:`tail`, keeping the attention of blocks ``start ..``: (embedding, [A_start, ..., A_last]).
+    def record(
+        self, z: Tensor, start: int, rows: Tensor, track: bool = False, lengths: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Like :meth:`tail`, keeping the attention of the sites ``start ..``: (embedding, [A_start, ..., A_last]).
 
-        Every A is (B, H, T, T); the last is (B, H, 1, T) where only the readout row is read.
+        Every A is (B, H, T, T); the last is (B, H, 1, T) where only the readout row is read. A pool that attends is
+        the last site, with A (B, H, 1, T').
         """
-        mask, attentions = self.mask(z), []
+        mask, attentions = self.mask(z, lengths), []
         for index in range(start, self.depth):
             only = rows if self.pool.single_row and index == self.depth - 1 else None
             z, a = self.blocks[index].explicit(z, mask, only, track)
             attentions.append(a)
+        if isinstance(self.pool, AttentionPool):
+            embedding, a = self.pool.record(z, track)
+            return embedding, [*attentions, a]
         return self.pool(z, rows), attentions
 
-    def streams(self, z: Tensor, at: Sequence[int]) -> dict[int, Tensor]:
+    def streams(self, z: Tensor, at: Sequence[int], lengths: Tensor | None = None) -> dict[int, Tensor]:
         """The residual stream before each block of ``at`` (``depth`` = after the last), in one pass."""
         found = {}
-        mask = self.mask(z)
+        mask = self.mask(z, lengths)
         for index in range(max(at) + 1):
             if index in at:
                 found[index] = z
@@ -144,6 +104,21 @@ class Tower:
                 z = self.blocks[index].fused(z, mask)
         return found
 
+    def tokens(self, z: Tensor) -> Tensor:
+        """Every token in the shared space by its own value (B, T, P), from the stream before the last block.
+
+        The last block's value path without its attention, then the readout (MaskCLIP, Zhou, Loy, Dai, ECCV 2022);
+        where the pool attends, its own value path on the last stream. A convolutional tower's mean pool projects
+        each patch, and the embedding is the mean of exactly these.
+        """
+        if isinstance(self.pool, AttentionPool) or not self.blocks:
+            return self.pool.tokens(self.run(z, self.depth - 1) if self.blocks else z)
+        return self.pool.tokens(self.blocks[-1].own_values(z))
+
     def block_index(self, index: int) -> int:
         """Negative indices count from the end, as in Python: -1 is the last block."""
         return index + self.depth if index < 0 else index
+
+    def site_index(self, index: int) -> int:
+        """The same for :attr:`sites`: -1 is the last attention before the embedding."""
+        return index + self.sites if index < 0 else index
