@@ -1,0 +1,248 @@
+"""What the *Explain* dock holds: the request being written. No Qt, no torch; the dock is a view over this."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import VLExplainError
+from .methods.catalogue import known_methods, method
+from .methods.info import MethodInfo
+from .methods.parameters import Parameter, check
+from .methods.targets import TARGETS, Target
+from .models.zoo import MINI, ModelInfo, known_models
+from .request import ImageIdentity, Request
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
+    from .running import ProgressCallback
+
+NEED_OTHERS = tuple(name for name in TARGETS if name in ("margin", "softmax"))
+_PLACE = "the image"
+SCORE_NAMES = {"similarity": "Cosine", "logit": "Logit", "margin": "Margin", "softmax": "Probability"}
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where an image came from, for code to be copied: its file, or else an expression that gives its pixels."""
+
+    path: str | None
+    expression: str
+    contrast_limits: tuple[float, float] | None = None
+
+
+@dataclass
+class Explaining:
+    """Model, prompts, method, parameters, target and seed, as chosen so far.
+
+    ``parameters`` holds, for each method, only what the user set; the rest follows the model's recommendation
+    and then the method's default, so that changing the model changes what nobody chose.
+    """
+
+    model: str = MINI.name
+    prompts: tuple[str, ...] = ()
+    method: str = "relevance"
+    target: str = "similarity"
+    against: tuple[str, ...] = ()
+    seed: int = 0
+    truncate: bool = False
+    keep: bool = False
+    download: bool = False
+    device: str | None = None
+    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def method_info(self) -> MethodInfo:
+        return method(self.method)
+
+    @property
+    def model_info(self) -> ModelInfo:
+        return model_info(self.model)
+
+    def default(self, name: str) -> Any:
+        """What a parameter of the method is when the user does not set it: the model's advice, else the method's."""
+        advice = self.model_info.recommended.get(self.method, {})
+        return advice[name] if name in advice else self._parameter(name).default
+
+    def value(self, name: str) -> Any:
+        """What a parameter of the method is now."""
+        return self.parameters.get(self.method, {}).get(name, self.default(name))
+
+    def is_set(self, name: str) -> bool:
+        """Did the user give this parameter of the method a value of its own?"""
+        return name in self.parameters.get(self.method, {})
+
+    def set_value(self, name: str, value: Any) -> None:
+        """Give a parameter of the method a value; the default sets it free again.
+
+        Raises
+        ------
+        VLExplainError : an unknown name, a wrong type, a value out of range.
+        """
+        checked = check(self._parameter(name), value)
+        own = self.parameters.setdefault(self.method, {})
+        if checked == self.default(name):
+            own.pop(name, None)
+        else:
+            own[name] = checked
+
+    def reset(self, name: str) -> None:
+        """Back to the default."""
+        self.parameters.get(self.method, {}).pop(name, None)
+
+    def values(self) -> dict[str, Any]:
+        """All parameters of the method."""
+        return {p.name: self.value(p.name) for p in self.method_info.parameters}
+
+    def problems(self) -> dict[str, str]:
+        """Field -> one sentence on what is missing there; empty when it can be run."""
+        found: dict[str, str] = {}
+        if not self.model.strip():
+            found["model"] = "Choose a model, or the folder of one."
+        if not self.prompts:
+            found["prompts"] = "Write at least one prompt, such as “a photo of a cat”."
+        elif len(set(self.prompts)) < len(self.prompts):
+            found["prompts"] = "Two prompts are the same; each is explained once."
+        if self.method not in known_methods():
+            found["method"] = f"There is no method “{self.method}”."
+        if self.target in NEED_OTHERS and len(self.prompts) + len(self.against) < 2:
+            found["target"] = f"The target “{self.target}” compares prompts: write another, or one to compare with."
+        return found
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`napari_vlexplain.explain`, image and prompts excepted."""
+        return {
+            "model": self.model,
+            "method": self.method,
+            "target": self._target(),
+            "seed": self.seed,
+            "truncate": self.truncate,
+            "device": self.device,
+            "download": self.download,
+            **self.values(),
+        }
+
+    def as_python(self, image: ImageSource) -> str:
+        """A program that computes it: from the image's file where there is one, else from the viewer's layer."""
+        code = self._request(image, image.path or _PLACE).as_python()
+        return code if image.path else code.replace(repr(_PLACE), image.expression)
+
+    def as_command(self, image: ImageSource) -> str:
+        """The same as a command line; an image that lies in no file stands as IMAGE."""
+        return self._request(image, image.path or "IMAGE").as_command()
+
+    def _request(self, image: ImageSource, name: str) -> Request:
+        identity = ImageIdentity(name, "", (), image.contrast_limits)
+        settings = tuple(sorted(self.values().items()))
+        return Request(
+            identity, self.prompts, self.model, self.method, settings, self._target(), self.seed, self.truncate
+        )
+
+    def _target(self) -> Target:
+        return Target(self.target, self.against if self.target in NEED_OTHERS else ())
+
+    def _parameter(self, name: str) -> Parameter:
+        for parameter in self.method_info.parameters:
+            if parameter.name == name:
+                return parameter
+        raise VLExplainError(f"The method {self.method} has no parameter {name!r}.")
+
+
+def compute(
+    asked: Explaining,
+    image: Any,
+    name: str,
+    contrast_limits: tuple[float, float] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> list[Explanation]:
+    """Explain every prompt, heatmaps at source pixels included, so that whoever shows them has nothing to compute.
+
+    ``image`` may be lazy. Raises as :func:`napari_vlexplain.explain` does; running out of memory becomes a
+    VLExplainError too, and memory is given back.
+    """
+    from .door import explain
+    from .running import Run, is_out_of_memory, release_memory
+
+    run = Run(progress, cancel)
+    try:
+        run.step(0.0, "Starting")
+        found = explain(
+            np.asarray(image),
+            list(asked.prompts),
+            progress=run.part(0.0, 0.95).step,
+            cancel=cancel,
+            contrast_limits=contrast_limits,
+            name=name,
+            **asked.options(),
+        )
+        for number, one in enumerate(found):
+            run.step(0.95 + 0.05 * number / len(found), "Drawing heatmaps")
+            one.heatmap  # noqa: B018 - cached
+        run.step(1.0, "Done")
+        return found
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        message = remedy(error)
+    # Outside the handler the traceback, and the tensors that it holds, are gone.
+    release_memory()
+    raise VLExplainError(message)
+
+
+def split_prompts(text: str) -> tuple[str, ...]:
+    """Prompts written one a line; blanks around them and empty lines do not count."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def model_info(name: str) -> ModelInfo:
+    """What is known of a model by name; of a folder or hub name outside the list, that little is known."""
+    known = known_models().get(name)
+    if known is not None:
+        return known
+    here = Path(name).expanduser().exists() or name.startswith("open_clip:")
+    source = "on this computer" if here else "its name is taken for one of the Hugging Face hub"
+    return ModelInfo(name, name, "unknown, ask whoever made it", 0, source, "not known")
+
+
+def needs_download(name: str) -> bool:
+    """Is this a model of a hub whose files do not seem to be on this computer? (A look at folders, no network.)"""
+    info = known_models().get(name)
+    if info is not None and info.local:
+        return False
+    if info is None and (Path(name).expanduser().exists() or not _HUB_NAME.fullmatch(name)):
+        return False
+    if name.startswith("open_clip:"):
+        return True  # where its files lie only open_clip knows, and asking imports torch; ticking is harmless
+    snapshots = _hub_cache() / f"models--{name.replace('/', '--')}" / "snapshots"
+    return not any(snapshots.glob("*/*.safetensors"))
+
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def _hub_cache() -> Path:
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+
+
+def remedy(error: BaseException) -> str:
+    """An error as one message that says what to do about it."""
+    from .running import is_out_of_memory
+
+    if isinstance(error, VLExplainError):
+        return str(error)
+    if isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error)):
+        return "Memory ran out: close other programs, explain fewer prompts, or choose the CPU or a smaller model."
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no details")
+    return (
+        f"Something unexpected went wrong ({type(error).__name__}: {first[:160]}). Try another method or model; "
+        "the whole story is in napari's log."
+    )

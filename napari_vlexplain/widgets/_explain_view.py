@@ -1,0 +1,195 @@
+"""How the *Explain* dock looks: its fields, from the image down to the answers. What they do is in ``explain``."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from ..methods.catalogue import list_methods
+from ..methods.targets import TARGETS
+from ..prompt_history import PromptHistory
+from ._form import WIDEST_INT, ParameterForm, guard_wheel
+from ._layer_combo import LayerCombo
+from ._model_box import ModelBox
+from ._picture import is_picture
+from ._prompt_box import PromptBox, PromptEdit
+from ._results import Results
+
+if TYPE_CHECKING:
+    import napari
+
+NARROWEST = 280
+
+
+class ExplainView(QWidget):
+    """The fields, laid out. It knows neither jobs nor layers."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, history: PromptHistory) -> None:
+        super().__init__()
+        self.image = LayerCombo(viewer, is_picture, empty="no image yet: open one, or a sample")
+        self.model = ModelBox()
+        self.prompts = PromptBox(history)
+        self.method, self.target = _short_combo(), _short_combo()
+        self.summary = QLabel()
+        self.against = PromptEdit(lines=2)
+        self.against_label = QLabel("Compare wit&h")
+        self.parameters = QCollapsible("Parameters")
+        self.form = ParameterForm([])
+        self.seed = QSpinBox()
+        self.truncate = QCheckBox("cut prompts that are too long")
+        self.keep = QCheckBox("Keep earlier heatmaps")
+        self.run_button = QPushButton("Run")
+        self.progress = QProgressBar()
+        self.status = QLabel()
+        self.results = Results()
+        self.python_button, self.command_button = QPushButton("Copy as Python"), QPushButton("Copy as command")
+        self._fill()
+        self._explain()
+        self._lay_out()
+
+    def show_form(self, form: ParameterForm) -> None:
+        """Take this form for the method's parameters."""
+        self._parameter_box.replaceWidget(self.form, form)
+        self.form.hide()
+        self.form.deleteLater()
+        self.form = form
+        self._order_tabs()
+
+    def say(self, text: str, bad: bool = False) -> None:
+        """Show a sentence in the status line."""
+        self.status.setText(text)
+        self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
+
+    def _fill(self) -> None:
+        for number, info in enumerate(list_methods()):
+            self.method.addItem(info.title, info.name)
+            self.method.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
+        for number, (name, meaning) in enumerate(TARGETS.items()):
+            self.target.addItem(name, name)
+            self.target.setItemData(number, meaning, Qt.ItemDataRole.ToolTipRole)
+        self.seed.setRange(0, WIDEST_INT)
+        self.progress.setRange(0, 100)
+        self.progress.setVisible(False)
+        for label in (self.summary, self.status):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 2)  # a second line must not move the rest
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.against.setPlaceholderText("a photo of a cat")
+        for editor in (self.method, self.target, self.seed, self.model.combo, self.image):
+            guard_wheel(editor)
+
+    def _explain(self) -> None:
+        tips = {
+            self.image: "The image to look at; of a stack, the plane in view.",
+            self.method: "How the model is asked what it looked at.",
+            self.target: "Which of the model's numbers is explained.",
+            self.against: "Prompts that only serve as contrast, one a line; they get no heatmap.",
+            self.seed: "Of every random number: the same seed gives the same heatmap.",
+            self.truncate: "Otherwise a prompt that is longer than the model reads is an error.",
+            self.keep: "Add new layers, instead of updating those of the same image, method and prompt.",
+            self.python_button: "Put a program onto the clipboard that computes this: for napari's console, or a file.",
+            self.command_button: "Put the same as a command line onto the clipboard.",
+        }
+        for widget, tip in tips.items():
+            widget.setToolTip(tip)
+
+    def _lay_out(self) -> None:
+        self._options = options = QFormLayout()
+        _shape(options)
+        options.addRow("&Seed", self.seed)
+        options.addRow("", self.truncate)
+        self._parameter_box = QVBoxLayout()
+        self._parameter_box.setContentsMargins(0, 0, 0, 0)
+        self._parameter_box.addWidget(self.form)
+        self._parameter_box.addLayout(options)
+        inside = QWidget()
+        inside.setLayout(self._parameter_box)
+        self.parameters.setDuration(0)
+        self.parameters.addWidget(inside)
+
+        form = QFormLayout()
+        _shape(form)
+        form.addRow("&Image", self.image)
+        form.addRow(_label("M&odel", self.model.combo), self.model)
+        form.addRow(_label("P&rompts", self.prompts.edit), self.prompts)
+        form.addRow("&Method", self.method)
+        form.addRow(self.summary)
+        form.addRow("Tar&get", self.target)
+        self.against_label.setBuddy(self.against)
+        form.addRow(self.against_label, self.against)
+
+        start = QHBoxLayout()
+        start.addWidget(self.run_button, 1)
+        start.addWidget(self.keep)
+        copies = QHBoxLayout()
+        copies.addWidget(self.python_button)
+        copies.addWidget(self.command_button)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addLayout(form)
+        layout.addWidget(self.parameters)
+        layout.addLayout(start)
+        for part in (self.progress, self.status, self.results):
+            layout.addWidget(part)
+        layout.addLayout(copies)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(content)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(NARROWEST)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._order_tabs()
+
+    def _order_tabs(self) -> None:
+        order: list[QWidget] = [self.image, self.model.combo, self.model.folder_button, self.model.tick]
+        order += [self.prompts.edit, self.prompts.history_button, self.method, self.target, self.against]
+        for row in self.form.rows.values():
+            order += [row.editor, row.reset_button]
+        order += [self.seed, self.truncate, self.run_button, self.keep, self.python_button, self.command_button]
+        for one, following in pairwise(order):
+            QWidget.setTabOrder(one, following)
+
+
+def _short_combo() -> QComboBox:
+    combo = QComboBox()
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return combo
+
+
+def _shape(form: QFormLayout) -> None:
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+
+
+def _label(text: str, buddy: QWidget) -> QLabel:
+    label = QLabel(text)
+    label.setBuddy(buddy)
+    return label

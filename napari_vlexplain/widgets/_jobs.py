@@ -1,0 +1,182 @@
+"""One long job at a time per viewer, on a napari worker: progress, cancellation, and an end that is always told."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ..errors import Cancelled
+
+if TYPE_CHECKING:
+    import napari
+
+log = logging.getLogger(__name__)
+REPORT_MS = 100  # repainting progress more often would cost the computation more than it tells
+
+Work = Callable[[Callable[[float, str], None], Callable[[], bool]], Any]
+"""``work(progress, cancelled)`` runs on the thread, polls ``cancelled`` and raises Cancelled, or returns a result."""
+
+_per_viewer: WeakKeyDictionary[Any, Jobs] = WeakKeyDictionary()
+
+
+def jobs_of(viewer: napari.viewer.Viewer) -> Jobs:
+    """The viewer's jobs, shared by all docks in it."""
+    own = getattr(viewer, "__wrapped__", viewer)  # each dock may get its own proxy of one viewer
+    if own not in _per_viewer:
+        _per_viewer[own] = Jobs()
+    return _per_viewer[own]
+
+
+@dataclass(eq=False)
+class _Job:
+    """What thread and window share. napari calls it, and shows its name when the window is closed meanwhile."""
+
+    title: str
+    work: Work
+    done: Callable[[Any], None]
+    failed: Callable[[BaseException], None]
+    cancelled: Callable[[], None]
+    latest: tuple[float, str] = (0.0, "Starting")
+    result: Any = None
+    error: BaseException | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    worker: Any = None
+    forgotten: bool = False
+
+    def __call__(self) -> None:
+        try:
+            self.result = self.work(self._report, self._stopped)
+        except BaseException as error:  # told on the GUI thread, where it can be shown
+            if not isinstance(error, Cancelled):
+                log.info("%s failed", self.title, exc_info=True)
+            self.error = _without_traceback(error)
+
+    def __repr__(self) -> str:
+        return self.title
+
+    def _report(self, share: float, what: str) -> None:
+        self.latest = (share, what)
+
+    def _stopped(self) -> bool:
+        return self.stop.is_set() or (self.worker is not None and self.worker.abort_requested)
+
+
+class Jobs(QObject):
+    """Runs one job; ``changed`` tells that one began, is being cancelled or ended, ``progressed`` how far it is."""
+
+    changed = Signal()
+    progressed = Signal(float, str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._job: _Job | None = None
+        self._bar: Any = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(REPORT_MS)
+        self._timer.timeout.connect(self._report)
+
+    @property
+    def busy(self) -> bool:
+        """Does a job run?"""
+        return self._job is not None
+
+    @property
+    def cancelling(self) -> bool:
+        """Was the job asked to stop, but has not yet?"""
+        return self._job is not None and self._job.stop.is_set()
+
+    @property
+    def title(self) -> str:
+        """What runs, for people; empty when nothing does."""
+        return "" if self._job is None else self._job.title
+
+    def start(
+        self,
+        title: str,
+        work: Work,
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+        cancelled: Callable[[], None],
+    ) -> None:
+        """Run ``work`` on a thread; then, on this one, call exactly one of the three.
+
+        Raises
+        ------
+        RuntimeError : a job runs already.
+        """
+        if self._job is not None:
+            raise RuntimeError(f"One job at a time: {self._job.title} is running.")
+        from napari.qt.threading import create_worker
+        from napari.utils import cancelable_progress
+
+        self._job = job = _Job(title, work, done, failed, cancelled)
+        self._bar = cancelable_progress(total=100, desc=title, file=io.StringIO())
+        job.worker = create_worker(job, _ignore_errors=True, _start_thread=False)
+        _silence(job.worker.warned)
+        job.worker.finished.connect(self._on_finished)
+        self._timer.start()
+        self.changed.emit()
+        job.worker.start()
+
+    def cancel(self) -> None:
+        """Ask the job to stop; it does at its next look."""
+        if self._job is not None and not self._job.stop.is_set():
+            self._job.stop.set()
+            self.changed.emit()
+
+    def forget(self) -> None:
+        """Cancel, and call nobody at the end: whoever asked is gone."""
+        if self._job is not None:
+            self._job.forgotten = True
+            self.cancel()
+
+    def _report(self) -> None:
+        if self._job is None:
+            return
+        if self._bar.is_canceled:
+            self.cancel()
+        share, what = self._job.latest
+        advance = round(100 * share) - self._bar.n
+        if advance > 0:
+            self._bar.update(advance)
+        self.progressed.emit(share, what)
+
+    def _on_finished(self) -> None:
+        job, self._job = self._job, None
+        if job is None:
+            return
+        self._timer.stop()
+        self._bar.close()
+        self._bar = None
+        self.changed.emit()
+        if job.forgotten:
+            return
+        if isinstance(job.error, Cancelled) or job._stopped():
+            job.cancelled()
+        elif job.error is not None:
+            job.failed(job.error)
+        else:
+            job.done(job.result)
+
+
+def _silence(signal: Any) -> None:
+    """Nobody wants a toast for every warning that a library gives while it works."""
+    with contextlib.suppress(TypeError, RuntimeError):  # nothing was connected
+        signal.disconnect()
+
+
+def _without_traceback(error: BaseException) -> BaseException:
+    """A traceback holds every array of the computation; when memory ran out, that must not stay."""
+    seen: BaseException | None = error
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
+    return error

@@ -1,0 +1,132 @@
+"""Which model: its name, what one should know of it, and leave to download it."""
+
+from __future__ import annotations
+
+from html import escape
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..explaining import model_info, needs_download
+from ..models.zoo import list_models
+
+
+class ModelBox(QWidget):
+    """``chosen`` carries a model's name (from the list, typed, or a folder), ``download`` whether it may be fetched."""
+
+    chosen = Signal(str)
+    download = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.combo = QComboBox()
+        self.combo.setEditable(True)
+        self.combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.combo.setMinimumContentsLength(8)
+        self.combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.combo.setToolTip(
+            "The model that looks. Choose one, type the name of another (ORG/NAME of a CLIP on the Hugging Face hub, "
+            "open_clip:ARCH:PRETRAINED), or take a folder."
+        )
+        self.combo.setAccessibleName("Model")
+        for number, info in enumerate(list_models()):
+            self.combo.addItem(info.name)
+            self.combo.setItemData(number, info.title, Qt.ItemDataRole.ToolTipRole)
+        self.folder_button = QToolButton()
+        self.folder_button.setText("Folder…")
+        self.folder_button.setToolTip("Take the folder of a CLIP model that lies on this computer")
+        self.facts, self.warning = QLabel(), QLabel()
+        for label in (self.facts, self.warning):
+            label.setWordWrap(True)
+        self.warning.setStyleSheet("background: #f5c542; color: black; padding: 3px; border-radius: 2px")
+        self.tick = QCheckBox()
+        self._offline = False
+        self._device = ""
+        self._build()
+        self.combo.activated.connect(self._on_activated)
+        line = self.combo.lineEdit()
+        if line is not None:
+            line.editingFinished.connect(self._on_typed)
+        self.folder_button.clicked.connect(self._browse)
+        self.tick.toggled.connect(self.download.emit)
+        self._name = self.combo.currentText()
+        self.show_model(self._name)
+
+    @property
+    def name(self) -> str:
+        """Of the chosen model."""
+        return self._name
+
+    def set_offline(self, offline: bool) -> None:
+        """Take away the leave to download."""
+        self._offline = offline
+        self.show_model(self._name)
+
+    def set_device(self, device: str) -> None:
+        """Say where models run."""
+        self._device = device
+        self.show_model(self._name)
+
+    def choose(self, name: str) -> None:
+        """Choose a model by name, as a user does."""
+        if name != self._name:
+            self.tick.setChecked(False)  # leave is given for one model
+            self.show_model(name)
+            self.chosen.emit(name)
+
+    def show_model(self, name: str) -> None:
+        """Show a model and its facts."""
+        self._name = name
+        self.combo.setEditText(name)
+        self.combo.setCurrentIndex(self.combo.findText(name))
+        info = model_info(name)
+        fetch = needs_download(name)
+        size = f", {info.size_mb} MB to download" if fetch and info.size_mb else ""
+        title = "" if info.title == name else f"<b>{escape(info.title)}</b><br>"
+        self.facts.setText(
+            f"{title}Good for: {escape(info.good_for)}.<br>Licence: {escape(info.licence)}{size}."
+            f"<br>Device: {escape(self._device)}"
+        )
+        self.facts.setToolTip(f"From: {info.source}")
+        self.warning.setText(info.warning)
+        self.warning.setVisible(bool(info.warning))
+        self.tick.setVisible(fetch and not self._offline)
+        self.tick.setText(f"Download {info.size_mb} MB if needed" if info.size_mb else "Download if needed")
+        self.tick.setToolTip(f"Fetch {name} ({info.licence}) when Run is pressed, unless it is on this computer.")
+
+    def _build(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(self.combo, 1)
+        row.addWidget(self.folder_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(row)
+        for part in (self.facts, self.tick, self.warning):
+            layout.addWidget(part)
+
+    def _on_activated(self, index: int) -> None:
+        self.choose(self.combo.itemText(index))
+
+    def _on_typed(self) -> None:
+        typed = self.combo.currentText().strip()
+        if typed:
+            self.choose(typed)
+        else:
+            self.show_model(self._name)
+
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "The folder of a CLIP model (it holds config.json)")
+        if folder:
+            self.choose(folder)

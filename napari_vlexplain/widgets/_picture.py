@@ -1,0 +1,75 @@
+"""What *Explain* takes from an image layer: the plane in view, uncopied, and how to find it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import VLExplainError
+from ..explaining import ImageSource
+from ._layers import ensure_id, layer_kind
+from ._measure_inputs import plane
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Layer
+
+
+def is_picture(layer: Layer) -> bool:
+    """Can a model look at this layer? Images of the user's, not our own heatmaps."""
+    from napari.layers import Image
+
+    return isinstance(layer, Image) and layer.ndim >= 2 and layer_kind(layer) in (None, "source")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One plane of a layer at one moment.
+
+    Attributes
+    ----------
+    layer_id : of the layer.
+    pixels : (H, W) or (H, W, 3 or 4), the layer's own data.
+    data : all of the layer's data, to see whether it has been replaced since.
+    index : of the plane in a stack, () for a plain image.
+    contrast_limits : what the layer shows as black and white; None for colours and for all of uint8.
+    """
+
+    layer_id: str
+    pixels: Any
+    data: Any
+    index: tuple[int, ...]
+    contrast_limits: tuple[float, float] | None
+    source: ImageSource
+
+    def still_of(self, layer: Layer) -> bool:
+        """Does the layer still hold this picture?"""
+        return bool(layer.data is self.data)
+
+
+def picture_of(viewer: napari.viewer.Viewer, layer: Image) -> Picture:
+    """The plane of the layer that the viewer shows.
+
+    Raises
+    ------
+    VLExplainError : the viewer shows no plane of the layer's last two axes.
+    """
+    dims = viewer.dims
+    if dims.ndisplay != 2:
+        raise VLExplainError("The viewer shows three dimensions, but a model looks at a plane: switch to the 2D view.")
+    if set(dims.displayed) != {dims.ndim - 2, dims.ndim - 1}:
+        raise VLExplainError("The viewer shows a stack from the side; roll its axes back until the last two are shown.")
+    pixels, index = plane(layer, dims.point)
+    limits = None if layer.rgb else (float(layer.contrast_limits[0]), float(layer.contrast_limits[1]))
+    if limits == (0.0, 255.0) and str(getattr(pixels, "dtype", "")) == "uint8":
+        limits = None
+    return Picture(ensure_id(layer), pixels, layer.data, index, limits, _source(layer, index, limits))
+
+
+def _source(layer: Image, index: tuple[int, ...], limits: tuple[float, float] | None) -> ImageSource:
+    place = [0, *index] if layer.multiscale else [*index]
+    expression = f"viewer.layers[{layer.name!r}].data" + "".join(f"[{i}]" for i in place)
+    path = layer.source.path
+    on_disk = not place and path is not None and Path(path).is_file()
+    return ImageSource(str(path) if on_disk else None, expression, limits)

@@ -1,0 +1,65 @@
+"""The answers below the Run button: each prompt's words and score."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+
+from ..explaining import SCORE_NAMES
+from ..explanation import Explanation
+from ..methods.targets import TARGETS
+from ._words import Words
+
+
+class Results(QWidget):
+    """A row a prompt; ``picked`` carries the number of the row that was clicked."""
+
+    picked = Signal(int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[tuple[Words, QLabel]] = []
+        self._prompt_title, self._score_title = QLabel("Prompt"), QLabel("Score")
+        for title in (self._prompt_title, self._score_title):
+            title.setStyleSheet("font-weight: bold")
+        self._prompt_title.setToolTip(
+            "Words by relevance: the stronger the orange, the more the word speaks for the match; blue speaks against "
+            "it. Click a row to show its heatmap."
+        )
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setColumnStretch(0, 1)
+        self._grid.addWidget(self._prompt_title, 0, 0)
+        self._grid.addWidget(self._score_title, 0, 1)
+        self.setVisible(False)
+
+    def show_results(self, explanations: list[Explanation]) -> None:
+        """Show these instead of what was shown."""
+        for words, score in self.rows:
+            for part in (words, score):
+                self._grid.removeWidget(part)
+                part.hide()
+                part.deleteLater()
+        self.rows = []
+        for number, explanation in enumerate(explanations):
+            words, score = Words(explanation.word_scores()), _score(explanation)
+            words.clicked.connect(lambda number=number: self.picked.emit(number))
+            self._grid.addWidget(words, number + 1, 0)
+            self._grid.addWidget(score, number + 1, 1, Qt.AlignmentFlag.AlignTop)
+            self.rows.append((words, score))
+        if explanations:
+            target = explanations[0].request.target.name
+            self._score_title.setText(SCORE_NAMES[target])
+            self._score_title.setToolTip(TARGETS[target])
+        self.setVisible(bool(explanations))
+
+
+def _score(explanation: Explanation) -> QLabel:
+    label = QLabel(f"{explanation.score:.3f}")
+    label.setAlignment(Qt.AlignmentFlag.AlignRight)
+    label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    record = explanation.provenance
+    label.setToolTip(f"Cosine {record['similarity']:.4f}, logit {record['logit']:.3f}")
+    label.setAccessibleName(f"{explanation.prompt}: {explanation.score:.3f}")
+    return label

@@ -1,0 +1,287 @@
+"""The *Explain* dock: what a vision-language model looks at in an image, for one or more prompts."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+
+from ..errors import VLExplainError
+from ..explaining import NEED_OTHERS, Explaining, compute, remedy, split_prompts
+from ..explanation import Explanation
+from ..prompt_history import PromptHistory
+from ._explain_view import ExplainView
+from ._form import ParameterForm
+from ._heatmaps import show_heatmap, show_only
+from ._hooks import Hooks, Lifetime
+from ._jobs import jobs_of
+from ._layers import find_layer, info, layer_id
+from ._picture import Picture, is_picture, picture_of
+from ._settings import settings
+
+if TYPE_CHECKING:
+    import napari
+
+DROPPED = "Nothing was added: {} while the model looked. Press Run again."
+
+
+class ExplainDock(QWidget):
+    """A view over :class:`napari_vlexplain.explaining.Explaining`.
+
+    ``finished`` carries "done", "failed", "cancelled" or "dropped" when a run has ended and everything is shown.
+    """
+
+    finished = Signal(str)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.asked = Explaining()
+        self.jobs = jobs_of(viewer)
+        self.view = ExplainView(viewer, PromptHistory())
+        self.shown: list[tuple[Explanation, str]] = []
+        self._device = ""
+        self._mine = False
+        self._hooks = Hooks()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.view)
+        self.setMinimumWidth(self.view.minimumWidth())
+        self._connect()
+        self._on_method()
+        self._lifetime = Lifetime(self, self._attach, self._release)
+
+    @property
+    def running(self) -> bool:
+        """Does a run of this dock go on?"""
+        return self._mine
+
+    def run(self) -> None:
+        """Explain the prompts for the image in view; what comes of it is told by ``finished``."""
+        problem = self._problem()
+        if self.jobs.busy or problem:
+            self.view.say(problem or f"One at a time: “{self.jobs.title}” is running.", bad=True)
+            return
+        looks = settings()
+        self.asked.device = None if looks.device == "auto" else looks.device
+        if looks.offline:
+            self.asked.download = False
+        try:
+            picture = picture_of(self._viewer, self.view.image.layer)
+        except VLExplainError as error:
+            self._fail(str(error))
+            return
+        self.view.prompts.remember()
+        asked, name = copy.deepcopy(self.asked), picture.source.path or self.view.image.currentText()
+        self._mine = True
+        self.jobs.start(
+            f"{asked.method_info.title} of {self.view.image.currentText()}",
+            lambda progress, cancelled: compute(
+                asked, picture.pixels, name, picture.contrast_limits, progress, cancelled
+            ),
+            lambda found: self._on_done(picture, asked.keep, found),
+            self._on_failed,
+            self._on_cancelled,
+        )
+
+    def cancel(self) -> None:
+        """Ask the run to stop."""
+        if self._mine:
+            self.jobs.cancel()
+
+    def _connect(self) -> None:
+        view = self.view
+        view.image.layer_changed.connect(self._on_image)
+        view.model.chosen.connect(self._on_model)
+        view.model.download.connect(lambda on: setattr(self.asked, "download", on))
+        view.prompts.changed.connect(self._on_text)
+        view.against.textChanged.connect(self._on_text)
+        for editor in (view.prompts, view.against):
+            editor.submitted.connect(self._on_run)
+        view.method.currentIndexChanged.connect(self._on_method)
+        view.target.currentIndexChanged.connect(self._on_target)
+        view.seed.valueChanged.connect(lambda seed: setattr(self.asked, "seed", seed))
+        view.truncate.toggled.connect(lambda on: setattr(self.asked, "truncate", on))
+        view.keep.toggled.connect(lambda on: setattr(self.asked, "keep", on))
+        view.run_button.clicked.connect(self._on_run)
+        view.results.picked.connect(self._show_result)
+        view.python_button.clicked.connect(lambda: self._copy("Python", self.asked.as_python))
+        view.command_button.clicked.connect(lambda: self._copy("command line", self.asked.as_command))
+        self.jobs.changed.connect(self._refresh)
+        self.jobs.progressed.connect(self._on_progress)
+
+    def _attach(self) -> None:
+        self.view.image.follow()
+        self._hooks.connect(self._viewer.layers.selection.events.active, self._on_active)
+        self.view.model.set_offline(settings().offline)
+        self._on_image()
+
+    def _release(self) -> None:
+        self.view.image.unfollow()
+        self._hooks.clear()
+        if self._mine:
+            self._mine = False
+            self.jobs.forget()
+
+    def _on_active(self, event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        if active is not None and is_picture(active):
+            self.view.image.set_layer(active)
+
+    def _on_image(self) -> None:
+        layer = self.view.image.layer
+        self.view.prompts.suggest(() if layer is None else tuple(info(layer).get("prompts", ())))
+        self._refresh()
+
+    def _on_model(self, name: str) -> None:
+        self.asked.model, self.asked.download, self._device = name, False, ""
+        self._show_values()
+        self._refresh()
+
+    def _on_text(self) -> None:
+        self.asked.prompts = self.view.prompts.prompts
+        self.asked.against = split_prompts(self.view.against.toPlainText())
+        self._refresh()
+
+    def _on_method(self) -> None:
+        self.asked.method = self.view.method.currentData()
+        method = self.asked.method_info
+        form = ParameterForm(method.parameters)
+        form.edited.connect(self._on_parameter)
+        form.reset.connect(self._on_reset)
+        self.view.show_form(form)
+        blind = "" if method.uses_prompt else " Its heatmap is the same for every prompt."
+        self.view.summary.setText(method.summary + blind)
+        self.view.summary.setToolTip(method.source)
+        self._show_values()
+        self._on_target()
+
+    def _on_target(self) -> None:
+        self.asked.target = self.view.target.currentData()
+        compares = self.asked.target in NEED_OTHERS
+        self.view.against.setVisible(compares)
+        self.view.against_label.setVisible(compares)
+        self._refresh()
+
+    def _on_parameter(self, name: str, value: Any) -> None:
+        try:
+            self.asked.set_value(name, value)
+        except VLExplainError as error:
+            self.view.say(str(error), bad=True)
+        self._show_values()
+
+    def _on_reset(self, name: str) -> None:
+        self.asked.reset(name)
+        self._show_values()
+
+    def _on_run(self) -> None:
+        if self._mine:
+            self.cancel()
+        else:
+            self.run()
+
+    def _on_progress(self, share: float, what: str) -> None:
+        if self._mine and not self.jobs.cancelling:
+            self.view.progress.setValue(round(100 * share))
+            self.view.say(f"{what}…")
+
+    def _on_done(self, picture: Picture, keep: bool, found: list[Explanation]) -> None:
+        self._mine = False
+        source: Any = find_layer(self._viewer.layers, picture.layer_id)
+        if source is None or not picture.still_of(source):
+            what = "the image was deleted" if source is None else "the image's pixels were replaced"
+            self._fail(DROPPED.format(what), "dropped")
+            return
+        looks = settings()
+        layers = [show_heatmap(self._viewer, source, one, picture.index, keep, looks) for one in found]
+        self.shown = [(one, str(layer_id(layer))) for one, layer in zip(found, layers, strict=True)]
+        show_only(self._viewer, layers[0])
+        self.view.results.show_results(found)
+        record = found[0].provenance
+        self._device = record["device"]
+        self._refresh()
+        plane = f" Plane {list(picture.index)} of the stack." if picture.index else ""
+        flat = [f"“{one.prompt}”" for one in found if one.degenerate]
+        said = f" The map of {', '.join(flat)} is the same everywhere: it says nothing." if flat else ""
+        count = f"{len(found)} heatmap{'s' if len(found) > 1 else ''}"
+        self.view.say(f"{count} in {record['seconds']:.1f} s on {self._device}.{plane}{said}", bad=bool(flat))
+        self.finished.emit("done")
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._mine = False
+        self._fail(remedy(error))
+
+    def _on_cancelled(self) -> None:
+        self._mine = False
+        self._refresh()
+        self.view.say("Cancelled; nothing was changed.")
+        self.finished.emit("cancelled")
+
+    def _fail(self, message: str, outcome: str = "failed") -> None:
+        from napari.utils.notifications import show_error
+
+        self._refresh()
+        self.view.say(message, bad=True)
+        show_error(message)
+        self.finished.emit(outcome)
+
+    def _show_result(self, number: int) -> None:
+        layer = find_layer(self._viewer.layers, self.shown[number][1])
+        if layer is None:
+            self.view.say("This heatmap's layer was deleted; press Run to make it again.")
+        else:
+            show_only(self._viewer, layer)
+
+    def _show_values(self) -> None:
+        defaults = {p.name: self.asked.default(p.name) for p in self.asked.method_info.parameters}
+        self.view.form.show_values(self.asked.values(), defaults)
+
+    def _problem(self) -> str:
+        """What keeps it from running, or nothing."""
+        if self.view.image.layer is None:
+            return "Open an image first, or one of File > Open Sample > VL Explain."
+        return next(iter(self.asked.problems().values()), "")
+
+    def _refresh(self) -> None:
+        view, problem = self.view, self._problem()
+        cancelling = self._mine and self.jobs.cancelling
+        view.run_button.setText("Cancelling…" if cancelling else "Cancel" if self._mine else "Run")
+        elsewhere = self.jobs.busy and not self._mine
+        view.run_button.setEnabled(not cancelling and not elsewhere and (self._mine or not problem))
+        view.run_button.setToolTip(problem or "Explain every prompt (Ctrl+Return in the prompts)")
+        view.progress.setVisible(self._mine)
+        for field in (view.image, view.model, view.prompts, view.method, view.target, view.against, view.parameters):
+            field.setEnabled(not self._mine and (field is not view.image or view.image.count() > 0))
+        view.model.set_device(self._device_text())
+        for button in (view.python_button, view.command_button):
+            button.setEnabled(not problem)
+        if cancelling:
+            view.say("Cancelling; the model stops at the next step…")
+        elif not self._mine:
+            view.progress.setValue(0)
+            view.say(f"“{self.jobs.title}” is running in another dock." if elsewhere else problem)
+
+    def _device_text(self) -> str:
+        chosen = settings().device
+        if self._device or chosen != "auto":
+            return self._device or chosen
+        if "torch" in sys.modules:
+            from ..models.loading import pick_device
+
+            return f"{pick_device()} (chosen automatically)"
+        return "the fastest there is"
+
+    def _copy(self, what: str, make: Any) -> None:
+        try:
+            picture = picture_of(self._viewer, self.view.image.layer)
+        except VLExplainError as error:
+            self.view.say(str(error), bad=True)
+            return
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(make(picture.source))
+        lost = "" if picture.source.path or what == "Python" else " Put the image's file in the place of IMAGE."
+        self.view.say(f"Copied as {what}.{lost}")
