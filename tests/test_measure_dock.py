@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QWidget
 
@@ -351,6 +352,7 @@ def test_a_dock_taken_out_of_its_window_lets_go_and_comes_back(viewer: ViewerMod
     assert len(labels.events.labels_update.callbacks) == hooked
     window.deleteLater()  # takes the dock along, with no event to the dock
     qtbot.waitSignal(window.destroyed).wait()
+    assert len(labels.events.labels_update.callbacks) < hooked
     labels.paint((3, 3), 1)
     viewer.layers.clear()
     assert not [t for t in threading.enumerate() if t.name.startswith("vlexplain")]
@@ -411,6 +413,42 @@ def test_our_heatmaps_come_first(viewer: ViewerModel, qtbot: Any) -> None:
     qtbot.addWidget(dock)
     assert dock.heatmap.layer is ours and dock.heatmap.count() == 2
     dock.close()
+
+
+def test_a_heatmap_that_arrives_takes_over_unless_the_user_chose(viewer: ViewerModel, qtbot: Any) -> None:
+    picture, other = viewer.add_image(heat(), name="picture"), viewer.add_image(heat(), name="other")
+    dock = MeasureDock(viewer)
+    qtbot.addWidget(dock)
+    assert dock.heatmap.layer is other
+    first = viewer.add_image(heat(), metadata=new_metadata("heatmap", picture))
+    assert dock.heatmap.layer is first
+    viewer.add_image(heat(), metadata=new_metadata("heatmap", picture))
+    assert dock.heatmap.layer is first
+    viewer.layers.remove(first)
+    dock.heatmap.set_layer(picture)
+    viewer.add_image(heat(), metadata=new_metadata("heatmap", picture))
+    assert dock.heatmap.layer is picture
+    dock.close()
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_dock_works_through_the_proxy_that_plugins_get(viewer: ViewerModel, qtbot: Any) -> None:
+    dock = MeasureDock(PublicOnlyProxy(viewer))
+    qtbot.addWidget(dock)
+    heatmap, labels = viewer.add_image(heat()), viewer.add_labels(truth())
+    labels.paint((10, 10), 1)
+    qtbot.waitUntil(lambda: not dock.busy)
+    agrees(dock, heatmap.data, labels.data)
+    dock.make_mask()
+    qtbot.waitUntil(lambda: not dock.busy)
+    assert dock.prediction.layer == viewer.layers[-1] and dock.current_figures.threshold is None
+    dock.prediction.set_layer(labels)
+    qtbot.waitUntil(lambda: not dock.busy)
+    assert "same layer" in dock.state.text()
+    heatmap.name = "renamed"
+    assert dock.heatmap.currentText() == "renamed"
+    dock.close()
+    assert not [c for c in labels.events.labels_update.callbacks if "measure" in repr(c).lower()]
 
 
 def test_layers_are_known_by_id(viewer: ViewerModel) -> None:

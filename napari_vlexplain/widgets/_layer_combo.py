@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class LayerCombo(QComboBox):
     """Lists the viewer's layers that ``accepts`` says yes to, ``prefers`` first, newest first among equals.
 
-    The choice survives renaming and reordering; when its layer is deleted, the first of the list
-    takes over. With no layer to offer the box is disabled and shows ``empty``. ``first`` adds an entry
-    above the layers, which counts as "no layer". Call ``follow`` to start and ``unfollow`` to stop.
+    The choice survives renaming and reordering; when its layer is deleted, the first of the list takes over. Until
+    the user has chosen, a preferred layer that arrives takes over from one that is not. With no layer to offer the
+    box is disabled and shows ``empty``. ``first`` adds an entry above the layers, which counts as "no layer". Call
+    ``follow`` to start and ``unfollow`` to stop.
     """
 
     layer_changed = Signal()
@@ -40,6 +41,7 @@ class LayerCombo(QComboBox):
         self._empty, self._first = empty, first
         self._choices: list[Layer | None] = []
         self._chosen: Layer | None = None
+        self._by_user = False
         self._list_hooks, self._name_hooks = Hooks(), Hooks()
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
@@ -55,6 +57,7 @@ class LayerCombo(QComboBox):
         """Choose a layer of the list (by identity); one that is not in the list is ignored."""
         for index, choice in enumerate(self._choices):
             if choice == layer:
+                self._by_user = True
                 self.setCurrentIndex(index)
 
     def follow(self) -> None:
@@ -75,14 +78,18 @@ class LayerCombo(QComboBox):
         layers.sort(key=lambda layer: not self._prefers(layer))
         before, had_choices = self._chosen, bool(self._choices)
         self._choices = [*([None] if self._first is not None else []), *layers]
-        if not any(choice == before for choice in self._choices) or not had_choices:
-            self._chosen = self._default(layers)
+        gone = not had_choices or not any(choice == before for choice in self._choices)
+        if gone or (not self._by_user and self._first is None and self._worse_than_first(layers)):
+            self._chosen, self._by_user = self._default(layers), False
         self._name_hooks.clear()
         for layer in layers:
             self._name_hooks.connect(layer.events.name, self._relabel)
         self._relabel()
         if self._chosen != before:
             self.layer_changed.emit()
+
+    def _worse_than_first(self, layers: list[Layer]) -> bool:
+        return bool(layers) and self._prefers(layers[0]) and not (self._chosen and self._prefers(self._chosen))
 
     def _default(self, layers: list[Layer]) -> Layer | None:
         if self._first is not None or not layers:
@@ -108,5 +115,5 @@ class LayerCombo(QComboBox):
     def _on_index(self, index: int) -> None:
         chosen = self._choices[index] if 0 <= index < len(self._choices) else None
         if chosen != self._chosen:
-            self._chosen = chosen
+            self._chosen, self._by_user = chosen, True
             self.layer_changed.emit()

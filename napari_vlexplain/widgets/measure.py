@@ -59,9 +59,7 @@ class MeasureDock(QWidget):
         self._pause.setInterval(PAUSE_MS)
         self.heatmap = LayerCombo(viewer, is_heatmap, prefers=_is_ours("heatmap"), empty="no heatmap yet")
         self.truth = LayerCombo(viewer, is_truth, prefers=_is_ours("truth"), empty="no Labels or Shapes yet")
-        self.prediction = LayerCombo(
-            viewer, is_labels, prefers=_is_ours("mask"), first="Heatmap at threshold", empty=""
-        )
+        self.prediction = LayerCombo(viewer, is_labels, prefers=_is_ours("mask"), first="At threshold", empty="")
         self.selected_only = QCheckBox("only the selected label")
         self.threshold = ThresholdBox()
         self.state = QLabel()
@@ -118,7 +116,7 @@ class MeasureDock(QWidget):
         self.copy_button.setToolTip("Copy the figures to the clipboard, to paste into a table.")
         self.state.setWordWrap(True)
         self.state.setTextFormat(Qt.TextFormat.PlainText)
-        self.state.setMinimumHeight(3 * self.fontMetrics().lineSpacing())  # a longer text must not move the rest
+        self.state.setMinimumHeight(3 * self.fontMetrics().lineSpacing() + 12)  # a longer text must not move the rest
         self.state.setAlignment(Qt.AlignmentFlag.AlignTop)
         notice = QLabel(NOTICE)
         notice.setWordWrap(True)
@@ -265,7 +263,7 @@ class MeasureDock(QWidget):
             return f"Heatmap ≥ {threshold}. To measure it, paint a ground truth (Labels) or draw one (Shapes)."
         if mask is not None:
             return f"Measured: mask “{mask.name}”. Pointing, energy and curve are the heatmap's."
-        return f"Measured: “{heatmap.name if heatmap else ''}” ≥ {threshold}."
+        return f"Measured: heatmap “{heatmap.name if heatmap else ''}” ≥ {threshold}."
 
 
 def _is_ours(kind: str) -> Any:
