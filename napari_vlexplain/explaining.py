@@ -173,7 +173,7 @@ def compute(
 
     run = Run(progress, cancel)
     try:
-        run.step(0.0, "Starting")
+        run.step(0.0, "Starting" if "torch" in sys.modules else "Loading the libraries, once a session")
         found = explain(
             np.asarray(image),
             list(asked.prompts),

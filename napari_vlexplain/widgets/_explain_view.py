@@ -55,12 +55,12 @@ class ExplainView(QWidget):
         self.form = ParameterForm([])
         self.seed = QSpinBox()
         self.truncate = QCheckBox("cut prompts that are too long")
-        self.keep = QCheckBox("Keep earlier heatmaps")
+        self.keep = QCheckBox("keep earlier")
         self.run_button = QPushButton("Run")
         self.progress = QProgressBar()
         self.status = QLabel()
         self.results = Results()
-        self.python_button, self.command_button = QPushButton("Copy as Python"), QPushButton("Copy as command")
+        self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
         self._fill()
         self._explain()
         self._lay_out()
@@ -73,10 +73,23 @@ class ExplainView(QWidget):
         self.form = form
         self._order_tabs()
 
+    def enable_fields(self, enabled: bool) -> None:
+        """Let the user change what is asked, or not while it runs."""
+        for part in (self.model.picker, self.model.details, self.prompts, self.method, self.target, self.against):
+            part.setEnabled(enabled)
+        self.image.setEnabled(enabled and self.image.layer is not None)
+        self.parameters.setEnabled(enabled)
+
     def say(self, text: str, bad: bool = False) -> None:
         """Show a sentence in the status line."""
         self.status.setText(text)
         self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
+
+    def show_progress(self, share: float, what: str) -> None:
+        """Show how far it is; a bar at 0 only moves to and fro."""
+        self.progress.setRange(0, 100 if share > 0 else 0)
+        self.progress.setValue(round(100 * share))
+        self.say(f"{what}…")
 
     def _fill(self) -> None:
         for number, info in enumerate(list_methods()):
@@ -86,7 +99,6 @@ class ExplainView(QWidget):
             self.target.addItem(name, name)
             self.target.setItemData(number, meaning, Qt.ItemDataRole.ToolTipRole)
         self.seed.setRange(0, WIDEST_INT)
-        self.progress.setRange(0, 100)
         self.progress.setVisible(False)
         for label in (self.summary, self.status):
             label.setWordWrap(True)
@@ -125,13 +137,20 @@ class ExplainView(QWidget):
         inside = QWidget()
         inside.setLayout(self._parameter_box)
         self.parameters.setDuration(0)
+        for part in (self.parameters, self.parameters.content()):
+            inner = part.layout()
+            if inner is not None:
+                inner.setContentsMargins(0, 0, 0, 0)
         self.parameters.addWidget(inside)
 
         form = QFormLayout()
         _shape(form)
         form.addRow("&Image", self.image)
-        form.addRow(_label("M&odel", self.model.combo), self.model)
-        form.addRow(_label("P&rompts", self.prompts.edit), self.prompts)
+        label = QLabel("M&odel")
+        label.setBuddy(self.model.combo)
+        form.addRow(label, self.model.picker)
+        form.addRow(self.model.details)
+        form.addRow(self.prompts)
         form.addRow("&Method", self.method)
         form.addRow(self.summary)
         form.addRow("Tar&get", self.target)
@@ -187,9 +206,3 @@ def _shape(form: QFormLayout) -> None:
     form.setContentsMargins(0, 0, 0, 0)
     form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-
-
-def _label(text: str, buddy: QWidget) -> QLabel:
-    label = QLabel(text)
-    label.setBuddy(buddy)
-    return label

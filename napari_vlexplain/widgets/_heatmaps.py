@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.utils import Colormap
 
 KIND = "heatmap"
-OPAQUE_FROM = 0.5  # share of the heatmap's range where a faded colormap stops letting the image through
+OPAQUE_FROM = 0.6  # share of the heatmap's range where a faded colormap stops letting the image through
 
 
 def show_heatmap(
@@ -64,12 +64,12 @@ def show_only(viewer: napari.viewer.Viewer, layer: Layer) -> None:
 
 
 def faded(name: str) -> Colormap:
-    """A colormap of napari's, transparent at 0 and opaque from the middle on."""
+    """A colormap of napari's, transparent at 0 and opaque from ``OPAQUE_FROM`` on."""
     from napari.utils.colormaps import Colormap, ensure_colormap
 
     steps = np.linspace(0, 1, 129)
     colours = ensure_colormap(name).map(steps)
-    colours[:, 3] = np.clip(steps / OPAQUE_FROM, 0, 1)
+    colours[:, 3] = np.clip(steps / OPAQUE_FROM, 0, 1) ** 1.5  # dark colours come in late, or they soil the image
     return Colormap(colours, name=f"{name}, faded")
 
 
@@ -112,7 +112,17 @@ def _add(
     top = max(place for place, other in enumerate(viewer.layers) if layer_id(other) in ids)
     viewer.layers.move(len(viewer.layers) - 1, top + 1)
     viewer.layers.selection = set(selected)
+    if len(family) == 2:
+        _outline_truth(viewer, source)
     return layer
+
+
+def _outline_truth(viewer: napari.viewer.Viewer, source: Image) -> None:
+    """Filled masks of the sample data would hide the first heatmap; outlines do not."""
+    for truth in find_layers(viewer.layers, "truth", ensure_id(source)):
+        if getattr(truth, "contour", None) == 0:
+            truth.contour = max(2, round(max(truth.data.shape[-2:]) / 300))
+            truth.opacity = 1.0
 
 
 def _place_of_plane(source: Layer, index: tuple[int, ...]) -> np.ndarray:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from html import escape
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -21,14 +21,18 @@ from ..explaining import model_info, needs_download
 from ..models.zoo import list_models
 
 
-class ModelBox(QWidget):
-    """``chosen`` carries a model's name (from the list, typed, or a folder), ``download`` whether it may be fetched."""
+class ModelBox(QObject):
+    """``picker`` chooses a model and ``details`` tells of it.
+
+    ``chosen`` carries a model's name (from the list, typed, or a folder), ``download`` whether it may be fetched.
+    """
 
     chosen = Signal(str)
     download = Signal(bool)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self.picker, self.details = QWidget(), QWidget()
         self.combo = QComboBox()
         self.combo.setEditable(True)
         self.combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -43,8 +47,7 @@ class ModelBox(QWidget):
         for number, info in enumerate(list_models()):
             self.combo.addItem(info.name)
             self.combo.setItemData(number, info.title, Qt.ItemDataRole.ToolTipRole)
-        self.folder_button = QToolButton()
-        self.folder_button.setText("Folder…")
+        self.folder_button = QPushButton("Folder…")
         self.folder_button.setToolTip("Take the folder of a CLIP model that lies on this computer")
         self.facts, self.warning = QLabel(), QLabel()
         for label in (self.facts, self.warning):
@@ -93,12 +96,11 @@ class ModelBox(QWidget):
         info = model_info(name)
         fetch = needs_download(name)
         size = f", {info.size_mb} MB to download" if fetch and info.size_mb else ""
-        title = "" if info.title == name else f"<b>{escape(info.title)}</b><br>"
         self.facts.setText(
-            f"{title}Good for: {escape(info.good_for)}.<br>Licence: {escape(info.licence)}{size}."
-            f"<br>Device: {escape(self._device)}"
+            f"<b>Good for</b> {escape(info.good_for)}.<br><b>Licence</b> {escape(info.licence)}{size}."
+            f"<br><b>Device</b> {escape(self._device)}"
         )
-        self.facts.setToolTip(f"From: {info.source}")
+        self.facts.setToolTip(f"{info.title}; {info.source}")
         self.warning.setText(info.warning)
         self.warning.setVisible(bool(info.warning))
         self.tick.setVisible(fetch and not self._offline)
@@ -106,15 +108,15 @@ class ModelBox(QWidget):
         self.tick.setToolTip(f"Fetch {name} ({info.licence}) when Run is pressed, unless it is on this computer.")
 
     def _build(self) -> None:
-        row = QHBoxLayout()
+        row = QHBoxLayout(self.picker)
+        row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.combo, 1)
         row.addWidget(self.folder_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(row)
+        column = QVBoxLayout(self.details)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
         for part in (self.facts, self.tick, self.warning):
-            layout.addWidget(part)
+            column.addWidget(part)
 
     def _on_activated(self, index: int) -> None:
         self.choose(self.combo.itemText(index))
@@ -127,6 +129,6 @@ class ModelBox(QWidget):
             self.show_model(self._name)
 
     def _browse(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "The folder of a CLIP model (it holds config.json)")
+        folder = QFileDialog.getExistingDirectory(self.picker, "The folder of a CLIP model (it holds config.json)")
         if folder:
             self.choose(folder)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QAction, QMenu, QPlainTextEdit, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAction, QHBoxLayout, QLabel, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from ..explaining import split_prompts
 from ..prompt_history import PromptHistory
@@ -23,6 +23,7 @@ class PromptEdit(QPlainTextEdit):
         super().__init__()
         self._lines = lines
         self.setTabChangesFocus(True)
+        self.setStyleSheet("QPlainTextEdit { border: 1px solid rgba(128, 128, 128, 150); border-radius: 2px }")
         self.setFixedHeight(self.sizeHint().height())
 
     def sizeHint(self) -> QSize:
@@ -52,18 +53,21 @@ class PromptBox(QWidget):
         self.edit.setPlaceholderText("One prompt a line, such as\na photo of a dog")
         self.edit.setToolTip("What to look for, one prompt a line. Each gets a heatmap. Ctrl+Return runs.")
         self.edit.setAccessibleName("Prompts, one a line")
-        self.history_button = QToolButton()
-        self.history_button.setText("History")
+        self.history_button = QPushButton("History")
         self.history_button.setToolTip("Add a prompt that was used before, or that suits this image")
-        self.history_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu = QMenu(self.history_button)
         self.menu.aboutToShow.connect(self._fill_menu)
         self.history_button.setMenu(self.menu)
+        title = QLabel("&Prompts, one a line")
+        title.setBuddy(self.edit)
+        row = QHBoxLayout()
+        row.addWidget(title, 1)
+        row.addWidget(self.history_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
+        layout.addLayout(row)
         layout.addWidget(self.edit)
-        layout.addWidget(self.history_button, 0, Qt.AlignmentFlag.AlignRight)
         self.edit.textChanged.connect(self.changed.emit)
         self.edit.submitted.connect(self.submitted.emit)
 

@@ -38,9 +38,8 @@ def _layers(sample: samples.Sample, boxes: bool = True) -> list[LayerData]:
     if sample.labels is not None:
         names = sample.label_names
         features = {"index": [0, *names], "name": ["background", *names.values()]}
-        # An outline leaves the heatmap below it in sight.
-        options = {"name": f"{sample.name} | masks", "features": features, "opacity": 0.9}
-        found.append((sample.labels, {**options, "metadata": _truth(image_id), "contour": 3}, "labels"))
+        options = {"name": f"{sample.name} | masks", "features": features, "opacity": 0.6}
+        found.append((sample.labels, {**options, "metadata": _truth(image_id)}, "labels"))
     if boxes and len(sample.boxes):
         width = max(sample.image.shape[:2]) / 256
         options = {"name": f"{sample.name} | boxes", "shape_type": "rectangle", "edge_width": width}

@@ -185,8 +185,7 @@ class ExplainDock(QWidget):
 
     def _on_progress(self, share: float, what: str) -> None:
         if self._mine and not self.jobs.cancelling:
-            self.view.progress.setValue(round(100 * share))
-            self.view.say(f"{what}…")
+            self.view.show_progress(share, what)
 
     def _on_done(self, picture: Picture, keep: bool, found: list[Explanation]) -> None:
         self._mine = False
@@ -253,7 +252,16 @@ class ExplainDock(QWidget):
         view.run_button.setEnabled(not cancelling and not elsewhere and (self._mine or not problem))
         view.run_button.setToolTip(problem or "Explain every prompt (Ctrl+Return in the prompts)")
         view.progress.setVisible(self._mine)
-        for field in (view.image, view.model, view.prompts, view.method, view.target, view.against, view.parameters):
+        for field in (
+            view.image,
+            view.model.picker,
+            view.model.details,
+            view.prompts,
+            view.method,
+            view.target,
+            view.against,
+            view.parameters,
+        ):
             field.setEnabled(not self._mine and (field is not view.image or view.image.count() > 0))
         view.model.set_device(self._device_text())
         for button in (view.python_button, view.command_button):
