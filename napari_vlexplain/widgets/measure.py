@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
 NOTICE = "Research tool, not for clinical decisions."
-PAUSE_MS = 30  # events gather this long, so that a fast brush costs one measurement a frame or two
+PAUSE_MS = 15  # events gather this long, so that a fast brush costs one measurement a frame
 
 
 class MeasureDock(QWidget):
