@@ -135,7 +135,9 @@ def open_folder(
         )
     weights = _weights_file(folder)
     import transformers
+    from transformers.utils import logging as library_log
 
+    library_log.disable_progress_bar()
     loader: Any = getattr(transformers, name)
     try:
         model, report = loader.from_pretrained(

@@ -179,13 +179,16 @@ def two_stream(model: Any, **known: Any) -> TwoStream:
     """Unpack a ``LxmertForQuestionAnswering``; ``known`` are the fields that its weights do not tell."""
     encoder = model.lxmert.encoder
 
+    def embed_words(ids: Tensor) -> Tensor:
+        return model.lxmert.embeddings(ids, torch.zeros_like(ids))
+
     def head(first: Tensor) -> Tensor:
         pooler = model.lxmert.pooler
         return model.answer_head(pooler.activation(pooler.dense(first)))
 
     return TwoStream(
         feature_size=model.config.visual_feat_dim,
-        embed_words=model.lxmert.embeddings,
+        embed_words=embed_words,
         embed_boxes=encoder.visn_fc,
         language=tuple(bert_layer(layer) for layer in encoder.layer),
         vision=tuple(bert_layer(layer) for layer in encoder.r_layers),
