@@ -1,0 +1,93 @@
+"""The commands put together, and every way that they can end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ..errors import Cancelled, VLExplainError
+from .console import hide_stdout, say
+from .demo import demo
+from .explain import explain
+from .gui import gui
+from .listing import methods, models
+
+app = typer.Typer(
+    name="vlexplain",
+    help="See what vision-language models look at. A research tool, not for clinical decisions.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (explain, models, methods, demo, gui):
+    app.command()(command)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error comes from.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options of every command; both are dealt with before the commands are."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """See :func:`napari_vlexplain.cli.main`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [word for word in given if word != "--debug"] or ["--help"]
+    _quieten(debug)
+    try:
+        if given == ["--version"]:
+            _print_version()
+        else:
+            commands = typer.main.get_command(app)
+            with commands.make_context("vlexplain", given) as context:
+                commands.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except (KeyboardInterrupt, Cancelled, typer.Abort):
+        say("Cancelled.")
+        return 130
+    except BrokenPipeError:
+        hide_stdout()
+        return 0
+    except VLExplainError as error:
+        say(str(error))
+        return 2
+    except MemoryError:
+        say("Memory ran out: close other programs, or choose a smaller image or model.")
+        return 1
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error; its class lives elsewhere in every release of typer
+            say(f"{error.format_message().rstrip('. ')}. See vlexplain --help.")
+            return 2
+        if debug:
+            raise
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no details")
+        say(f"Something unexpected went wrong ({type(error).__name__}: {first[:200]}); --debug shows where.")
+        return 1
+    return 0
+
+
+def _print_version() -> None:
+    from .. import __version__
+
+    sys.stdout.write(f"vlexplain {__version__}\n")
+
+
+def _quieten(debug: bool) -> None:
+    """Keep what libraries have to say out of the way of the one line that matters."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if not debug:
+        warnings.simplefilter("ignore")
+        for name in ("transformers", "open_clip", "huggingface_hub", "tifffile", "root"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,134 @@
+"""``vlexplain models`` and ``vlexplain methods``: what there is. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..explaining import _hub_cache, needs_download
+from ..methods import MethodInfo, list_methods
+from ..methods.catalogue import method
+from ..models import ModelInfo, list_models
+from .console import output, table, write_json
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+
+def models(as_json: AsJson = False) -> None:
+    """List the models; the folder of a CLIP works too."""
+    found = list_models()
+    if as_json:
+        write_json([_model(info) for info in found])
+        return
+    listed = table("", "name", "licence", "download", "here", "good for", "warning")
+    for info in found:
+        size = "none" if info.local else f"{info.size_mb} MB"
+        listed.add_row(info.name, info.licence, size, _yes(on_this_machine(info)), info.good_for, info.warning)
+    output().print(listed)
+
+
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the parameters of this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the methods, or the parameters of one."""
+    found = list_methods() if name is None else [method(name)]
+    if as_json:
+        listed = [_method(info) for info in found]
+        write_json(listed if name is None else listed[0])
+    elif name is None:
+        _list_methods(found)
+    else:
+        _show_method(found[0])
+
+
+def on_this_machine(info: ModelInfo) -> bool:
+    """Can the model be loaded without a download? (A look at folders; nothing is imported or asked.)"""
+    if not info.name.startswith("open_clip:"):
+        return info.local or not needs_download(info.name)
+    _, architecture, tag = [*info.name.split(":"), "", ""][:3]
+    if Path(tag).is_file():
+        return True
+    # The hub names them like laion/CLIP-ViT-B-32-laion2B-s34B-b79K.
+    wanted = f"{architecture}-{tag}".replace("_", "-").lower()
+    folders = (folder for folder in _hub_cache().glob("models--*") if wanted in folder.name.lower())
+    return any(file for folder in folders for file in folder.glob("snapshots/*/open_clip_*"))
+
+
+def _list_methods(found: list[MethodInfo]) -> None:
+    listed = table("", "name", "what it does", "source", "needs")
+    for info in found:
+        listed.add_row(info.name, info.summary, info.source, ", ".join(sorted(info.requires)))
+    console = output()
+    console.print(listed)
+    console.print("vlexplain methods NAME shows the parameters of one.")
+
+
+def _show_method(info: MethodInfo) -> None:
+    console = output()
+    console.print(f"{info.title} ({info.name})", style="bold", soft_wrap=True)
+    console.print(info.summary, soft_wrap=True)
+    console.print(f"Source: {info.source}", soft_wrap=True)
+    console.print(f"Needs of a model: {', '.join(sorted(info.requires)) or 'nothing'}", soft_wrap=True)
+    if not info.uses_prompt:
+        console.print("Its heatmap is the same for every prompt.", soft_wrap=True)
+    if not info.parameters:
+        console.print("It has no parameters.")
+        return
+    listed = table("", "parameter", "symbol", "default", "range", "what it is", right=("default",))
+    for each in info.parameters:
+        listed.add_row(each.name, each.symbol, _default(each.default), each.range, each.help)
+    console.print(listed)
+    for model in list_models():
+        if advice := model.recommended.get(info.name):
+            chosen = ", ".join(f"{key}={value}" for key, value in advice.items())
+            console.print(f"For the model {model.name}: {chosen}, unless you say otherwise.", soft_wrap=True)
+
+
+def _model(info: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "title": info.title,
+        "licence": info.licence,
+        "download_mb": info.size_mb,
+        "on_this_machine": on_this_machine(info),
+        "source": info.source,
+        "good_for": info.good_for,
+        "warning": info.warning,
+        "recommended": info.recommended,
+    }
+
+
+def _method(info: MethodInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "title": info.title,
+        "summary": info.summary,
+        "source": info.source,
+        "requires": sorted(info.requires),
+        "uses_prompt": info.uses_prompt,
+        "parameters": [
+            {
+                "name": each.name,
+                "symbol": each.symbol,
+                "kind": each.kind.__name__,
+                "default": each.default,
+                "low": each.low,
+                "high": each.high,
+                "choices": list(each.choices),
+                "optional": each.optional,
+                "help": each.help,
+            }
+            for each in info.parameters
+        ],
+    }
+
+
+def _default(value: Any) -> str:
+    return "automatic" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

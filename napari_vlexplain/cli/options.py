@@ -1,0 +1,61 @@
+"""What people type after ``--param`` and ``--threshold``, understood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import VLExplainError
+from ..methods.catalogue import method
+from ..methods.parameters import parse
+from ..metrics.thresholds import Mode
+
+
+def parameters_of(name: str, typed: list[str]) -> dict[str, Any]:
+    """``K=V`` pairs as values for a method.
+
+    Raises
+    ------
+    VLExplainError : no such method or parameter, no ``=``, a name given twice, a wrong value.
+    """
+    info = method(name)
+    known = {each.name: each for each in info.parameters}
+    found: dict[str, Any] = {}
+    for pair in typed:
+        key, equals, text = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals:
+            raise VLExplainError(f"--param {pair!r} should be NAME=VALUE, such as {_example(info.name)}.")
+        if key not in known:
+            offered = ", ".join(known) or "none"
+            raise VLExplainError(f"The method {info.name} has no parameter {key!r}; it has {offered}.")
+        if key in found:
+            raise VLExplainError(f"--param {key} is given twice; give it once.")
+        found[key] = parse(known[key], text)
+    return found
+
+
+def threshold_of_text(text: str) -> tuple[Mode, float]:
+    """``0.5``, ``q0.75`` or ``otsu`` as the mode and value that :func:`napari_vlexplain.measuring.measure` takes.
+
+    Raises
+    ------
+    VLExplainError : none of these.
+    """
+    word = text.strip().lower()
+    if word == "otsu":
+        return "otsu", 0.5
+    mode: Mode = "quantile" if word.startswith("q") else "value"
+    try:
+        value = float(word.removeprefix("q"))
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise VLExplainError(
+            f"--threshold is {text!r}, but it must be a value in 0 to 1, a quantile such as q0.75, or otsu."
+        )
+    return mode, value
+
+
+def _example(name: str) -> str:
+    first = next(iter(method(name).parameters), None)
+    return "NAME=VALUE" if first is None else f"{first.name}={first.default}"

@@ -1,0 +1,184 @@
+"""Explanations on the terminal, in a JSON document and in a folder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from ..errors import VLExplainError
+from ..io.colour import diverging, ink_on
+from ..io.names import slug, unique_slugs
+from ..measuring import Figures, measure
+from ..metrics.thresholds import Mode, threshold_of
+from .console import table
+
+if TYPE_CHECKING:
+    from ..explanation import Explanation
+
+SHOWN = {
+    "iou": "IoU",
+    "dice": "Dice",
+    "precision": "precision",
+    "recall": "recall",
+    "pointing": "pointing",
+    "energy": "energy",
+    "chance": "chance",
+    "threshold": "threshold",
+}
+
+
+@dataclass
+class Result:
+    """One explanation, what it was measured against, and where it was saved."""
+
+    explanation: Explanation
+    truth: NDArray[np.bool_] | None
+    figures: Figures | None
+    threshold: float
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, explanation: Explanation, truth: NDArray[np.bool_] | None, mode: Mode, value: float) -> Result:
+        heatmap = explanation.heatmap
+        figures = None if truth is None else measure(heatmap, truth, mode, value)
+        return cls(explanation, truth, figures, threshold_of(heatmap, mode, value))
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for results, so that a wrong one is found before any time is spent.
+
+    Raises
+    ------
+    VLExplainError : the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VLExplainError(f"The folder {folder} cannot be made ({error.strerror}); name another.") from None
+
+
+def save_results(results: list[Result], out: Path, stem: str, with_mask: bool) -> Path:
+    """A folder for each prompt, ``IMAGE_PROMPT_METHOD``, and a picture of them all; returns the picture's path.
+
+    ``with_mask`` adds the heatmap cut at the threshold. The ground truth, where there is one, is kept too.
+    """
+    from ..io.figure import figure
+
+    explanations = [result.explanation for result in results]
+    method = slug(explanations[0].request.method)
+    names = unique_slugs([each.prompt for each in explanations])
+    picture = out / f"{slug(stem)}_{method}.png"
+    for result, name in zip(results, names, strict=True):
+        masks = {} if result.truth is None else {"ground truth": result.truth}
+        if with_mask or result.truth is not None:
+            with np.errstate(invalid="ignore"):
+                masks["prediction"] = result.explanation.heatmap >= result.threshold
+        result.folder = result.explanation.save(out / f"{slug(stem)}_{name}_{method}", masks=masks)
+    try:
+        figure(explanations, [result.truth for result in results]).save(picture)
+    except OSError as error:
+        raise VLExplainError(f"The picture cannot be saved as {picture}: {error.strerror or error}.") from None
+    return picture
+
+
+def as_document(results: list[Result], picture: Path | None) -> dict[str, Any]:
+    """All that is to be known, for programs."""
+    first = results[0].explanation
+    return {
+        "request": first.request.to_dict(),
+        "key": first.request.key,
+        "warning": first.provenance.get("warning", ""),
+        "picture": None if picture is None else str(picture),
+        "explanations": [_document(result) for result in results],
+    }
+
+
+def print_results(console: Console, results: list[Result], picture: Path | None) -> None:
+    """All that is to be known, for people."""
+    request = results[0].explanation.request
+    coloured = console.color_system is not None
+    score = request.target.name
+    listed = table(f"{request.method} on {request.model}", "prompt", score, "words", right=(score,))
+    for result in results:
+        explanation = result.explanation
+        words = coloured_words(explanation.word_scores()) if coloured else _plain_words(explanation.word_scores())
+        listed.add_row(explanation.prompt, f"{explanation.score:.4f}", words)
+    console.print(listed)
+    if results[0].figures is not None:
+        _print_figures(console, results)
+    for result in results:
+        if result.explanation.degenerate:
+            console.print(
+                f"The map for {result.explanation.prompt!r} is the same everywhere: it says nothing.", soft_wrap=True
+            )
+        if result.folder is not None:
+            console.print(f"Saved {result.folder}", soft_wrap=True)
+    if picture is not None:
+        console.print(f"Saved {picture}", soft_wrap=True)
+    if warning := results[0].explanation.provenance.get("warning"):
+        console.print(str(warning), style="yellow", soft_wrap=True)
+
+
+def coloured_words(words: list[tuple[str, float]]) -> Text:
+    """Words on the colour of their score: blue below 0, red above."""
+    text = Text()
+    for (word, _), colour in zip(words, diverging(np.array([score for _, score in words])), strict=True):
+        text.append(f" {word} ", Style(color=_hex(ink_on(colour)), bgcolor=_hex(colour)))
+        text.append(" ")
+    return text
+
+
+def _plain_words(words: list[tuple[str, float]]) -> str:
+    """Where there are no colours: each word with its share of the largest score."""
+    largest = max((abs(score) for _, score in words), default=0.0)
+    return "  ".join(f"{word} {score / largest if largest else 0:.2f}" for word, score in words)
+
+
+def _print_figures(console: Console, results: list[Result]) -> None:
+    measured = table("against the ground truth", "prompt", *SHOWN.values(), right=tuple(SHOWN.values()))
+    for result in results:
+        assert result.figures is not None
+        values = result.figures.as_dict()
+        measured.add_row(result.explanation.prompt, *(_number(values[name]) for name in SHOWN))
+    console.print(measured)
+    console.print("pointing, energy: of the heatmap itself, and by chance; the others: cut at the threshold.")
+    lost = max(r.figures.lost for r in results if r.figures is not None)
+    if lost > 0:
+        console.print(
+            f"Up to {lost:.0%} of a ground truth lies outside what the model sees; no figure counts it.", soft_wrap=True
+        )
+
+
+def _document(result: Result) -> dict[str, Any]:
+    explanation = result.explanation
+    row, column = np.unravel_index(int(np.nanargmax(explanation.heatmap)), explanation.heatmap.shape)
+    return {
+        "prompt": explanation.prompt,
+        "score": explanation.score,
+        "words": [{"word": word, "score": score} for word, score in explanation.word_scores()],
+        "tokens": list(explanation.tokens),
+        "token_scores": [float(score) for score in explanation.token_scores],
+        "patch_scores": explanation.patch_scores.tolist(),
+        "constant": explanation.degenerate,
+        "maximum": {"x": int(column), "y": int(row)},
+        "figures": None if result.figures is None else result.figures.as_dict(),
+        "folder": None if result.folder is None else str(result.folder),
+        "provenance": explanation.provenance,
+    }
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _hex(colour: Any) -> str:
+    red, green, blue = (int(channel) for channel in colour)
+    return f"#{red:02x}{green:02x}{blue:02x}"
