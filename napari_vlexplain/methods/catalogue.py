@@ -9,10 +9,10 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 from ..errors import VLExplainError
-from . import attention_parameters, m2ib_parameters
+from . import attention_parameters, gradient_parameters, m2ib_parameters
 from .info import MethodInfo
 
-_OWN = (*attention_parameters.METHODS, *m2ib_parameters.METHODS)
+_OWN = (*attention_parameters.METHODS, *m2ib_parameters.METHODS, *gradient_parameters.METHODS)
 
 
 @lru_cache(maxsize=1)
