@@ -57,11 +57,9 @@ def as_array(image: Any) -> NDArray:
     ------
     VLExplainError : what cannot become an array of numbers.
     """
-    if hasattr(image, "convert") and hasattr(image, "getpixel"):
-        return _colours(image)
     try:
-        return np.asarray(image)
-    except (ValueError, TypeError):
+        return _colours(image) if hasattr(image, "getpixel") else np.asarray(image)
+    except (ValueError, TypeError, OSError):
         raise VLExplainError("The image is no array; its rows must have one length and hold numbers.") from None
 
 
@@ -107,11 +105,13 @@ def _read_pillow(file: Path) -> NDArray:
 def _colours(image: Image.Image) -> NDArray:
     """The pixels of a Pillow image as grey, RGB or RGBA."""
     keyed = "transparency" in image.info and image.mode in ("1", "L", "P", "RGB")
-    if keyed or image.mode in ("LA", "PA", "La", "RGBa"):
+    if image.mode == "La":
+        image = image.convert("LA")
+    if keyed or image.mode in ("LA", "PA", "RGBa"):
         return np.asarray(image.convert("RGBA"))
     if image.mode == "1":
         return np.asarray(image.convert("L"))
-    if image.mode in ("P", "CMYK", "YCbCr", "HSV", "RGBX"):
+    if image.mode in ("P", "CMYK", "YCbCr", "HSV", "RGBX", "LAB"):
         return np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
