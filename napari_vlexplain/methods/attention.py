@@ -11,7 +11,7 @@ from ..models.text import TextBatch
 from ..models.towers import Tower
 from ..running import Run
 from .attention_parameters import AttentionGradCAM, RawAttention, Rollout
-from .inputs import Inputs, Scores, block_index, no_words, on_grid, patches, per_prompt_gradients
+from .inputs import Inputs, Scores, block_index, no_words, on_grid, patches, per_prompt_gradients, per_text_gradients
 
 
 @torch.no_grad()
@@ -107,16 +107,16 @@ def _image_cam(inputs: Inputs) -> Tensor:
 
 
 def _text_cam(inputs: Inputs) -> Tensor:
-    model, tower, texts = inputs.model, inputs.model.text, inputs.explained
-    last = tower.sites - 1
-    fixed = model.encode_text(inputs.texts)[inputs.count :]
-    with torch.no_grad():
-        z = tower.run(tower.embed(texts.ids), 0, last, texts.lengths)
-    with torch.enable_grad():
-        embedded, (a,) = tower.record(z, last, texts.rows, True, texts.lengths)
-        similarity = model.similarity(model.encode_image(inputs.pixels), torch.cat([embedded, fixed]))[0]
-        (g,) = torch.autograd.grad(inputs.own_objective(similarity).sum(), [a])
-    return cam(a.detach(), g, content(texts), tower.pool.start(z.shape[1], texts.rows))
+    tower, texts = inputs.model.text, inputs.explained
+    found = torch.zeros(texts.ids.shape, device=texts.ids.device)
+
+    def use(piece: slice, some: TextBatch, attentions: list[Tensor], gradients: tuple[Tensor, ...]) -> None:
+        length = some.ids.shape[1]
+        row = tower.pool.start(length, some.rows)
+        found[piece, :length] = cam(attentions[0], gradients[0], content(some), row)
+
+    per_text_gradients(inputs, tower.sites - 1, use)
+    return found
 
 
 def cam(a: Tensor, g: Tensor, attended: Tensor, row: Tensor) -> Tensor:

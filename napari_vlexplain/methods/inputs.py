@@ -46,13 +46,15 @@ class Inputs:
         """Cosines (..., K + contrasts) -> the target's scalar for each explained prompt, (..., K)."""
         return objective(self.target, similarity, self.model.logit)[..., : self.count]
 
-    def own_objective(self, similarity: Tensor) -> Tensor:
-        """(K + contrasts,) -> (K,), where scalar k is a function of prompt k's cosine alone.
+    def own_objective(self, cosines: Tensor, prompts: Tensor, fixed: Tensor) -> Tensor:
+        """The target's scalars (k, S), each a function of its own prompt's cosine (k, S) alone.
 
-        The others are held fixed, so one backward through the sum gives every prompt its own gradient.
+        ``prompts`` (k,) says which they are; the other prompts' cosines are taken from ``fixed`` (K + contrasts,), so
+        that one backward through the sum gives every prompt its own gradient.
         """
-        own = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
-        return self.objective(torch.where(own, similarity, similarity.detach())).diagonal()
+        own = torch.nn.functional.one_hot(prompts, len(fixed)).bool()[:, None]
+        at = torch.arange(len(prompts), device=prompts.device)
+        return self.objective(torch.where(own, cosines[..., None], fixed))[at, :, prompts]
 
     def generator(self, *scope: str) -> torch.Generator:
         return generator(self.seed, self.case, *scope, device=self.model.device)
@@ -134,3 +136,38 @@ def per_prompt_gradients(
 
     # The graph's own intermediate gradients weigh about three times those of the attention.
     chunks(count, max(1, memory_budget(values.device) // (4 * one)), work)
+
+
+def per_text_gradients(
+    inputs: Inputs, start: int, use: Callable[[slice, TextBatch, list[Tensor], tuple[Tensor, ...]], None]
+) -> None:
+    """Gradients of each prompt's own scalar with respect to the text tower's attention from site ``start`` on.
+
+    Prompts do not see each other, so one backward through the sum serves a chunk of them; ``use`` gets the chunk, its
+    texts, its A and its gradients, each (k, H, Q, T) with T the longest of the chunk.
+    """
+    model, tower, explained = inputs.model, inputs.model.text, inputs.explained
+    image = model.encode_image(inputs.pixels)
+    fixed = model.similarity(image, model.encode_text(inputs.texts))[0]
+
+    def work(piece: slice) -> None:
+        texts = explained[piece]
+        prompts = torch.arange(piece.start, piece.stop, device=fixed.device)
+        with torch.no_grad():
+            z = tower.run(tower.embed(texts.ids), 0, start, texts.lengths)
+        with torch.enable_grad():
+            embedded, attentions = tower.record(z, start, texts.rows, True, texts.lengths)
+            values = inputs.own_objective(model.similarity(embedded, image), prompts, fixed)
+            gradients = torch.autograd.grad(values.sum(), attentions)
+        use(piece, texts, [a.detach() for a in attentions], gradients)
+
+    # A block keeps about 32 numbers a channel for its backward, and its attention three times.
+    length, width = explained.ids.shape[1], _width(tower, explained)
+    heads = tower.blocks[-1].heads if tower.blocks else 1
+    kept = 4 * length * (32 * width + 3 * heads * length) * max(1, tower.sites - start)
+    chunks(len(explained), max(1, memory_budget(fixed.device) // kept), work)
+
+
+@torch.no_grad()
+def _width(tower: Tower, texts: TextBatch) -> int:
+    return tower.embed(texts.ids[:1]).shape[-1]

@@ -95,12 +95,9 @@ def _text(inputs: Inputs, parameters: M2IB, layer: int, run: Run) -> Tensor:
     def work(piece: slice) -> None:
         prompts = torch.arange(piece.start, piece.stop, device=x.device)
         lengths = texts.lengths[piece]
-        at = torch.arange(len(prompts), device=x.device)
-        own = F.one_hot(prompts, len(fixed)).bool()[:, None]
 
         def fit(embeddings: Tensor) -> Tensor:
-            cosine = model.similarity(embeddings, image)
-            return inputs.objective(torch.where(own, cosine, fixed))[at, :, prompts]
+            return inputs.own_objective(model.similarity(embeddings, image)[..., 0], prompts, fixed)
 
         def noise(repeat: int) -> Callable[[], Tensor]:
             names = [texts.prompts[k].text for k in range(piece.start, piece.stop)]

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..models.text import TextBatch
 from ..running import Run
 from .attention_parameters import Relevance
-from .inputs import Inputs, Scores, block_index, no_words, on_grid, per_prompt_gradients
+from .inputs import Inputs, Scores, block_index, no_words, on_grid, per_prompt_gradients, per_text_gradients
 
 
 def relevance(inputs: Inputs, parameters: Relevance, run: Run) -> Scores:
@@ -53,18 +54,16 @@ def image_relevance(inputs: Inputs, start: int, run: Run) -> Tensor:
 
 
 def text_relevance(inputs: Inputs, start: int) -> Tensor:
-    """(K, T): prompts do not see each other, so one backward through the sum serves them all."""
-    model, tower = inputs.model, inputs.model.text
-    texts = inputs.explained
-    image = model.encode_image(inputs.pixels)
-    fixed = model.encode_text(inputs.texts)[inputs.count :]
-    with torch.no_grad():
-        z = tower.run(tower.embed(texts.ids), 0, start, texts.lengths)
-    with torch.enable_grad():
-        embedded, attentions = tower.record(z, start, texts.rows, True, texts.lengths)
-        values = inputs.own_objective(model.similarity(image, torch.cat([embedded, fixed]))[0])
-        gradients = torch.autograd.grad(values.sum(), attentions)
-    return propagate([a.detach() for a in attentions], gradients, tower.pool.start(z.shape[1], texts.rows))
+    """(K, T): one backward for all prompts of a chunk."""
+    pool, texts = inputs.model.text.pool, inputs.explained
+    found = torch.zeros(texts.ids.shape, device=texts.ids.device)
+
+    def use(piece: slice, some: TextBatch, attentions: list[Tensor], gradients: tuple[Tensor, ...]) -> None:
+        length = some.ids.shape[1]
+        found[piece, :length] = propagate(attentions, gradients, pool.start(length, some.rows))
+
+    per_text_gradients(inputs, start, use)
+    return found
 
 
 def propagate(attentions: Sequence[Tensor], gradients: Sequence[Tensor], row: Tensor) -> Tensor:
