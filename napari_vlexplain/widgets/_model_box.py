@@ -91,8 +91,8 @@ class ModelBox(QObject):
     def show_model(self, name: str) -> None:
         """Show a model and its facts."""
         self._name = name
-        self.combo.setEditText(name)
         self.combo.setCurrentIndex(self.combo.findText(name))
+        self.combo.setEditText(name)  # after the index, which clears it for a name that is not in the list
         info = model_info(name)
         fetch = needs_download(name)
         size = f", {info.size_mb} MB to download" if fetch and info.size_mb else ""
