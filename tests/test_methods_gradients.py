@@ -186,11 +186,11 @@ def test_guided_backpropagation_leaves_the_model_as_it_was(model: DualEncoder) -
     assert not torch.allclose(guided_map, toys.run("saliency", inputs).image, rtol=1e-2)
 
 
-def test_blur_keeps_a_plain_image_and_takes_contrast_away(model: DualEncoder) -> None:
-    inputs = toys.make_inputs(model)
+def test_blur_keeps_a_plain_image_and_takes_contrast_away() -> None:
     plain = torch.ones(1, 3, 40, 30)
+    noise = torch.randn(1, 3, 40, 30, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(baselines.blurred(plain), plain)
-    assert baselines.blurred(inputs.pixels).var() < 0.5 * inputs.pixels.var()
+    assert baselines.blurred(noise).var() < 0.1 * noise.var()
 
 
 def test_shuffling_moves_patches_whole() -> None:

@@ -152,7 +152,9 @@ def make_inputs(
     model: DualEncoder, prompts: Sequence[str] = PROMPTS, target: Target | str = "similarity", seed: int = 0
 ) -> Inputs:
     chosen = target if isinstance(target, Target) else Target(target)
-    pixels = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(7))
+    source = torch.Generator().manual_seed(7)
+    pixels = torch.nn.functional.interpolate(torch.randn(1, 3, 3, 4, generator=source), SIZE, mode="bilinear")
+    pixels += 0.3 * torch.randn(pixels.shape, generator=source)
     texts = model.tokenize([*prompts, *chosen.against])
     return Inputs(model, pixels, texts, len(prompts), chosen, seed, "case")
 

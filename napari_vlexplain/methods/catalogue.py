@@ -9,10 +9,11 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 from ..errors import VLExplainError
-from . import attention_parameters, gradient_parameters, m2ib_parameters
+from . import attention_parameters, black_box_parameters, gradient_parameters, m2ib_parameters
 from .info import MethodInfo
 
-_OWN = (*attention_parameters.METHODS, *m2ib_parameters.METHODS, *gradient_parameters.METHODS)
+_FAMILIES = (attention_parameters, m2ib_parameters, gradient_parameters, black_box_parameters)
+_OWN: tuple[MethodInfo, ...] = tuple(info for family in _FAMILIES for info in family.METHODS)
 
 
 @lru_cache(maxsize=1)
