@@ -9,10 +9,10 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 from ..errors import VLExplainError
-from . import attention_parameters, black_box_parameters, gradient_parameters, m2ib_parameters
+from . import attention_parameters, black_box_parameters, cam_parameters, gradient_parameters, m2ib_parameters
 from .info import MethodInfo
 
-_FAMILIES = (attention_parameters, m2ib_parameters, gradient_parameters, black_box_parameters)
+_FAMILIES = (attention_parameters, m2ib_parameters, gradient_parameters, black_box_parameters, cam_parameters)
 _OWN: tuple[MethodInfo, ...] = tuple(info for family in _FAMILIES for info in family.METHODS)
 
 

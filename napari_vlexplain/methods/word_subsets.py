@@ -33,20 +33,20 @@ class WordSubsets:
 
     @torch.no_grad()
     def values(self, k: int, keep: Tensor, positions: list[list[int]] | None = None) -> Tensor:
-        """Scalars (n,) of prompt k with the features ``keep`` (n, M) bool; others are hidden.
+        """Scalars (n,) of prompt k with its features shown by ``keep`` (n, M): bool, or shares in [0, 1].
 
         ``positions`` are the tokens of each feature; by default a feature is one of the prompt's own tokens.
         """
         model, texts = self.inputs.model, self.inputs.texts[k : k + 1]
         features = positions or [[at] for at in texts.prompts[0].content]
         whole, empty = model.text.embed(texts.ids), filled(self.inputs, texts, self.fill)
-        shown = torch.ones(len(keep), whole.shape[1], dtype=torch.bool, device=whole.device)
+        shown = torch.ones(len(keep), whole.shape[1], device=whole.device)
         for feature, tokens in enumerate(features):
-            shown[:, tokens] = keep[:, feature, None]
+            shown[:, tokens] = keep[:, feature, None].float()
         found = torch.empty(len(keep), device=whole.device)
 
         def work(piece: slice) -> None:
-            z = torch.where(shown[piece, :, None], whole, empty)
+            z = torch.lerp(empty, whole, shown[piece, :, None])
             rows, lengths = texts.rows.expand(len(z)), texts.lengths.expand(len(z))
             with autocast(z.device, self.settings.precision):
                 embedded = model.text.tail(z, 0, rows, lengths)
