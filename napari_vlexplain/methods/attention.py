@@ -80,12 +80,13 @@ def attention_grad_cam(inputs: Inputs, parameters: AttentionGradCAM, run: Run) -
     """``relu(mean_h w_h A_h)`` of the last block's readout row, ``w_h`` the mean gradient over what it attends to."""
     model = inputs.model
     run.step(0.0, "Grad-CAM of the image")
-    image = _image_cam(inputs)
+    image = _image_cam(inputs, run)
     run.step(0.6, "Grad-CAM of the words")
-    return Scores(on_grid(image, model.image), _text_cam(inputs) if model.text.sites else no_words(inputs))
+    words = _text_cam(inputs, run) if model.text.sites else no_words(inputs)
+    return Scores(on_grid(image, model.image), words)
 
 
-def _image_cam(inputs: Inputs) -> Tensor:
+def _image_cam(inputs: Inputs, run: Run) -> Tensor:
     model, tower = inputs.model, inputs.model.image
     rows, last = model.image_rows(1), tower.sites - 1
     embedded = model.encode_text(inputs.texts)
@@ -100,17 +101,19 @@ def _image_cam(inputs: Inputs) -> Tensor:
     found = torch.empty(inputs.count, length, device=z.device)
 
     def use(piece: slice, gradients: tuple[Tensor, ...]) -> None:
+        run.step(0.6 * piece.start / inputs.count, "Grad-CAM of the image")
         found[piece] = cam(a.detach(), gradients[0][:, 0], attended, tower.pool.start(length, rows))
 
     per_prompt_gradients(values, [a], use)
     return found
 
 
-def _text_cam(inputs: Inputs) -> Tensor:
+def _text_cam(inputs: Inputs, run: Run) -> Tensor:
     tower, texts = inputs.model.text, inputs.explained
     found = torch.zeros(texts.ids.shape, device=texts.ids.device)
 
     def use(piece: slice, some: TextBatch, attentions: list[Tensor], gradients: tuple[Tensor, ...]) -> None:
+        run.step(0.6 + 0.4 * piece.start / inputs.count, "Grad-CAM of the words")
         length = some.ids.shape[1]
         row = tower.pool.start(length, some.rows)
         found[piece, :length] = cam(attentions[0], gradients[0], content(some), row)

@@ -25,7 +25,7 @@ def relevance(inputs: Inputs, parameters: Relevance, run: Run) -> Scores:
     run.step(0.0, "Relevance of the image")
     image = image_relevance(inputs, start, run)
     run.step(0.6, "Relevance of the words")
-    text = text_relevance(inputs, text_start) if model.text.sites else no_words(inputs)
+    text = text_relevance(inputs, text_start, run) if model.text.sites else no_words(inputs)
     run.step(1.0, "Relevance")
     return Scores(on_grid(image, model.image), text, {"start_block": start, "text_start_block": text_start})
 
@@ -53,12 +53,13 @@ def image_relevance(inputs: Inputs, start: int, run: Run) -> Tensor:
     return found
 
 
-def text_relevance(inputs: Inputs, start: int) -> Tensor:
+def text_relevance(inputs: Inputs, start: int, run: Run) -> Tensor:
     """(K, T): one backward for all prompts of a chunk."""
     pool, texts = inputs.model.text.pool, inputs.explained
     found = torch.zeros(texts.ids.shape, device=texts.ids.device)
 
     def use(piece: slice, some: TextBatch, attentions: list[Tensor], gradients: tuple[Tensor, ...]) -> None:
+        run.step(0.6 + 0.4 * piece.start / inputs.count, "Relevance of the words")
         length = some.ids.shape[1]
         found[piece, :length] = propagate(attentions, gradients, pool.start(length, some.rows))
 
