@@ -1,0 +1,168 @@
+"""Metrics that change the model: randomised copies and fine-tuned ones, the original untouched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from toys import PROMPTS, SIZE, transformer
+
+from napari_vlexplain import explain, load_model
+from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.metrics import randomisation as rand
+from napari_vlexplain.metrics import roar
+from napari_vlexplain.metrics.catalogue import GROUPS, METRICS, metric, metrics_of
+from napari_vlexplain.models.copying import trainable
+
+IMAGE = np.random.default_rng(0).random((*SIZE, 3), dtype=np.float32)
+
+
+def relevance(model) -> np.ndarray:
+    return explain(IMAGE, PROMPTS[0], model=model, method="relevance", start_block=0).patch_scores
+
+
+def outputs(model) -> tuple[torch.Tensor, torch.Tensor]:
+    pixels, _ = model.pixels(IMAGE)
+    texts = model.tokenize(PROMPTS)
+    text = model.text.tail(model.text.embed(texts.ids), 0, texts.rows, texts.lengths)
+    return model.encode_image(pixels), text
+
+
+@pytest.mark.parametrize("how", ["normal", "permute"])
+@pytest.mark.parametrize("side", ["image", "text"])
+def test_each_stage_changes_its_tower_only_and_never_the_original(how, side) -> None:
+    model = transformer()
+    before = outputs(model)
+    mine = 0 if side == "image" else 1
+    last = before[mine]
+    for _, other in rand.cascading(model, 0, how, side):
+        after = outputs(other)
+        assert not torch.allclose(after[mine], last)
+        assert torch.equal(after[1 - mine], before[1 - mine])
+        last = after[mine]
+    assert all(torch.equal(a, b) for a, b in zip(outputs(model), before, strict=True))
+
+
+def test_stages_run_from_the_output_to_the_input_and_repeat() -> None:
+    model = transformer()
+    names = ["readout", "block 2", "block 1", "block 0", "embedding"]
+    assert [name for name, _ in rand.cascading(model)] == names == rand.stage_names(model)
+    one, again, other = (
+        list(outputs(rand.randomised(model, "block 1", seed))[0].flatten().tolist()) for seed in (1, 1, 2)
+    )
+    assert one == again != other
+    with pytest.raises(VLExplainError, match="no stage"):
+        rand.randomised(model, "block 9", 0)
+
+
+def test_a_map_of_the_model_falls_and_an_edge_detector_stays() -> None:
+    model = transformer()
+    fixed = rand.compare(lambda m: IMAGE[..., 0], model, rand.cascading(model))
+    assert all(stage.spearman == stage.pearson == stage.ssim == pytest.approx(1) for stage in fixed)
+    fallen = rand.compare(relevance, model, rand.cascading(model))
+    assert abs(fallen[-1].spearman) < 0.9
+    assert rand.mean_similarity(fallen) < 0.95 < rand.mean_similarity(fixed)
+    single = rand.compare(relevance, model, rand.independent(model))
+    assert single[0] == fallen[0] and single[2] != fallen[2]
+
+
+def test_the_embedded_model_can_be_randomised() -> None:
+    model = load_model("mini")
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[20:40, 20:40] = 200
+    before = explain(image, "a dog", model=model).patch_scores
+    for stage in ("readout", "block 0", "embedding"):
+        other = rand.randomised(model, stage, 0)
+        assert not np.allclose(explain(image, "a dog", model=other).patch_scores, before)
+        assert stage in other.info.name
+    np.testing.assert_array_equal(explain(image, "a dog", model=model).patch_scores, before)
+
+
+def test_trainable_copies_take_gradients_everywhere_and_leave_the_original() -> None:
+    model = load_model("mini")
+    (image, text), parameters = trainable((model.image, model.text))
+    pixels, _ = model.pixels(np.zeros((8, 8, 3), np.uint8))
+    texts = model.tokenize(["a dog"])
+    with torch.enable_grad():
+        v = image.tail(image.embed(pixels), 0, model.image_rows(1))
+        t = text.tail(text.embed(texts.ids), 0, texts.rows, texts.lengths)
+        torch.testing.assert_close(v, model.encode_image(pixels))
+        gradients = torch.autograd.grad((v * t).sum(), parameters, allow_unused=True)
+    assert all(g is not None for g in gradients)
+    assert not model.image.blocks[0].query.weight.requires_grad
+
+
+def pairs(count: int = 24) -> tuple[torch.Tensor, list[str]]:
+    """Images whose bright corner says which prompt is theirs."""
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.normal(0, 0.1, (count, 3, *SIZE)).astype(np.float32))
+    prompts = [f"number {chr(97 + n)}" for n in range(count)]
+    for n in range(count):
+        pixels[n, :, :4, :4] += torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(n))
+    return pixels, prompts
+
+
+FAST = roar.FineTuning(epochs=3, batch=8, learning_rate=3e-3)
+
+
+def test_fine_tuning_learns_and_leaves_the_original() -> None:
+    model = transformer(width=8, depth=1)
+    pixels, prompts = pairs(8)
+    texts = model.tokenize(prompts)
+    given = pixels, texts.ids, texts.rows, texts.lengths
+    before = roar.contrastive_loss(model, *given).item()
+    tuned = roar.fine_tune(model, *given, roar.FineTuning(epochs=15, batch=8, learning_rate=3e-3))
+    assert roar.contrastive_loss(tuned, *given).item() < 0.7 * before
+    assert roar.contrastive_loss(model, *given).item() == before
+
+
+def test_roar_without_degradation_is_zero_and_repeats() -> None:
+    model = transformer(width=8, depth=1)
+    pixels, prompts = pairs()
+    scores = np.random.default_rng(0).random((len(pixels), 3, 4))
+    none = roar.roar_plus(model, pixels, prompts, image_scores=scores, share=0.0, settings=FAST)
+    assert none.score == 0
+    some = [roar.roar_plus(model, pixels, prompts, image_scores=scores, settings=FAST) for _ in range(2)]
+    assert some[0] == some[1]
+    assert some[0].clean == none.clean and some[0].degraded != none.clean
+
+
+def test_roar_on_random_clip_of_transformers_and_on_words() -> None:
+    model = load_model("mini")
+    pixels = torch.randn(10, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    prompts = [f"a photo of {n} dogs" for n in range(10)]
+    words = [np.arange(len(p.content), dtype=float) for p in model.tokenize(prompts).prompts]
+    fast = roar.FineTuning(epochs=1, batch=8, learning_rate=1e-4, validation_share=0.2)
+    found = roar.roar_plus(model, pixels, prompts, text_scores=words, settings=fast)
+    assert np.isfinite(found.score)
+
+
+def test_degrading() -> None:
+    pixels = torch.arange(3 * 4 * 4, dtype=torch.float32).reshape(3, 4, 4)
+    found = roar.degrade_image(pixels, np.array([[4, 3], [2, 1]]), (2, 2), 0.5)
+    assert torch.equal(found[:, 2:], pixels[:, 2:])
+    assert torch.equal(found[:, :2], pixels.mean(dim=(1, 2))[:, None, None].expand(3, 2, 4))
+    assert roar.degrade_text((9, 5, 6, 7, 8), (1, 2, 3), np.array([0.1, 0.9, 0.3]), 0, 1 / 3) == (9, 5, 0, 7, 8)
+
+
+def test_roar_refuses_what_it_cannot_do() -> None:
+    model = transformer(width=8, depth=1)
+    pixels, prompts = pairs(4)
+    scores = np.zeros((4, 3, 4))
+    with pytest.raises(VLExplainError, match="one side"):
+        roar.roar_plus(model, pixels, prompts)
+    with pytest.raises(VLExplainError, match="two pairs"):
+        roar.roar_plus(model, pixels, prompts, image_scores=scores)
+
+
+def test_the_catalogue_is_consistent() -> None:
+    names = [info.name for info in METRICS]
+    assert len(set(names)) == len(names)
+    assert all(info.source and info.summary and info.title for info in METRICS)
+    assert metric("cnr").needs == {"truth"} and not metric("cnr").costly and metric("road").costly
+    assert [m.name for m in metrics_of(["cnr", "complexity", "cnr"])] == ["cnr", "complexity", "sparseness"]
+    assert len(metrics_of(["all"])) == len(METRICS)
+    assert "localisation" in GROUPS
+    for wrong in (lambda: metric("iou"), lambda: metrics_of(["miou"])):
+        with pytest.raises(VLExplainError, match="no metric"):
+            wrong()
