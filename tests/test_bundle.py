@@ -277,7 +277,7 @@ def test_a_full_disk_leaves_everything_as_it_was(
         made().save(folder)
     before = tree(tmp_path)
     failing_writes(monkeypatch, step, OSError(28, "No space left on device"))
-    with pytest.raises(VLExplainError, match="cannot be saved in .*: No space left on device; choose another folder"):
+    with pytest.raises(VLExplainError, match=r"cannot be saved in .*: No space left on device; choose another folder"):
         made(score=9.0).save(folder, masks={"m": np.ones((40, 60), dtype=bool)})
     assert tree(tmp_path) == before
     assert sorted(item.name for item in tmp_path.iterdir()) == (["b"] if existing else [])
@@ -346,7 +346,7 @@ def change(folder: Path, *path: str | int, value: Any) -> None:
 @pytest.mark.parametrize("version", [2, 0, "1", None, 1.5])
 def test_another_schema_version_is_one_sentence(saved: Path, version: Any) -> None:
     change(saved, "schema_version", value=version)
-    with pytest.raises(VLExplainError, match="has schema version .* reads 1; update napari-vlexplain"):
+    with pytest.raises(VLExplainError, match=r"has schema version .* reads 1; update napari-vlexplain"):
         Explanation.load(saved)
 
 
@@ -356,11 +356,11 @@ def test_another_schema_version_is_one_sentence(saved: Path, version: Any) -> No
 def test_no_file_outside_the_folder_is_read(saved: Path, name: Any) -> None:
     shutil.copy(saved / "patch_scores.tif", saved.parent / "outside.tif")
     change(saved, "files", "patch_scores", value=name)
-    with pytest.raises(VLExplainError, match="names|outside|lacks"):
+    with pytest.raises(VLExplainError, match=r"names|outside|lacks"):
         Explanation.load(saved)
     change(saved, "files", "patch_scores", value="patch_scores.tif")
     change(saved, "files", "masks", "m", value=name)
-    with pytest.raises(VLExplainError, match="names|outside|lacks"):
+    with pytest.raises(VLExplainError, match=r"names|outside|lacks"):
         load_masks(saved)
 
 
@@ -401,23 +401,23 @@ def test_a_damaged_field_is_one_sentence(saved: Path, field: str, value: Any) ->
 )
 def test_a_geometry_that_cannot_be_is_refused(saved: Path, path: tuple[Any, ...], value: Any) -> None:
     change(saved, "geometry", *path, value=value)
-    with pytest.raises(VLExplainError, match="damaged|is needed"):
+    with pytest.raises(VLExplainError, match=r"damaged|is needed"):
         Explanation.load(saved)
 
 
 def test_lengths_must_agree(saved: Path) -> None:
     change(saved, "words", value=[0, 1])
-    with pytest.raises(VLExplainError, match="damaged.*tokens does not fit"):
+    with pytest.raises(VLExplainError, match=r"damaged.*tokens does not fit"):
         Explanation.load(saved)
 
 
 def test_half_copied_bundles_say_so(saved: Path) -> None:
     content = (saved / "patch_scores.tif").read_bytes()
     (saved / "patch_scores.tif").write_bytes(content[: len(content) // 2])
-    with pytest.raises(VLExplainError, match="patch_scores.tif cannot be read"):
+    with pytest.raises(VLExplainError, match=r"patch_scores.tif cannot be read"):
         Explanation.load(saved)
     (saved / "patch_scores.tif").unlink()
-    with pytest.raises(VLExplainError, match="lacks patch_scores.tif; it was not copied whole"):
+    with pytest.raises(VLExplainError, match=r"lacks patch_scores.tif; it was not copied whole"):
         Explanation.load(saved)
     (saved / "manifest.json").unlink()
     with pytest.raises(VLExplainError, match=r"holds no manifest\.json, so it is no saved explanation"):

@@ -146,7 +146,9 @@ def test_a_wrong_box_is_named(tmp_path: Path, box: Any, sentence: str) -> None:
     assert sentence in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "{}", '{"boxes": []}', '{"boxes": 3}', "null", "[" * 100_000, "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1, 2]", "{}", '{"boxes": []}', '{"boxes": 3}', "null", "[" * 100_000, "\xff"]
+)
 def test_what_is_no_list_of_boxes_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "boxes.json").write_text(text, encoding="latin-1")
     with pytest.raises(VLExplainError, match=r'it should hold \{"boxes": \[\[x, y, width, height\]'):

@@ -61,9 +61,13 @@ def test_palettes_become_colours(tmp_path: Path) -> None:
     np.testing.assert_array_equal(transparent[..., 3], [[255, 0], [255, 255]])
 
 
-@pytest.mark.parametrize("mode", ["1", "LA", "CMYK", "RGB", "I;16", "PA", "La", "RGBa", "RGBX", "YCbCr", "HSV", "LAB", "F", "I"])
+@pytest.mark.parametrize(
+    "mode", ["1", "LA", "CMYK", "RGB", "I;16", "PA", "La", "RGBa", "RGBX", "YCbCr", "HSV", "LAB", "F", "I"]
+)
 def test_a_pillow_image_of_any_mode_becomes_colours(mode: str) -> None:
-    image = Image.fromarray(RGB).convert("L" if mode in ("I;16", "La", "F", "I") else "RGBA" if mode == "RGBa" else "RGB")
+    image = Image.fromarray(RGB).convert(
+        "L" if mode in ("I;16", "La", "F", "I") else "RGBA" if mode == "RGBa" else "RGB"
+    )
     image = image.convert("LA").convert("La") if mode == "La" else image.convert(mode)
     found = as_rgb(image)
     assert found.shape == (7, 9, 3)
@@ -207,7 +211,9 @@ def test_floats_between_0_and_1_are_taken_as_they_are() -> None:
     np.testing.assert_allclose(as_rgb(image)[0, :, 0], [0.25, 0.5])
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.uint32, np.int64, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "dtype", [np.uint16, np.int16, np.int32, np.uint32, np.int64, np.float16, np.float32, np.float64]
+)
 def test_other_ranges_are_stretched(dtype: type) -> None:
     image = np.array([[100, 200], [300, 500]], dtype=dtype)
     np.testing.assert_allclose(as_rgb(image)[..., 1], [[0, 0.25], [0.5, 1]], atol=1e-6)
@@ -273,7 +279,9 @@ def test_as_array_takes_lists_and_pictures() -> None:
     np.testing.assert_array_equal(as_array(Image.fromarray(RGBA)), RGBA)
 
 
-dtypes = st.sampled_from([np.bool_, np.uint8, np.int8, np.uint16, np.int32, np.uint64, np.float16, np.float32, np.float64])
+dtypes = st.sampled_from(
+    [np.bool_, np.uint8, np.int8, np.uint16, np.int32, np.uint64, np.float16, np.float32, np.float64]
+)
 
 
 @settings(max_examples=150, deadline=None)

@@ -10,6 +10,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done; 1: something unexpected; 2: bad input; 130: cancelled. What went wrong is one line on stderr.
     """
-    from .app import run
-
+    try:
+        from .app import run
+    except KeyboardInterrupt:
+        return 130
     return run(arguments)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from .console import output, progress, say, table
-from .gui import PLUGIN, hand_over, has_display, open_viewer, refuse_without_window
+from .gui import has_display, refuse_without_window
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..measuring import Figures
 
 METHODS = ("relevance", "m2ib", "attention_grad_cam", "raw_attention", "rollout")
-FIRST_SAMPLE = "sticker_scene"
 
 
 def demo(
@@ -38,18 +37,11 @@ def demo(
         except VLExplainError as error:
             say(f"{error} Going on without a window.")
         else:
-            open_demo_window()
+            from ..widgets import open_window
+
+            open_window(demo=True)
             return
     tables_and_pictures(Path(out))
-
-
-def open_demo_window() -> None:
-    """napari with the sticker scene, explained."""
-    viewer, explain = open_viewer()
-    viewer.open_sample(PLUGIN, FIRST_SAMPLE)
-    viewer.layers.selection.active = viewer.layers[0]  # the picture: the dock follows, with its prompts
-    explain.run()
-    hand_over()
 
 
 def tables_and_pictures(out: Path) -> None:

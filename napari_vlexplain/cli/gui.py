@@ -6,18 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..errors import VLExplainError
 
-if TYPE_CHECKING:
-    import napari
-
-    from ..widgets.explain import ExplainDock
-
-PLUGIN = "napari-vlexplain"
 _PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 
 
@@ -31,10 +25,9 @@ def gui(
         if not Path(file).expanduser().exists():
             raise VLExplainError(f"There is no file {file!r}.")
     refuse_without_window()
-    viewer, _ = open_viewer()
-    for file in files or []:
-        viewer.open(str(Path(file).expanduser()))
-    hand_over()
+    from ..widgets import open_window
+
+    open_window(files or [])
 
 
 def refuse_without_window() -> None:
@@ -64,21 +57,3 @@ def has_display() -> bool:
     if sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def open_viewer() -> tuple[napari.Viewer, ExplainDock]:
-    """A viewer with our two docks as tabs, and the first of them."""
-    import napari
-
-    viewer = napari.Viewer(title="napari: what a vision-language model looks at")
-    front, explain = viewer.window.add_plugin_dock_widget(PLUGIN, "Explain")
-    viewer.window.add_plugin_dock_widget(PLUGIN, "Measure", tabify=True)
-    front.raise_()
-    return viewer, explain
-
-
-def hand_over() -> None:
-    """To the person in front of the screen, until the window is closed."""
-    import napari
-
-    napari.run()

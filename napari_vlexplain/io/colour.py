@@ -50,12 +50,10 @@ def ink_on(colour: ArrayLike) -> tuple[int, int, int]:
     """Black or white, whichever can be read on an sRGB colour (relative luminance as in WCAG 2)."""
     share = np.asarray(colour, dtype=np.float64) / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    return (20, 20, 24) if float(linear @ (0.2126, 0.7152, 0.0722)) > 0.22 else (255, 255, 255)
+    return (20, 20, 24) if float(linear @ (0.2126, 0.7152, 0.0722)) > 0.195 else (255, 255, 255)
 
 
 def _looked_up(share: NDArray[np.float64], name: str) -> NDArray[np.uint8]:
     unknown = np.isnan(share)
     index = np.rint(np.clip(np.where(unknown, 0, share), 0, 1) * 255).astype(np.intp)
-    colours = table(name)[index]
-    colours[unknown] = 0
-    return colours
+    return np.where(unknown[..., None], np.uint8(0), table(name)[index])

@@ -1,0 +1,164 @@
+"""An answer as a folder that people and other programs can read.
+
+::
+
+    boxes.png       the image with its boxes, coloured by relevance
+    overlay.png     the painted relevance on the image
+    heatmap.tif     (H, W) float32 in [0, 1], the painted relevance, NaN where no box lies
+    manifest.json   everything else, raw scores included, with a schema version; written last
+
+The folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..answer import Answer, QuestionRequest
+from ..errors import VLExplainError
+from .boxes import boxes_on
+from .images import LARGEST
+from .manifest import MANIFEST, write_manifest
+from .overlay import overlay
+from .replace import replace_folder
+
+FORMAT = "napari-vlexplain answer"
+SCHEMA_VERSION = 1
+FILES = {"boxes": "boxes.png", "overlay": "overlay.png", "heatmap": "heatmap.tif"}
+
+
+def save(answer: Answer, folder: Path) -> Path:
+    """Write an answer and return its folder, which must be new, empty, or hold a saved answer.
+
+    Raises
+    ------
+    VLExplainError : the folder holds something else, or the disk refuses.
+    """
+    target = Path(os.path.realpath(Path(folder).expanduser()))
+    try:
+        _refuse_foreign(target)
+        replace_folder(target, lambda fresh: _write(answer, fresh))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise VLExplainError(f"The answer cannot be saved in {folder}: {reason}; choose another folder.") from None
+    return target
+
+
+def load(folder: Path) -> Answer:
+    """Read an answer; its ``image`` is None.
+
+    Raises
+    ------
+    VLExplainError : no saved answer, a damaged one, or one of another version.
+    """
+    place = Path(folder).expanduser()
+    data = _read(place)
+    try:
+        size = int(data["size"][0]), int(data["size"][1])
+        boxes = np.array(data["boxes"], dtype=np.float64).reshape(-1, 4)
+        found = Answer(
+            request=QuestionRequest.from_dict(data["request"]),
+            question=str(data["question"]),
+            answer=str(data["answer"]),
+            probability=float(data["probability"]),
+            logit=float(data["logit"]),
+            top=tuple((str(text), float(chance)) for text, chance in data["top"]),
+            size=size,
+            boxes=boxes,
+            box_scores=np.array(data["box_scores"], dtype=np.float32),
+            box_labels=tuple(str(label) for label in data["box_labels"]),
+            tokens=tuple(str(token) for token in data["tokens"]),
+            token_scores=np.array(data["token_scores"], dtype=np.float32),
+            words=tuple(int(word) for word in data["words"]),
+            provenance=dict(data["provenance"]),
+        )
+        fits = (
+            min(size) >= 1
+            and size[0] * size[1] <= LARGEST
+            and np.isfinite(boxes).all()
+            and found.box_scores.shape == (len(boxes),)
+            and len(found.box_labels) in (0, len(boxes))
+            and len(found.tokens) == len(found.token_scores) == len(found.words)
+        )
+        if not fits:
+            raise ValueError("sizes do not fit")
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        what = error.args[0] if error.args else type(error).__name__
+        raise VLExplainError(f"{place / MANIFEST} is damaged ({what}); save the answer again.") from None
+    return found
+
+
+def _write(answer: Answer, folder: Path) -> None:
+    import tifffile
+    from PIL import Image
+
+    heatmap = np.ascontiguousarray(answer.heatmap, dtype=np.float32)
+    tifffile.imwrite(folder / FILES["heatmap"], heatmap, compression="zlib", photometric="minisblack", metadata=None)
+    image, limits = answer.image, answer.request.image.contrast_limits
+    if image is None:  # loaded: boxes and relevance stand alone
+        image, limits = np.zeros(answer.size, dtype=np.uint8), None
+    drawn = boxes_on(image, answer.boxes, answer.box_shares(), limits)
+    Image.fromarray(drawn).save(folder / FILES["boxes"], format="PNG")
+    painted = overlay(image, heatmap, contrast_limits=limits)
+    Image.fromarray(painted).save(folder / FILES["overlay"], format="PNG")
+    write_manifest(folder, document(answer))
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    """All of an answer but its pixels, as JSON takes it. Numbers come back exactly."""
+    return {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "key": answer.request.key,
+        "question": answer.question,
+        "answer": answer.answer,
+        "probability": answer.probability,
+        "logit": answer.logit,
+        "top": [[text, chance] for text, chance in answer.top],
+        "size": list(answer.size),
+        "boxes": answer.boxes.tolist(),
+        "box_scores": [float(score) for score in answer.box_scores],
+        "box_labels": list(answer.box_labels),
+        "tokens": list(answer.tokens),
+        "token_scores": [float(score) for score in answer.token_scores],
+        "words": list(answer.words),
+        "request": answer.request.to_dict(),
+        "provenance": answer.provenance,
+        "files": FILES,
+    }
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise VLExplainError(f"{folder} holds no {MANIFEST}, so it is no saved answer.") from None
+    except (OSError, ValueError, RecursionError):
+        raise VLExplainError(f"{file} cannot be read as JSON; save the answer again.") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise VLExplainError(f"{file} is not the manifest of a saved answer.")
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise VLExplainError(
+            f"{folder} has schema version {data.get('schema_version')!r}, but this napari-vlexplain reads "
+            f"{SCHEMA_VERSION}; update napari-vlexplain, or save the answer again."
+        )
+    return data
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise unless the folder can be replaced without losing anything that is not ours."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise VLExplainError(f"{folder} is a file; choose a folder.")
+    held = sorted(item.name for item in folder.iterdir())
+    if held and (MANIFEST not in held or not set(held) <= {*FILES.values(), MANIFEST}):
+        raise VLExplainError(f"{folder} is not empty and holds no saved answer alone; choose a new folder.")
+    if held:
+        _read(folder)
