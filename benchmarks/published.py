@@ -1,8 +1,9 @@
 """Each method the way it was published, to be timed beside ours and to check its numbers.
 
 Written from the papers' formulas on the whole ``transformers`` CLIPModel: its parameters left trainable, the image
-repeated for every prompt, full matrices of relevance, one gradient call a block, prompts padded to the context, and M2IB
-by a hook that replaces a block's output while both towers run again at every step. Nothing of napari_vlexplain is in it.
+repeated for every prompt, full matrices of relevance, one gradient call a block, prompts padded to the context, and
+M2IB by a hook that replaces a block's output while both towers run again at every step. Nothing of napari_vlexplain
+is in it.
 
 Relevance, raw attention, rollout and Grad-CAM: Chefer, Gur, Wolf, ICCV 2021 (its notebook for CLIP) and CVPR 2021 (its
 baselines for ViT). M2IB: Wang, Rudner, Wilson, NeurIPS 2023.

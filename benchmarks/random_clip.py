@@ -11,7 +11,9 @@ OPENAI_MEAN = [0.48145466, 0.4578275, 0.40821073]
 OPENAI_STD = [0.26862954, 0.26130258, 0.27577711]
 
 
-def save(folder: Path, patch: int, *, image_size: int = 224, width: int = 768, depth: int = 12, heads: int = 12) -> Path:
+def save(
+    folder: Path, patch: int, *, image_size: int = 224, width: int = 768, depth: int = 12, heads: int = 12
+) -> Path:
     """Write a ViT-B/``patch`` sized CLIP (OpenAI's text tower, 12 blocks of width 512) that ``load_model`` can open.
 
     The tokenizer is the mini model's, of 2,048 tokens instead of 49,408: a text tower looks a row of its embedding

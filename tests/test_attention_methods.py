@@ -46,9 +46,7 @@ def test_rollout_by_hand(linear, start):
 
 def test_grad_cam_by_hand(linear):
     z, attentions, probabilities = linear
-    gradient = torch.einsum(
-        "c,hcd,jd->hj", linear_clip.text_embedding(), attentions[1].moved(), attentions[0].after(z)
-    )
+    gradient = torch.einsum("c,hcd,jd->hj", linear_clip.text_embedding(), attentions[1].moved(), attentions[0].after(z))
     weights = gradient[:, 1:].mean(dim=1, keepdim=True)
     expected = (weights * probabilities[1][:, 0, 1:]).mean(dim=0)
     assert expected.min() < 0 < expected.max()  # clamped after the mean over heads

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from napari_vlexplain.methods.inputs import Inputs, Scores
 from napari_vlexplain.methods.parameters import fill
 from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.models.dual_encoder import DualEncoder
+from napari_vlexplain.models.preprocess import CLIP_MEAN, CLIP_STD
 from napari_vlexplain.models.torchvision_guard import guard_torchvision
 from napari_vlexplain.models.zoo import RESOURCES
 from napari_vlexplain.running import Run
 
 guard_torchvision()
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 MINI = RESOURCES / "models" / "mini"
 PROMPTS = ("a cat", "a photo of a dog", "the red car is left of a tree", "nodule")
@@ -59,7 +58,7 @@ def save(folder: Path, *, depth: int = 3, image: int = 32, patch: int = 8, seed:
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(MINI / file, folder)
     size = {"height": image, "width": image}
-    statistics = {"image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}
+    statistics = {"image_mean": list(CLIP_MEAN), "image_std": list(CLIP_STD)}
     preprocessor = {**statistics, "size": {"shortest_edge": image}, "crop_size": size}
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor), encoding="utf-8")
     return folder

@@ -1,0 +1,70 @@
+"""Seconds and bytes: two sides in turn, and a peak of memory of its own for each."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+MIB = 1 << 20
+
+
+def seconds_in_turn(sides: Sequence[Callable[[], object]], repeats: int, device: str = "cpu") -> list[float]:
+    """Median seconds of each side. They take turns, so that what else runs on the machine falls on all alike."""
+    taken: list[list[float]] = [[] for _ in sides]
+    for _ in range(repeats):
+        for side, times in zip(sides, taken, strict=True):
+            wait(device)
+            began = time.perf_counter()
+            side()
+            wait(device)
+            times.append(time.perf_counter() - began)
+    return [statistics.median(times) for times in taken]
+
+
+def wait(device: str) -> None:
+    """Until a GPU has done what it was told."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def peak_of(work: Callable[[], object], device: str) -> float:
+    """MiB that ``work`` needs at its peak beyond what is held before it: of the GPU, or of this process.
+
+    A process's peak only ever rises (but on Linux, where it can be reset), so each measurement wants its own process.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        work()
+        return (torch.cuda.max_memory_allocated(device) - held) / MIB
+    reset_peak()
+    before = peak_rss()
+    work()
+    return (peak_rss() - before) / MIB
+
+
+def reset_peak() -> None:
+    resettable = Path("/proc/self/clear_refs")
+    if resettable.exists():
+        resettable.write_text("5")
+
+
+def peak_rss() -> int:
+    """Bytes of main memory that this process held at most."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+        if found:
+            return int(found[1]) << 10
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10
