@@ -44,7 +44,7 @@ class ModelBox(QObject):
             "open_clip:ARCH:PRETRAINED), or take a folder."
         )
         self.combo.setAccessibleName("Model")
-        for number, info in enumerate(list_models()):
+        for number, info in enumerate(info for info in list_models() if info.kind == "dual_encoder"):
             self.combo.addItem(info.name)
             self.combo.setItemData(number, info.title, Qt.ItemDataRole.ToolTipRole)
         self.folder_button = QPushButton("Folder…")
