@@ -1,0 +1,162 @@
+"""Change tokens by what they say, and see what becomes of the prediction: :func:`edit`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import VLExplainError
+from ..models.dual_encoder import DualEncoder
+from ..running import ProgressCallback, Run, generator
+from .donors import Donors, donors
+from .edit_result import EditResult
+from .engine import control, edited, prepare
+from .interpreting import PLAIN, bank_for, record
+from .pictures import Picture, opened, picture
+from .plan import EditPlan
+from .reading import Reading
+from .retrieval import class_probabilities, cosines
+from .selection import Reader, covering
+from .tails import check_readable
+from .templates import Template, recommended
+from .text_banks import TextBank, encode
+from .vocabularies import Vocabulary
+from .vocabularies import vocabulary as vocabulary_of
+
+
+def edit(
+    model: str | DualEncoder,
+    image: Any,
+    classes: Sequence[str],
+    plans: EditPlan | Sequence[EditPlan],
+    vocabulary: str | Path | Vocabulary | Sequence[str] | None = None,
+    template: Template | None = None,
+    *,
+    class_template: Template | None = None,
+    donor: Any = None,
+    reading: Reading = PLAIN,
+    controls: int = 8,
+    seed: int = 0,
+    contrast_limits: tuple[float, float] | None = None,
+    name: str | None = None,
+    device: str | None = None,
+    download: bool = False,
+    progress: ProgressCallback | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> EditResult:
+    """Edit the tokens of an image and compare the class probabilities (INViTE, section 3.4 to 3.6).
+
+    Parameters
+    ----------
+    model, image, vocabulary, template, reading : as for :func:`napari_vlexplain.latent_text.interpret`; texts that
+        the plans name and the vocabulary lacks are added to it.
+    classes : what the image may show; probabilities are the softmax of the model's logits over them.
+    plans : what to change; several are applied in order at every layer.
+    class_template : sentence for the classes; by default what suits the model.
+    donor : image whose tokens replace others; by default the edited image itself.
+    controls : edits of as many random tokens, whose mean probabilities are the control.
+    seed : of donors, controls and smoothing.
+
+    Raises
+    ------
+    VLExplainError : bad input, or a model whose tokens cannot be read.
+    Cancelled : ``cancel`` returned True.
+    """
+    run = Run(progress, cancel)
+    chosen = (plans,) if isinstance(plans, EditPlan) else tuple(plans)
+    if not chosen:
+        raise VLExplainError("There is nothing to edit; give at least one EditPlan.")
+    names = checked_classes(classes)
+    loaded = opened(model, device, download, run.part(0.0, 0.1))
+    check_readable(loaded)
+    shown = picture(loaded, image, contrast_limits, name)
+    given = picture(loaded, donor) if donor is not None else None
+    texts = covering(
+        vocabulary_of(recommended(loaded.info)["vocabulary"] if vocabulary is None else vocabulary), chosen
+    )
+    bank = bank_for(loaded, texts, template, run=run.part(0.1, 0.4))
+    weights = encode(loaded, names, class_template or recommended(loaded.info)["class_template"])
+    return edit_picture(loaded, shown, names, weights, chosen, bank, given, reading, controls, seed, run.part(0.4, 1.0))
+
+
+def edit_picture(
+    model: DualEncoder,
+    shown: Picture,
+    names: tuple[str, ...],
+    class_weights: Tensor,
+    plans: tuple[EditPlan, ...],
+    bank: TextBank,
+    donor: Picture | None = None,
+    reading: Reading = PLAIN,
+    controls: int = 8,
+    seed: int = 0,
+    run: Run | None = None,
+) -> EditResult:
+    """:func:`edit` for what is loaded already; the bank must hold the plans' texts."""
+    began, run, tower = time.perf_counter(), run or Run(), model.image
+    scope = shown.identity.sha256
+
+    def noise(*purpose: str) -> torch.Generator:
+        return generator(seed, scope, *purpose, device=model.device)
+
+    def probabilities(embedding: Tensor) -> Any:
+        return class_probabilities(cosines(embedding, class_weights), model.logit_scale)[0].float().cpu().numpy()
+
+    smoothing = reading.smoothing
+    predicting = smoothing if smoothing is not None and smoothing.where == "final" and smoothing.predict else None
+    reader = Reader(model, bank, reading, noise("smoothing"))
+    with torch.no_grad():
+        z, rows = tower.embed(shown.pixels), model.image_rows(1)
+        sources = tower.embed((donor or shown).pixels)
+        steps = [prepare(plan, reader, z, _donors(plan, reader, sources, donor is not None)) for plan in plans]
+        run.step(0.1, "Editing")
+        before = edited(tower, z, [], rows, noise("prediction"), predicting)
+        after = edited(tower, z, steps, rows, noise("edit"), predicting)
+        randoms = []
+        for number in range(controls):
+            run.step(0.3 + 0.7 * number / controls, "Editing random tokens instead")
+            chance = control(tower, after, steps, noise("control", str(number)))
+            found = edited(tower, z, chance, rows, noise("control edit", str(number)), predicting)
+            randoms.append(probabilities(found.embedding))
+    first = probabilities(before.embedding)
+    assert tower.grid is not None
+    return EditResult(
+        classes=names,
+        before=first,
+        after=probabilities(after.embedding),
+        control=sum(randoms[1:], randoms[0]) / len(randoms) if randoms else first,
+        changed=after.changed.any(0)[:, 0].cpu().numpy(),
+        plans=plans,
+        grid=tower.grid,
+        prefix=tower.prefix_tokens,
+        geometry=shown.geometry,
+        provenance={**record(model, bank, reading, seed, shown, began), "controls": controls},
+    )
+
+
+def _donors(plan: EditPlan, reader: Reader, sources: Tensor, other_image: bool) -> Donors | None:
+    if plan.action != "replace":
+        return None
+    if not plan.with_texts and not other_image:
+        raise VLExplainError("Tokens to put in place are missing: name the text that they say, or give a donor image.")
+    return donors(reader, sources, plan.donor_texts)
+
+
+def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """Class names, stripped, without repeats.
+
+    Raises
+    ------
+    VLExplainError : fewer than two.
+    """
+    if isinstance(classes, str):
+        raise VLExplainError(f"classes must be a list of names, not the text {classes!r}.")
+    names = tuple(dict.fromkeys(name.strip() for name in classes if name.strip()))
+    if len(names) < 2:
+        raise VLExplainError("A prediction needs at least two different classes to choose from.")
+    return names

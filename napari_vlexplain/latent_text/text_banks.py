@@ -1,0 +1,284 @@
+"""A vocabulary's embeddings, computed once for a model and a template, and kept on disk.
+
+A bank is a ``.npy`` file (V, P) of unit rows, read through a memory map, and a ``.json`` beside it that is written
+last: what has no such record is not whole and is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import VLExplainError
+from ..models.dual_encoder import DualEncoder
+from ..models.text import TextBatch
+from ..running import Run, slices
+from .templates import Template, put, templates
+from .vocabularies import Vocabulary
+
+CHUNK = 2048
+"""Texts that are encoded, or compared, at a time."""
+LARGEST_CACHE = 4 << 30
+"""Bytes of banks on disk; beyond that the ones unused for longest go."""
+IN_MEMORY = 64 << 20
+"""A bank of at most so many bytes stays on the device."""
+FORMAT = 1
+_remembered: OrderedDict[tuple[str, str], Store] = OrderedDict()
+
+TooLong = Literal["truncate", "error"]
+
+
+@dataclass(eq=False)
+class Store:
+    """What is kept of a bank: unit rows (V, P) float32, in memory or mapped, and how many texts were cut."""
+
+    unit: np.ndarray
+    device: torch.device
+    truncated: int = 0
+    example: str = ""
+    _whole: Tensor | None = field(default=None, repr=False)
+
+    def chunks(self) -> Iterator[tuple[int, Tensor]]:
+        if self.unit.nbytes <= IN_MEMORY:
+            if self._whole is None:
+                self._whole = torch.from_numpy(np.array(self.unit)).to(self.device)
+            yield 0, self._whole
+            return
+        for start in range(0, len(self.unit), 2 * CHUNK):
+            yield start, torch.from_numpy(np.array(self.unit[start : start + 2 * CHUNK])).to(self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class TextBank:
+    """Unit embeddings of a vocabulary.
+
+    Attributes
+    ----------
+    vocabulary : the texts.
+    templates : what they were put into.
+    store : the embeddings.
+    """
+
+    vocabulary: Vocabulary
+    templates: tuple[str, ...]
+    store: Store
+
+    def __len__(self) -> int:
+        return len(self.store.unit)
+
+    @property
+    def truncated(self) -> int:
+        """How many texts were longer than the model's context and lost their end."""
+        return self.store.truncated
+
+    def chunks(self) -> Iterator[tuple[int, Tensor]]:
+        """(index of the first, embeddings (n, P) on the device), all of them piece by piece."""
+        return self.store.chunks()
+
+    def rows(self, indices: Sequence[int]) -> Tensor:
+        """Some of them, (n, P)."""
+        return torch.from_numpy(np.array(self.store.unit[list(indices)])).to(self.store.device)
+
+    def part_means(self) -> Tensor:
+        """(parts, P): the mean unit embedding of each list that the vocabulary was joined from."""
+        edges = np.cumsum([0, *(count for _, count in self.vocabulary.parts)]).tolist()
+        sums = []
+        for first, last in pairwise(edges):
+            total = np.zeros(self.store.unit.shape[1])
+            for at in range(first, last, CHUNK):
+                total += np.sum(self.store.unit[at : min(at + CHUNK, last)], axis=0, dtype=np.float64)
+            sums.append(total / max(last - first, 1))
+        return torch.from_numpy(np.stack(sums).astype(np.float32)).to(self.store.device)
+
+    def part_of(self, start: int, count: int) -> Tensor:
+        """Which part each of ``count`` texts from ``start`` on belongs to, (count,) int64."""
+        edges = np.cumsum([part for _, part in self.vocabulary.parts])
+        return torch.from_numpy(np.searchsorted(edges, np.arange(start, start + count), side="right")).to(
+            self.store.device
+        )
+
+
+def text_bank(
+    model: DualEncoder,
+    vocabulary: Vocabulary,
+    template: Template,
+    *,
+    too_long: TooLong = "truncate",
+    on_disk: bool = True,
+    run: Run | None = None,
+) -> TextBank:
+    """The bank of a vocabulary, from memory, from disk, or encoded now.
+
+    Parameters
+    ----------
+    too_long : ``truncate`` cuts a text that exceeds the model's context, and counts it; ``error`` refuses it.
+    on_disk : may it be kept in the cache folder?
+
+    Raises
+    ------
+    VLExplainError : a template without its place, or a text that is too long and may not be cut.
+    """
+    chosen = templates(template)
+    key = _key(model, vocabulary, chosen)
+    at = (key, str(model.device))
+    store = _remembered.get(at)
+    if store is None:
+        store = _from_disk(key, model, vocabulary) if on_disk else None
+        if store is None:
+            store = _encoded(key, model, vocabulary, chosen, too_long, on_disk, run or Run())
+        _remembered[at] = store
+        while len(_remembered) > 4:
+            _remembered.popitem(last=False)
+    _remembered.move_to_end(at)
+    if store.truncated and too_long == "error":
+        raise _too_long(store.example, model, vocabulary)
+    return TextBank(vocabulary, chosen, store)
+
+
+def encode(model: DualEncoder, texts: Sequence[str], template: Template) -> Tensor:
+    """Unit embeddings (n, P) of a few texts, such as class names."""
+    return _unit(model, texts, templates(template))[0]
+
+
+def forget_banks() -> None:
+    """Let go of the banks in memory; those on disk stay."""
+    _remembered.clear()
+
+
+def folder() -> Path:
+    """Where banks are kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("napari-vlexplain", appauthor=False) / "text-banks"
+
+
+def _key(model: DualEncoder, vocabulary: Vocabulary, chosen: tuple[str, ...]) -> str:
+    what = [FORMAT, model.weights_hash(), model.info.name, chosen, vocabulary.digest, "float32"]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+def _encoded(
+    key: str,
+    model: DualEncoder,
+    vocabulary: Vocabulary,
+    chosen: tuple[str, ...],
+    too_long: TooLong,
+    on_disk: bool,
+    run: Run,
+) -> Store:
+    unit: np.ndarray | None = None
+    truncated, example, scratch = 0, "", folder() / f".{uuid4().hex}.npy"
+    try:
+        for start, texts in vocabulary.chunks(CHUNK):
+            run.step(start / len(vocabulary), f"Encoding {len(vocabulary):,} texts")
+            rows, cut = _unit(model, texts, chosen)
+            if cut:
+                truncated, example = truncated + len(cut), example or texts[cut[0]]
+                if too_long == "error":
+                    raise _too_long(example, model, vocabulary)
+            if unit is None:
+                shape = (len(vocabulary), rows.shape[1])
+                unit = _room(scratch, shape) if on_disk else None
+                unit = np.empty(shape, np.float32) if unit is None else unit
+            unit[start : start + len(texts)] = rows.cpu().numpy()
+        assert unit is not None
+        if isinstance(unit, np.memmap):
+            unit.flush()
+            unit = None  # an open map would keep Windows from moving the file
+            unit = _filed(key, scratch, truncated, example)
+    finally:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+    return Store(unit, model.device, truncated, example)
+
+
+def _too_long(example: str, model: DualEncoder, vocabulary: Vocabulary) -> VLExplainError:
+    return VLExplainError(
+        f"{example[:60]!r} in {vocabulary.name!r} is longer than the {model.tokenizer.context} tokens that this model "
+        "reads: shorten such texts, or let their ends be cut."
+    )
+
+
+@torch.no_grad()
+def _unit(model: DualEncoder, texts: Sequence[str], chosen: tuple[str, ...]) -> tuple[Tensor, list[int]]:
+    """Unit embeddings (n, P), and which of the texts were cut."""
+    total: Tensor | None = None
+    cut: set[int] = set()
+    for template in chosen:
+        batch = model.tokenize([put(template, text) for text in texts], truncate=True)
+        lengths = [len(prompt.ids) for prompt in batch.prompts]
+        full = [i for i, length in enumerate(lengths) if length == model.tokenizer.context]
+        cut.update(i for i in full if len(model.tokenizer(batch.prompts[i].text).ids) > model.tokenizer.context)
+        # Like lengths together, so that little padding is computed.
+        order = sorted(range(len(texts)), key=lengths.__getitem__)
+        rows = []
+        for piece in slices(len(order), 256):
+            some, longest = order[piece], lengths[order[piece][-1]]
+            prompts = tuple(batch.prompts[i] for i in some)
+            rows.append(model.encode_text(TextBatch(prompts, batch.ids[some, :longest], batch.rows[some])))
+        encoded = torch.cat(rows)
+        unit = torch.empty_like(encoded)
+        unit[torch.tensor(order, device=unit.device)] = F.normalize(encoded, dim=-1)
+        total = unit if total is None else total + unit
+    assert total is not None
+    return F.normalize(total, dim=-1), sorted(cut)
+
+
+def _room(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """An empty bank on disk; None where the cache cannot be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return np.lib.format.open_memmap(file, "w+", np.float32, shape)
+    except OSError:
+        return None
+
+
+def _filed(key: str, scratch: Path, truncated: int, example: str) -> np.ndarray:
+    """Move a finished bank to its place and map it for reading; where that fails, it is read into memory."""
+    place = folder() / f"{key}.npy"
+    try:
+        os.replace(scratch, place)
+        record = place.with_suffix(".part")
+        record.write_text(json.dumps({"truncated": truncated, "example": example}), encoding="utf-8")
+        os.replace(record, place.with_suffix(".json"))
+        _tidy(keep=place)
+        return np.load(place, mmap_mode="r")
+    except OSError:
+        return np.load(scratch if scratch.is_file() else place)
+
+
+def _from_disk(key: str, model: DualEncoder, vocabulary: Vocabulary) -> Store | None:
+    place = folder() / f"{key}.npy"
+    try:
+        facts: dict[str, Any] = json.loads(place.with_suffix(".json").read_text(encoding="utf-8"))
+        unit = np.load(place, mmap_mode="r", allow_pickle=False)
+        if unit.shape[0] != len(vocabulary) or unit.dtype != np.float32:
+            return None
+        os.utime(place)
+        return Store(unit, model.device, int(facts["truncated"]), str(facts["example"]))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _tidy(keep: Path) -> None:
+    files = sorted(folder().glob("*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)
+    total = 0
+    for file in files:
+        total += file.stat().st_size
+        if total > LARGEST_CACHE and file != keep:
+            file.with_suffix(".json").unlink(missing_ok=True)
+            file.unlink(missing_ok=True)

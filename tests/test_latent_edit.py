@@ -1,0 +1,326 @@
+"""Edits of tokens: layer by layer as specified, against plain forward passes written out here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_clip
+import torch
+import torch.nn.functional as F
+
+from napari_vlexplain import load_model
+from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.latent_text import Drift, EditPlan, Reading, Smoothing, edit, text_bank, text_banks, vocabulary
+from napari_vlexplain.latent_text.donors import Donors, donors
+from napari_vlexplain.latent_text.engine import control, edited, prepare
+from napari_vlexplain.latent_text.selection import Reader, covering
+from napari_vlexplain.latent_text.tails import layer_tokens
+from napari_vlexplain.models.dual_encoder import DualEncoder
+from napari_vlexplain.models.pools import MeanPool
+
+WORDS = [f"{colour} {thing}" for colour in ("red", "blue", "old") for thing in ("cat", "car", "tree", "lung", "word")]
+CLASSES = ["a cat", "a dog", "a lung"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_banks, "folder", lambda: tmp_path / "banks")
+    text_banks.forget_banks()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> DualEncoder:
+    return load_model(str(tiny_clip.save(tmp_path_factory.mktemp("tiny"))), "cpu")
+
+
+@pytest.fixture
+def z(model: DualEncoder) -> torch.Tensor:
+    return model.image.embed(torch.cat([model.pixels(tiny_clip.picture(seed=seed))[0] for seed in (0, 1, 2)]))
+
+
+@pytest.fixture
+def reader(model: DualEncoder) -> Reader:
+    return Reader(model, text_bank(model, vocabulary(WORDS), "{}"), Reading())
+
+
+def noise(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def run(reader: Reader, z: torch.Tensor, *plans: EditPlan, bank: Donors | None = None, seed: int = 0) -> Any:
+    steps = [prepare(plan, reader, z, bank) for plan in plans]
+    return edited(reader.tower, z, steps, reader.model.image_rows(len(z)), noise(seed))
+
+
+def read_now(reader: Reader, z: torch.Tensor, layer: int) -> torch.Tensor:
+    """Index of each token's nearest text."""
+    u = F.normalize(layer_tokens(reader.tower, z, layer, Reading()), dim=-1)
+    return (u @ reader.bank.rows(range(len(WORDS))).T).argmax(-1)
+
+
+def frequent(reader: Reader, z: torch.Tensor, layer: int = 0) -> str:
+    """A text that many, but not all, tokens say."""
+    counts = torch.bincount(read_now(reader, z, layer)[:, 1:].flatten(), minlength=len(WORDS))
+    return WORDS[int(counts.argmax())]
+
+
+def test_without_a_selected_token_it_is_the_plain_forward_bit_for_bit(reader: Reader, z: torch.Tensor) -> None:
+    model = reader.model
+    plain = model.image.tail(z, 0, model.image_rows(3))
+    never = EditPlan(find=("not in the list",))
+    for plan in (never, replace(never, when="ahead"), replace(never, action="remove")):
+        found = run(reader, z, plan)
+        assert torch.equal(found.embedding, plain) and not found.changed.any()
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_zeroing_reads_the_stream_edited_so_far(reader: Reader, z: torch.Tensor, protect: bool) -> None:
+    text = frequent(reader, z)
+    wanted, stream, changed = WORDS.index(text), z, []
+    for layer, block in enumerate(reader.tower.blocks):
+        hit = read_now(reader, stream, layer) == wanted
+        if protect:
+            hit[:, 0] = False
+        changed.append(hit)
+        stream = block.fused(torch.where(hit[..., None], torch.zeros(()), stream))
+    found = run(reader, z, EditPlan(find=(text.upper(),), protect_cls=protect))
+    assert found.changed[0].any() and torch.equal(found.changed[0], torch.stack(changed))
+    torch.testing.assert_close(found.embedding, reader.tower.pool(stream, torch.zeros(3, dtype=torch.long)))
+
+
+def test_reading_ahead_edits_the_same_tokens_everywhere(reader: Reader, z: torch.Tensor) -> None:
+    text = frequent(reader, z, 1)
+    streams = reader.tower.streams(z, range(4))
+    hits = torch.stack([read_now(reader, streams[layer], layer) == WORDS.index(text) for layer in (1, 2)])
+    expected = hits.float().mean(0) >= 0.5
+    expected[:, 0] = False
+    found = run(reader, z, EditPlan(find=(text,), when="ahead", read=(1, 2), layers=(1, 2)))
+    assert expected.any()
+    assert not found.changed[0, 0].any()
+    assert torch.equal(found.changed[0, 1], expected) and torch.equal(found.changed[0, 2], expected)
+
+
+def test_others_are_all_the_rest(reader: Reader, z: torch.Tensor) -> None:
+    text = frequent(reader, z)
+    hit = read_now(reader, z, 0) == WORDS.index(text)
+    found = run(reader, z, EditPlan(find=(text,), others=True, layers=(0, 0), protect_cls=False))
+    assert torch.equal(found.changed[0, 0], ~hit)
+
+
+def test_by_hand_at_one_layer_or_at_all(reader: Reader, z: torch.Tensor) -> None:
+    found = run(reader, z, EditPlan(tokens=((1, 4), (None, 7), (2, 0))))
+    chosen = [(int(layer), int(token)) for layer, token in found.changed[0][:, 1].nonzero()]
+    assert chosen == [(0, 7), (1, 4), (1, 7), (2, 7)]  # token 0 is protected
+    free = run(reader, z, EditPlan(tokens=((2, 0),), protect_cls=False))
+    assert free.changed[0, 2, :, 0].all()
+
+
+def test_removing_equals_deleting(reader: Reader, z: torch.Tensor) -> None:
+    tower, gone = reader.tower, {1: [3, 9], 2: [5]}
+    plan = EditPlan(tokens=tuple((layer, token) for layer, tokens in gone.items() for token in tokens), action="remove")
+    found = run(reader, z, plan, replace(plan, tokens=((2, 3),)))
+    stream, left = z, list(range(z.shape[1]))
+    for layer, block in enumerate(tower.blocks):
+        keep = [i for i, token in enumerate(left) if token not in gone.get(layer, ())]
+        stream, left = stream[:, keep], [left[i] for i in keep]
+        stream = block.fused(stream)
+    torch.testing.assert_close(
+        found.embedding, tower.pool(stream, torch.zeros(3, dtype=torch.long)), atol=1e-5, rtol=1e-5
+    )
+    assert not found.changed[1].any()  # what is gone cannot be changed again
+    everything = EditPlan(tokens=tuple((None, token) for token in range(z.shape[1])), action="remove")
+    assert run(reader, z, everything).embedding.isfinite().all()  # CLS stays
+
+
+def test_detection_words_alone_with_cls_empty_the_image(reader: Reader, z: torch.Tensor) -> None:
+    model = reader.model
+    bank = text_bank(model, vocabulary(["word", "text"]), "{}")
+    found = run(Reader(model, bank, Reading()), z, EditPlan(find=("word", "text"), protect_cls=False))
+    assert found.changed.all()
+    torch.testing.assert_close(found.embedding, found.embedding[:1].expand(3, -1))
+
+
+class TestDonors:
+    def test_a_bank_of_the_token_itself_is_the_identity(self, reader: Reader, z: torch.Tensor) -> None:
+        one = z[:1]
+        bank = donors(reader, one, tokens=[6])
+        assert [len(tokens) for tokens in bank.tokens] == [1, 1, 1]
+        found = run(reader, one, EditPlan(tokens=((None, 6),), action="replace"), bank=bank)
+        assert found.changed[0, :, 0, 6].all()
+        torch.testing.assert_close(found.embedding, run(reader, one).embedding)
+
+    def test_tokens_of_the_same_layer_take_their_place(self, reader: Reader, z: torch.Tensor) -> None:
+        bank = donors(reader, z[1:2], tokens=[4])
+        found = run(reader, z[:1], EditPlan(tokens=((1, 2),), action="replace"), bank=bank)
+        streams = reader.tower.streams(z[:2], range(2))
+        stream = streams[1][:1].clone()
+        stream[0, 2] = streams[1][1, 4]
+        torch.testing.assert_close(found.embedding, reader.tower.tail(stream, 1, torch.zeros(1, dtype=torch.long)))
+
+    def test_donors_are_patches_that_say_the_text(self, reader: Reader, z: torch.Tensor) -> None:
+        text = frequent(reader, z)
+        bank = donors(reader, z, (text,))
+        hit = read_now(reader, z, 0) == WORDS.index(text)
+        hit[:, 0] = False
+        assert torch.equal(bank.tokens[0], z[hit])
+        with pytest.raises(VLExplainError, match="No patch of the donor image says 'nothing'"):
+            donors(reader, z, ("nothing",))
+
+    def test_a_layer_without_donors_is_left_alone(self, reader: Reader, z: torch.Tensor) -> None:
+        bank = donors(reader, z, tokens=[4])
+        bank = Donors((bank.tokens[0], bank.tokens[1][:0], bank.tokens[2]))
+        found = run(reader, z, EditPlan(tokens=((None, 2),), action="replace"), bank=bank)
+        assert found.changed[0].any(-1).all(-1).tolist() == [True, False, True]
+
+    def test_the_seed_draws(self, reader: Reader, z: torch.Tensor) -> None:
+        bank = donors(reader, z)
+        plan = EditPlan(tokens=tuple((None, t) for t in range(1, 9)), action="replace")
+        first, again, other = (run(reader, z, plan, bank=bank, seed=s).embedding for s in (1, 1, 2))
+        assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+class TestControl:
+    @pytest.mark.parametrize("when", ["sequential", "ahead"])
+    def test_as_many_tokens_at_random(self, reader: Reader, z: torch.Tensor, when: Any) -> None:
+        plan = EditPlan(find=(frequent(reader, z, 2),), when=when, read=(2, 2))
+        steps = [prepare(plan, reader, z)]
+        rows = reader.model.image_rows(3)
+        found = edited(reader.tower, z, steps, rows, noise())
+        draws = [
+            edited(reader.tower, z, control(reader.tower, found, steps, noise(seed)), rows, noise()).changed
+            for seed in (1, 1, 2)
+        ]
+        assert found.changed.any()
+        for changed in draws:
+            assert torch.equal(changed.sum(-1), found.changed.sum(-1)) and not changed[..., 0].any()
+        assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+        if when == "ahead":
+            assert (draws[0] == draws[0][:, :1]).all()
+
+    def test_several_edits_in_order(self, reader: Reader, z: torch.Tensor) -> None:
+        bank = donors(reader, z[1:2], tokens=[4])
+        hand = EditPlan(tokens=((1, 2),))
+        zero_last = run(reader, z, replace(hand, action="replace"), hand, bank=bank).embedding
+        torch.testing.assert_close(zero_last, run(reader, z, hand).embedding)
+        assert not torch.allclose(run(reader, z, hand, replace(hand, action="replace"), bank=bank).embedding, zero_last)
+
+
+class TestTheDoor:
+    def test_result(self, model: DualEncoder, tmp_path: Path) -> None:
+        image = tiny_clip.picture()
+        found = edit(model, image, CLASSES, EditPlan(tokens=((None, 3), (0, 8))), WORDS, "{}", controls=3)
+        texts = model.encode_text(model.tokenize([f"this is a {name}" for name in CLASSES]))
+        plain = model.logit(model.similarity(model.encode_image(model.pixels(image)[0]), texts))[0].softmax(-1)
+        np.testing.assert_allclose(found.before, plain, atol=1e-6)
+        assert found.before.sum() == pytest.approx(1) == found.after.sum() == found.control.sum()
+        assert not np.allclose(found.after, found.before) and not np.allclose(found.control, found.after)
+        assert found.per_layer == [2, 1, 1] and found.patches.sum() == 2 and found.patches[0, 2]
+        data = json.loads(found.save(tmp_path / "a.json").read_text())
+        assert data["changed"] == [[3, 8], [3], [3]] and data["provenance"]["controls"] == 3
+        lines = found.save(tmp_path / "a.csv").read_text().splitlines()
+        assert lines[0] == "class,before,after,random_control" and len(lines) == 4
+
+    def test_same_request_same_numbers(self, model: DualEncoder) -> None:
+        plan = EditPlan(tokens=((None, 3),), action="replace")
+        results = [
+            edit(model, tiny_clip.picture(), CLASSES, plan, WORDS, "{}", donor=tiny_clip.picture(seed=4), seed=seed)
+            for seed in (1, 1, 2)
+        ]
+        assert np.array_equal(results[0].after, results[1].after) and np.array_equal(
+            results[0].control, results[1].control
+        )
+        assert not np.array_equal(results[0].after, results[2].after)
+
+    def test_missing_texts_join_the_vocabulary(self, model: DualEncoder) -> None:
+        grown = covering(vocabulary(WORDS), [EditPlan(find=("RED CAT", "new one"), with_texts=("newer",))])
+        assert list(grown)[len(WORDS) :] == ["new one", "newer"]
+        found = edit(model, tiny_clip.picture(), CLASSES, EditPlan(find=("new one",)), WORDS, "{}", controls=0)
+        assert found.provenance["vocabulary"]["texts"] == len(WORDS) + 1
+        assert np.array_equal(found.control, found.before)
+
+    def test_smoothed_predictions(self, model: DualEncoder, z: torch.Tensor) -> None:
+        def after(scale: float, predict: bool = True) -> Any:
+            shake = Drift(torch.full((3, *z.shape[1:]), scale), 1)
+            reading = Reading(smoothing=Smoothing(shake, samples=50, predict=predict))
+            return edit(
+                model,
+                tiny_clip.picture(),
+                CLASSES,
+                EditPlan(tokens=((None, 3),)),
+                WORDS,
+                "{}",
+                reading=reading,
+                controls=0,
+            )
+
+        still = after(0.0)
+        assert np.allclose(still.after, after(9.0, predict=False).after, atol=1e-5)
+        assert not np.allclose(still.before, after(9.0).before, atol=1e-3)
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            ({"classes": ["one"]}, "two different classes"),
+            ({"classes": "a cat"}, "list of names"),
+            ({"plans": []}, "nothing to edit"),
+            ({"plans": EditPlan(tokens=((None, 99),))}, "no token 99"),
+            ({"plans": EditPlan(tokens=((3, 1),))}, "no layer 3"),
+            ({"plans": EditPlan(find=("a",), layers=(2, 1))}, "first must not exceed"),
+            ({"plans": EditPlan(find=("a",), layers=(0, 3))}, "layers 0 to 2 to edit"),
+            ({"plans": EditPlan(find=("a",), when="ahead", read=(0, 9))}, "read is 9"),
+            ({"plans": EditPlan(find=("a",), when="ahead", read=(2, 1))}, "layers to read"),
+            ({"plans": EditPlan(find=("a",), action="replace")}, "donor image"),
+            ({"plans": EditPlan(find=("a",), action="replace", with_texts=("zzz",))}, "No patch"),
+        ],
+    )
+    def test_bad_input(self, model: DualEncoder, options: dict[str, Any], says: str) -> None:
+        given = {"classes": CLASSES, "plans": EditPlan(find=("a",)), **options}
+        with pytest.raises(VLExplainError, match=says):
+            edit(model, tiny_clip.picture(), vocabulary=WORDS, template="{}", **given)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{}, {"find": "text"}, {"find": ("a",), "action": "cut"}, {"tokens": ((None, 1),), "others": True},
+         {"find": ("a",), "when": "later"}],
+    )  # fmt: skip
+    def test_bad_plans(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(VLExplainError):
+            EditPlan(**wrong)
+
+    def test_no_removal_where_all_tokens_are_read(self, model: DualEncoder) -> None:
+        pool = model.image.pool
+        mean = replace(model, image=replace(model.image, pool=MeanPool(pool.norm, None, pool.project, 1)))
+        with pytest.raises(VLExplainError, match="zero them instead"):
+            edit(mean, tiny_clip.picture(), CLASSES, EditPlan(tokens=((None, 3),), action="remove"), WORDS)
+        found = edit(mean, tiny_clip.picture(), CLASSES, EditPlan(tokens=((None, 3),)), WORDS)
+        assert not np.allclose(found.before, found.after)
+
+    def test_plans_describe_themselves(self) -> None:
+        assert EditPlan(find=("@words",)).describe() == "zero tokens that say “@words”"
+        plan = EditPlan(tokens=((None, 1), (2, 1), (None, 4)), action="replace", with_texts=("a dog",), layers=(1, 3))
+        assert plan.describe() == "replace 2 painted tokens by tokens that say “a dog”, layers 1 to 3"
+
+
+def test_mini_forgets_the_label_and_sees_the_object() -> None:
+    """A typographic attack, repaired by zeroing what reads as a printed word."""
+    from napari_vlexplain.datasets.worlds import article, stickers
+
+    model = load_model("mini", "cpu")
+    for index in range(60):
+        scene = stickers.attacked(77, index)
+        assert scene.label is not None
+        names = [article(scene.names[0]), article(scene.label.word), "a guitar", "a banana", "a lion"]
+        names = list(dict.fromkeys(names))
+        found = edit(model, stickers.render(scene).image, names, EditPlan(find=("@words",), when="ahead"), "stickers")
+        if found.prediction[0] == names[1]:
+            break
+    assert found.prediction == (names[1], names[0])
+    assert found.after[0] > 0.9 > found.control[0]
+    label = stickers.render(scene).label_mask.reshape(14, 16, 14, 16).mean(axis=(1, 3))
+    assert (found.patches & (label > 0.5)).sum() / (label > 0.5).sum() > 0.8
+    assert (found.patches & (label == 0)).sum() <= 4
