@@ -27,7 +27,8 @@ class ImageIdentity:
     def of(cls, image: NDArray, name: str, contrast_limits: tuple[float, float] | None) -> ImageIdentity:
         digest = hashlib.sha256(f"{image.shape}{image.dtype.str}".encode())
         digest.update(np.ascontiguousarray(image).data)
-        return cls(name, digest.hexdigest(), tuple(image.shape), contrast_limits)
+        limits = None if contrast_limits is None else (float(contrast_limits[0]), float(contrast_limits[1]))
+        return cls(name, digest.hexdigest(), tuple(image.shape), limits)
 
 
 @dataclass(frozen=True)
@@ -89,23 +90,15 @@ class Request:
 
     def as_command(self) -> str:
         """The same as a command line."""
-        words = [
-            "vlexplain",
-            "explain",
-            self.image.name,
-            *self.prompts,
-            "--model",
-            self.model,
-            "--method",
-            self.method,
-        ]
+        words = ["vlexplain", "explain", "--model", self.model, "--method", self.method]
         for name, value in self.parameters:
             words += ["--param", f"{name}={value}"]
         words += ["--target", self.target.name, "--seed", str(self.seed)]
         for prompt in self.target.against:
             words += ["--against", prompt]
         if self.image.contrast_limits:
-            words += ["--contrast-limits", *(f"{x:g}" for x in self.image.contrast_limits)]
+            words += ["--contrast-limits", *map(repr, self.image.contrast_limits)]
         if self.truncate:
             words.append("--truncate")
-        return shlex.join(words)
+        # Behind "--" nothing is taken for an option, whatever it begins with.
+        return shlex.join([*words, "--", self.image.name, *self.prompts])

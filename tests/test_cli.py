@@ -96,7 +96,7 @@ def test_models_are_listed(vlexplain: Command) -> None:
 def test_models_as_json(vlexplain: Command) -> None:
     listed = {entry["name"]: entry for entry in json.loads(vlexplain("models", "--json").out)}
     assert listed["mini"]["on_this_machine"] is True
-    assert listed["mini"]["recommended"]["relevance"] == {"start_block": 0}
+    assert listed["mini"]["recommended"]["relevance"] == {"start_block": 0, "text_start_block": 0}
     assert listed["openai/clip-vit-base-patch16"]["licence"] == "MIT"
 
 
@@ -123,7 +123,7 @@ def test_methods_are_listed_and_shown(vlexplain: Command) -> None:
     for info in list_methods():
         assert info.name in listed.out
     shown = vlexplain("methods", "m2ib").out
-    for word in ("beta", "β", "0.1", "0 to 1e+06", "price of a nat", "residual_stream", "NeurIPS 2023", "layer=5"):
+    for word in ("beta", "β", "0.1", "0 to 1e+06", "price of a nat", "gradients", "NeurIPS 2023", "layer=5"):
         assert word in shown
 
 
