@@ -9,10 +9,28 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 from ..errors import VLExplainError
-from . import attention_parameters, black_box_parameters, cam_parameters, gradient_parameters, m2ib_parameters
+from . import (
+    attention_parameters,
+    black_box_parameters,
+    cam_parameters,
+    dsmi_parameters,
+    gradient_parameters,
+    lrp_parameters,
+    m2ib_parameters,
+    patch_parameters,
+)
 from .info import MethodInfo
 
-_FAMILIES = (attention_parameters, m2ib_parameters, gradient_parameters, black_box_parameters, cam_parameters)
+_FAMILIES = (
+    attention_parameters,
+    m2ib_parameters,
+    dsmi_parameters,
+    gradient_parameters,
+    black_box_parameters,
+    cam_parameters,
+    lrp_parameters,
+    patch_parameters,
+)
 _OWN: tuple[MethodInfo, ...] = tuple(info for family in _FAMILIES for info in family.METHODS)
 
 
@@ -48,7 +66,8 @@ def refuse_unfit(info: MethodInfo, model_name: str, capabilities: frozenset[str]
     missing = info.requires - capabilities
     if missing:
         fitting = [m.name for m in list_methods() if m.requires <= capabilities]
+        note = "" if "prompts" in capabilities else " (it has only an image tower, so prompts do not apply to it)"
         raise VLExplainError(
-            f"{info.name} needs {', '.join(sorted(missing))}, which {model_name} does not have; "
-            f"methods that fit it: {', '.join(fitting)}."
+            f"{info.name} needs {', '.join(sorted(missing))}, which {model_name} does not have{note}; "
+            f"methods that fit it: {', '.join(fitting) or 'none'}."
         )

@@ -43,9 +43,8 @@ def has_words(inputs: Inputs) -> bool:
 
 def own_values(inputs: Inputs, embedded: Tensor, fixed: Tensor) -> Tensor:
     """Varied prompts' embeddings (S, K, P), the other prompts held at ``fixed`` (K + contrasts,): (S, K)."""
-    own = inputs.model.similarity(embedded, inputs.model.encode_image(inputs.pixels))  # (S, K, 1)
-    at = torch.eye(embedded.shape[1], len(fixed), dtype=torch.bool, device=fixed.device)
-    return inputs.objective(torch.where(at, own, fixed)).diagonal(dim1=-2, dim2=-1)
+    own = inputs.model.similarity(embedded, inputs.model.encode_image(inputs.pixels))[..., 0]
+    return inputs.own_objective(own.T, torch.arange(own.shape[1], device=own.device), fixed).T
 
 
 @torch.no_grad()
