@@ -9,16 +9,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .answer import Answer
+    from .answering import ask
+    from .detecting import Detections, detect
     from .door import explain
     from .explanation import Explanation
     from .methods import list_methods
     from .models import list_models, load_model
 
-__all__ = ["Explanation", "explain", "list_methods", "list_models", "load_model"]
+__all__ = [
+    "Answer",
+    "Detections",
+    "Explanation",
+    "ask",
+    "detect",
+    "explain",
+    "list_methods",
+    "list_models",
+    "load_model",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": "answer",
+    "Detections": "detecting",
     "Explanation": "explanation",
+    "ask": "answering",
+    "detect": "detecting",
     "explain": "door",
     "list_methods": "methods",
     "list_models": "models",

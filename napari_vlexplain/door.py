@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import VLExplainError
 from .explanation import Explanation
-from .io.images import as_rgb, read_image
+from .io.images import as_array, as_rgb, read_image
 from .methods.catalogue import method as method_named
 from .methods.catalogue import refuse_unfit
 from .methods.info import MethodInfo
@@ -84,16 +84,19 @@ def explain(
     Cancelled : ``cancel`` returned True.
     """
     run = Run(progress, cancel)
-    prompts = _prompts(prompt)
     info = method_named(method)
+    prompts = texts_of(prompt, blank=not info.uses_prompt)
     fill(info.parameters_form, parameters, info.name)  # refuse a typing error before loading anything
     chosen = (target if isinstance(target, Target) else Target(target)).checked(len(prompts))
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
-    source, called = _source(image, name)
+    source, called = source_of(image, name)
     rgb = as_rgb(source, contrast_limits)
     loaded = load_model(model, device, download, run.part(0.0, 0.1)) if isinstance(model, str) else model
     refuse_unfit(info, loaded.info.name, loaded.capabilities)
+    chosen.refuse_unfit(loaded.info.name, loaded.capabilities)
+    if "prompts" in loaded.capabilities:
+        texts_of(prompts)
     settings = {**loaded.info.recommended.get(info.name, {}), **parameters}
     filled = fill(info.parameters_form, settings, info.name)
     request = Request(
@@ -169,22 +172,36 @@ def _compute(
     ]
 
 
-def _prompts(prompt: str | Sequence[str]) -> tuple[str, ...]:
-    prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
-    if not prompts:
-        raise VLExplainError("There is no prompt; give at least one, such as 'a cat'.")
-    for text in prompts:
+def texts_of(
+    given: str | Sequence[str], what: str = "prompt", example: str = "a cat", blank: bool = False
+) -> tuple[str, ...]:
+    """One text or several as a tuple, each checked; ``what`` and ``example`` are for the sentences of refusal.
+
+    ``blank``: may they be empty? Models without a text side take nothing else.
+
+    Raises
+    ------
+    VLExplainError : none, an empty one, or one that is no text.
+    """
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    if not texts:
+        raise VLExplainError(f"There is no {what}; give at least one, such as {example!r}.")
+    for text in texts:
         if not isinstance(text, str):
-            raise VLExplainError(f"A prompt is {text!r}, but prompts must be text.")
-        if not text.strip():
-            raise VLExplainError("A prompt is empty; write what to look for, such as 'a cat'.")
-    return prompts
+            raise VLExplainError(f"A {what} is {text!r}, but {what}s must be text.")
+        if not text.strip() and not blank:
+            raise VLExplainError(f"A {what} is empty; write {_WRITE[what]}, such as {example!r}.")
+    return texts
 
 
-def _source(image: Any, name: str | None) -> tuple[NDArray, str]:
+_WRITE = {"prompt": "what to look for", "question": "what to ask"}
+
+
+def source_of(image: Any, name: str | None) -> tuple[NDArray, str]:
+    """The image as an array in its own dtype, and what to call it."""
     if isinstance(image, str | Path):
         return read_image(image), name or str(image)
-    return np.asarray(image), name or getattr(image, "filename", "") or "image"
+    return as_array(image), name or getattr(image, "filename", "") or "image"
 
 
 def versions() -> dict[str, str]:

@@ -60,16 +60,7 @@ class Explanation:
 
     def word_scores(self) -> list[tuple[str, float]]:
         """Tokens joined to words, with the sum of their scores."""
-        found: list[tuple[str, float]] = []
-        previous = None
-        for token, word, score in zip(self.tokens, self.words, self.token_scores, strict=True):
-            if word == previous:
-                text, total = found[-1]
-                found[-1] = (text + token, total + float(score))
-            else:
-                found.append((token, float(score)))
-            previous = word
-        return found
+        return joined_words(self.tokens, self.words, self.token_scores)
 
     def save(self, folder: str | Path, *, masks: dict[str, NDArray[np.bool_]] | None = None) -> Path:
         """Write a bundle, see :mod:`napari_vlexplain.io.bundle`. The folder must be new or hold a bundle."""
@@ -83,6 +74,22 @@ class Explanation:
         from .io.bundle import load
 
         return load(Path(folder))
+
+
+def joined_words(
+    tokens: tuple[str, ...], words: tuple[int, ...], scores: NDArray[np.float32]
+) -> list[tuple[str, float]]:
+    """Tokens of the same word joined, with the sum of their scores."""
+    found: list[tuple[str, float]] = []
+    previous = None
+    for token, word, score in zip(tokens, words, scores, strict=True):
+        if word == previous:
+            text, total = found[-1]
+            found[-1] = (text + token, total + float(score))
+        else:
+            found.append((token, float(score)))
+        previous = word
+    return found
 
 
 def min_max(values: NDArray[np.float32]) -> NDArray[np.float32]:

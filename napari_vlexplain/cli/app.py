@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..errors import Cancelled, VLExplainError
+from .ask import ask
 from .console import hide_stdout, say
 from .demo import demo
 from .explain import explain
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (explain, models, methods, demo, gui):
+for command in (explain, ask, models, methods, demo, gui):
     app.command()(command)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import VLExplainError
 from ..methods.catalogue import method
+from ..methods.info import MethodInfo
 from ..methods.parameters import parse
 from ..metrics.thresholds import Mode
 
@@ -17,14 +18,18 @@ def parameters_of(name: str, typed: list[str]) -> dict[str, Any]:
     ------
     VLExplainError : no such method or parameter, no ``=``, a name given twice, a wrong value.
     """
-    info = method(name)
+    return values_of(method(name), typed)
+
+
+def values_of(info: MethodInfo, typed: list[str]) -> dict[str, Any]:
+    """As :func:`parameters_of`, for a method that is at hand."""
     known = {each.name: each for each in info.parameters}
     found: dict[str, Any] = {}
     for pair in typed:
         key, equals, text = pair.partition("=")
         key = key.strip().replace("-", "_")
         if not equals:
-            raise VLExplainError(f"--param {pair!r} should be NAME=VALUE, such as {_example(info.name)}.")
+            raise VLExplainError(f"--param {pair!r} should be NAME=VALUE, such as {_example(info)}.")
         if key not in known:
             offered = ", ".join(known) or "none"
             raise VLExplainError(f"The method {info.name} has no parameter {key!r}; it has {offered}.")
@@ -56,6 +61,6 @@ def threshold_of_text(text: str) -> tuple[Mode, float]:
     return mode, value
 
 
-def _example(name: str) -> str:
-    first = next(iter(method(name).parameters), None)
+def _example(info: MethodInfo) -> str:
+    first = next(iter(info.parameters), None)
     return "NAME=VALUE" if first is None else f"{first.name}={first.default}"

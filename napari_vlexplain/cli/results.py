@@ -109,7 +109,7 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
     listed = table(f"{request.method} on {request.model}", "prompt", score, "words", right=(score,))
     for result in results:
         explanation = result.explanation
-        words = coloured_words(explanation.word_scores()) if coloured else _plain_words(explanation.word_scores())
+        words = coloured_words(explanation.word_scores()) if coloured else plain_words(explanation.word_scores())
         listed.add_row(explanation.prompt, f"{explanation.score:.4f}", words)
     console.print(listed)
     if results[0].figures is not None:
@@ -136,7 +136,7 @@ def coloured_words(words: list[tuple[str, float]]) -> Text:
     return text
 
 
-def _plain_words(words: list[tuple[str, float]]) -> str:
+def plain_words(words: list[tuple[str, float]]) -> str:
     """Where there are no colours: each word with its share of the largest score."""
     largest = max((abs(score) for _, score in words), default=0.0)
     return "  ".join(f"{word} {score / largest if largest else 0:.2f}" for word, score in words)

@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     ANATOMY = 5
     FINDINGS = 6
     FINDING_TEXTURE = 7
+    QUESTION = 8
 
 
 def stream(key: tuple[int, int], purpose: Purpose, *more: int) -> np.random.Generator:

@@ -1,0 +1,156 @@
+"""``vlexplain ask``: questions about an image, answered and explained."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from ..io.names import slug, unique_slugs
+from .console import output, progress, table, write_json
+from .options import values_of
+from .results import coloured_words, plain_words
+
+if TYPE_CHECKING:
+    from ..answer import Answer
+
+SHOWN_BOXES = 5
+
+
+def ask(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP or TIFF.", show_default=False)],
+    questions: Annotated[
+        list[str], typer.Argument(metavar="QUESTION...", help="What to ask; one or more.", show_default=False)
+    ],
+    model: Annotated[str, typer.Option(help="mini-vqa, or the folder of a LXMERT or VisualBERT.")] = "mini-vqa",
+    method: Annotated[str, typer.Option(help="relevance, raw_attention, rollout or attention_grad_cam.")] = "relevance",
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the method; repeat for more.")
+    ] = None,
+    answer: Annotated[
+        str | None, typer.Option(metavar="ANSWER", help="Explain this answer, not the most probable one.")
+    ] = None,
+    regions: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Boxes and features of the image: npz, tsv or h5.")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Weights of a bottom-up-attention detector that finds boxes.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
+    contrast_limits: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
+    ] = None,
+    truncate: Annotated[bool, typer.Option("--truncate", help="Cut questions that are too long.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Save a folder for each question in here: boxes and relevance as pictures."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+) -> None:
+    """Ask questions about an image; show the answers and what they rest on."""
+    # A library that prints must not spoil the document.
+    with redirect_stdout(sys.stderr), progress() as report:
+        report(0.0, "Reading the image")
+        from ..io.images import read_image
+
+        pixels = read_image(image)
+        report(0.0, "Starting the engine")
+        from .. import ask as compute
+        from ..methods.co_attention_parameters import co_attention_method
+        from ..models.question_loading import load_question_model
+
+        loaded = load_question_model(model, device, download)
+        info = co_attention_method(method, loaded.architecture, loaded.info.name)
+        answers: list[Answer] = compute(
+            pixels,
+            questions,
+            model=loaded,
+            method=method,
+            answer=answer,
+            regions=regions,
+            detector=detector,
+            progress=report,
+            contrast_limits=contrast_limits,
+            truncate=truncate,
+            name=image,
+            **values_of(info, param or []),
+        )
+        folders = save_answers(answers, out, Path(image).stem)
+    if as_json:
+        write_json(as_document(answers, folders))
+    else:
+        print_answers(output(), answers, folders)
+
+
+def save_answers(answers: list[Answer], out: str | None, stem: str) -> list[Path | None]:
+    """A folder for each question in ``out``, ``IMAGE_QUESTION_METHOD``; without ``out`` none."""
+    if out is None:
+        return [None] * len(answers)
+    method = slug(answers[0].request.method)
+    names = unique_slugs([each.question for each in answers])
+    return [each.save(Path(out) / f"{slug(stem)}_{name}_{method}") for each, name in zip(answers, names, strict=True)]
+
+
+def as_document(answers: list[Answer], folders: list[Path | None]) -> dict[str, Any]:
+    """All that is to be known, for programs."""
+    from ..io.answers import document
+
+    left_out = ("format", "schema_version", "request", "files", "size")
+    return {
+        "request": answers[0].request.to_dict(),
+        "key": answers[0].request.key,
+        "warning": answers[0].provenance.get("warning", ""),
+        "size": list(answers[0].size),
+        "answers": [
+            {
+                **{name: value for name, value in document(each).items() if name not in left_out},
+                "words": [{"word": word, "score": score} for word, score in each.word_scores()],
+                "folder": None if folder is None else str(folder),
+            }
+            for each, folder in zip(answers, folders, strict=True)
+        ],
+    }
+
+
+def print_answers(console: Console, answers: list[Answer], folders: list[Path | None]) -> None:
+    """All that is to be known, for people."""
+    request = answers[0].request
+    coloured = console.color_system is not None
+    listed = table(
+        f"{request.method} on {request.model}", "question", "answer", "probability", "others", right=("probability",)
+    )
+    for each in answers:
+        others = ", ".join(f"{text} {chance:.3f}" for text, chance in each.top if text != each.answer)
+        words = coloured_words(each.word_scores()) if coloured else plain_words(each.word_scores())
+        listed.add_row(words, each.answer, f"{each.probability:.3f}", others)
+    console.print(listed)
+    for each in answers:
+        _print_boxes(console, each)
+    for folder in folders:
+        if folder is not None:
+            console.print(f"Saved {folder}", soft_wrap=True)
+    if warning := answers[0].provenance.get("warning"):
+        console.print(str(warning), style="yellow", soft_wrap=True)
+
+
+def _print_boxes(console: Console, answer: Answer) -> None:
+    if answer.degenerate:
+        console.print(f"The boxes for {answer.question!r} all score the same: they say nothing.", soft_wrap=True)
+        return
+    numbers = ("x0", "y0", "x1", "y1", "relevance", "share")
+    columns = (*numbers, "object") if answer.box_labels else numbers
+    count = min(SHOWN_BOXES, len(answer.boxes))
+    console.print(answer.question, style="bold", soft_wrap=True)
+    listed = table(f"{count} strongest of {len(answer.boxes)} boxes", *columns, right=numbers)
+    shares = answer.box_shares()
+    for k in np.argsort(-answer.box_scores, kind="stable")[:count]:
+        cells = [*(f"{edge:.0f}" for edge in answer.boxes[k]), f"{answer.box_scores[k]:.4g}", f"{shares[k]:.2f}"]
+        listed.add_row(*cells, *([answer.box_labels[k]] if answer.box_labels else []))
+    console.print(listed)
