@@ -45,7 +45,7 @@ METHODS = (
         "How many nats of each token must pass for the image and the text still to match.",
         "Wang, Rudner, Wilson, NeurIPS 2023",
         M2IB,
-        frozenset({"residual_stream", "gradients"}),
+        frozenset({"text_tower", "gradients"}),
         "napari_vlexplain.methods.m2ib:m2ib",
     ),
 )

@@ -16,7 +16,10 @@ TARGETS = {
     "logit": "the model's own logit: cosine times scale, plus bias",
     "margin": "logit minus the highest logit among the other prompts",
     "softmax": "probability of the prompt among all prompts",
+    "probability": "of a match, as the model reads its logit: its sigmoid (SigLIP)",
 }
+NEEDS = {"probability": "sigmoid_score"}
+"""Targets that not every model has -> the capability it must have."""
 _NEED_OTHERS = ("margin", "softmax")
 
 
@@ -44,6 +47,21 @@ class Target:
         return self
 
 
+    def refuse_unfit(self, model: str, capabilities: frozenset[str]) -> None:
+        """Raise if the model lacks what this target needs.
+
+        Raises
+        ------
+        VLExplainError : it does.
+        """
+        has = {None, *capabilities}
+        if NEEDS.get(self.name) not in has:
+            raise VLExplainError(
+                f"The target {self.name} needs {NEEDS[self.name]}, which {model} does not have; "
+                f"choose {', '.join(name for name in TARGETS if NEEDS.get(name) in has)}."
+            )
+
+
 def objective(target: Target, similarity: Tensor, logit: Callable[[Tensor], Tensor]) -> Tensor:
     """Cosines (..., K) -> scalars (..., K), one for each prompt."""
     if target.name == "similarity":
@@ -51,6 +69,8 @@ def objective(target: Target, similarity: Tensor, logit: Callable[[Tensor], Tens
     logits = logit(similarity)
     if target.name == "logit":
         return logits
+    if target.name == "probability":
+        return logits.sigmoid()
     if target.name == "softmax":
         return logits.softmax(dim=-1)
     import torch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,9 @@ REMEMBERED_TEXTS = 4096
 
 @dataclass(eq=False)
 class DualEncoder:
-    """A CLIP-like model, unpacked; its parameters are frozen and in eval mode.
+    """A model that scores an image against prompts, unpacked; its parameters are frozen and in eval mode.
+
+    A classifier is one whose texts are the names of its classes, see :mod:`napari_vlexplain.models.classes`.
 
     Attributes
     ----------
@@ -31,6 +34,9 @@ class DualEncoder:
     logit_scale : factor of the cosine in the model's own logit (already exponentiated).
     logit_bias : added to it.
     weights_hash : sha256 of the weights file, computed when asked for.
+    normalise : is the score a cosine? Else it is the plain product of the embeddings, a classifier's logit.
+    sigmoid : does the model read its logit as the log-odds that image and text match (SigLIP)?
+    prompts : what a prompt is to it: ``text``, the name of one of its ``classes``, or ``none`` at all.
     """
 
     info: ModelInfo
@@ -42,15 +48,26 @@ class DualEncoder:
     device: torch.device
     weights_hash: Callable[[], str]
     logit_bias: float = 0.0
+    normalise: bool = True
+    sigmoid: bool = False
+    prompts: Literal["text", "classes", "none"] = "text"
     _texts: OrderedDict[tuple[int, ...], Tensor] = field(default_factory=OrderedDict, repr=False)
 
     @property
     def capabilities(self) -> frozenset[str]:
         """What methods may ask of this model, see docs/methods.md."""
-        found = {"attention", "residual_stream", "text_tower", "black_box", "gradients"}
-        if isinstance(self.image.pool, RowPool):
-            found.add("cls_readout")
-        return frozenset(found)
+        has = {
+            "attention": self.image.sites > 0,
+            "residual_stream": self.image.depth > 0,
+            "conv_features": self.image.depth == 0,
+            "cls_readout": isinstance(self.image.pool, RowPool),
+            "text_tower": self.prompts == "text",
+            "gradients": self.prompts != "none",
+            "black_box": self.prompts != "none",
+            "prompts": self.prompts != "none",
+            "sigmoid_score": self.sigmoid,
+        }
+        return frozenset(name for name, here in has.items() if here)
 
     def pixels(self, image: NDArray) -> tuple[Tensor, Geometry]:
         """(H, W, 3) uint8 or float in [0, 1] -> pixels (1, 3, h, w) on the device, and their geometry."""
@@ -78,8 +95,8 @@ class DualEncoder:
         fresh: dict[tuple[int, ...], Tensor] = {}
         for start in range(0, len(new), 256):
             some = new[start : start + 256]
-            ids, rows = texts.ids[some], texts.rows[some]
-            encoded = self.text.tail(self.text.embed(ids), 0, rows)
+            ids, rows, lengths = texts.ids[some], texts.rows[some], texts.lengths[some]
+            encoded = self.text.tail(self.text.embed(ids), 0, rows, lengths)
             fresh.update(zip((keys[i] for i in some), encoded, strict=True))
         found = torch.stack([fresh[key] if key in fresh else self._texts[key] for key in keys])
         for key, value in fresh.items():
@@ -89,9 +106,11 @@ class DualEncoder:
         return found
 
     def similarity(self, image: Tensor, text: Tensor) -> Tensor:
-        """Cosines of image embeddings (..., P) with text embeddings (K, P): (..., K)."""
+        """Cosines of image embeddings (..., P) with text embeddings (K, P): (..., K); see :attr:`normalise`."""
+        if not self.normalise:
+            return image @ text.T
         return F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
 
     def logit(self, similarity: Tensor) -> Tensor:
-        """The model's own logit of a cosine."""
+        """The model's own logit of a similarity."""
         return similarity * self.logit_scale + self.logit_bias

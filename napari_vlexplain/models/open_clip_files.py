@@ -5,24 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from ..errors import VLExplainError
-from .zoo import ModelInfo
+from ..running import Run
+from .files import weights_file
+from .model_info import ModelInfo
+from .places import folder_of, hub_file, hub_folder, web_file
+
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 @dataclass(frozen=True)
 class Source:
-    """What ``open_clip.create_model`` is to be called with."""
+    """What is to be built, and from what.
+
+    architecture : name in open_clip, or what to call the folder.
+    weights : the checkpoint.
+    folder : with ``open_clip_config.json``, where the architecture is the folder's own.
+    tokenizers : folders that may hold a tokenizer's files, the nearest first.
+    """
 
     architecture: str
-    checkpoint: str | None
     weights: Path
+    folder: Path | None = None
     quick_gelu: bool = False
     preprocess: dict[str, Any] = field(default_factory=dict)
+    tokenizers: tuple[Path, ...] = ()
 
 
-def find(name: str, known: ModelInfo | None, download: bool) -> Source:
+def find(name: str, info: ModelInfo, download: bool, run: Run) -> Source:
     """Resolve a name to files on this machine, fetching them first if ``download``.
 
     Raises
@@ -33,7 +44,9 @@ def find(name: str, known: ModelInfo | None, download: bool) -> Source:
 
     rest = name.removeprefix("open_clip:")
     if rest.startswith("local-dir:"):
-        return _folder(Path(rest.removeprefix("local-dir:")).expanduser())
+        return folder_source(Path(rest.removeprefix("local-dir:")).expanduser())
+    if rest.startswith("hf-hub:"):
+        return folder_source(hub_folder(rest.removeprefix("hf-hub:"), info, download, run))
     architecture, _, pretrained = rest.partition(":")
     if architecture not in open_clip.list_models():
         raise VLExplainError(f"open_clip has no architecture {architecture!r}; one it has is ViT-B-32.")
@@ -44,55 +57,57 @@ def find(name: str, known: ModelInfo | None, download: bool) -> Source:
         )
     if pretrained in tags:
         config = open_clip.get_pretrained_cfg(architecture, pretrained)
-        weights = _tagged(name, config, known, download)
+        weights = _tagged(config, info, download, run)
         statistics = {key: config[key] for key in ("mean", "std", "interpolation", "resize_mode") if config.get(key)}
         # OpenAI's weights want QuickGELU; open_clip builds plain GELU for them and only warns.
-        return Source(architecture, str(weights), weights, bool(config.get("quick_gelu")), statistics)
+        quick = bool(config.get("quick_gelu"))
+        places = _tokenizer_folders(architecture, weights, info, download, run)
+        return Source(architecture, weights, None, quick, statistics, places)
     weights = Path(pretrained).expanduser()
     if not weights.is_file():
         raise VLExplainError(
             f"{pretrained!r} is neither a file nor a tag of {architecture}; its tags are {', '.join(tags) or '(none)'}."
         )
-    return Source(architecture, str(weights), weights)
+    return Source(architecture, weights, tokenizers=_tokenizer_folders(architecture, weights, info, False, run))
 
 
-def _folder(folder: Path) -> Source:
+def folder_source(folder: Path) -> Source:
+    """A folder in open_clip's own layout.
+
+    Raises
+    ------
+    VLExplainError : no configuration, or no weights.
+    """
     if not (folder / "open_clip_config.json").is_file():
         raise VLExplainError(f"{folder} holds no open_clip_config.json, which names the architecture.")
-    for file in ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"):
-        if (folder / file).is_file():
-            return Source(f"local-dir:{folder}", None, folder / file)
-    raise VLExplainError(f"{folder} holds no weights: it needs open_clip_model.safetensors.")
+    return Source(f"the architecture of {folder}", weights_file(folder, WEIGHTS), folder, tokenizers=(folder,))
 
 
-def _tagged(name: str, config: dict[str, Any], known: ModelInfo | None, download: bool) -> Path:
-    from open_clip.pretrained import download_pretrained
+def _tokenizer_folders(architecture: str, weights: Path, info: ModelInfo, download: bool, run: Run) -> tuple[Path, ...]:
+    """Where the files of a Hugging Face tokenizer may lie; open_clip's own needs none."""
+    import open_clip
 
-    from .loading import _not_here
-
-    found = _cached(config)
-    if found is not None:
-        return found
-    if not download:
-        raise _not_here(name, known, download, FileNotFoundError())
-    try:
-        return Path(download_pretrained(config))
-    except Exception as error:
-        raise _not_here(name, known, download, error) from None
+    repository = (open_clip.get_model_config(architecture) or {})["text_cfg"].get("hf_tokenizer_name")
+    if not repository:
+        return ()
+    if download:
+        hub_file(repository, ("tokenizer.json",), info, download, run)
+        hub_file(repository, ("tokenizer_config.json",), info, download, run)
+    return weights.parent, folder_of(repository), *_snapshots(repository)
 
 
-def _cached(config: dict[str, Any]) -> Path | None:
-    """The checkpoint of a tag, if it is on this machine."""
+def _snapshots(repository: str) -> list[Path]:
     from huggingface_hub import try_to_load_from_cache
 
+    found = try_to_load_from_cache(repository, "tokenizer.json")
+    return [Path(found).parent] if isinstance(found, str) else []
+
+
+def _tagged(config: dict[str, Any], info: ModelInfo, download: bool, run: Run) -> Path:
+    """The checkpoint of a tag: from the hub where it is there, else from its own address."""
     if config.get("hf_hub"):
         repository, _, file = config["hf_hub"].rpartition("/")
-        for candidate in (file,) if file else ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"):
-            path = try_to_load_from_cache(repository, candidate)
-            if isinstance(path, str):
-                return Path(path)
-    if config.get("url"):
-        path = Path("~/.cache/clip").expanduser() / Path(urlparse(config["url"]).path).name
-        if path.is_file():
-            return path
-    return None
+        return hub_file(repository, (file,) if file else WEIGHTS, info, download, run)
+    # The address of OpenAI's weights names their hash.
+    hashes = [part for part in config["url"].split("/") if len(part) == 64]
+    return web_file(config["url"], hashes[0] if hashes else None, info, download, run)

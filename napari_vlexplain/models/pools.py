@@ -52,6 +52,29 @@ class RowPool:
 
 
 @dataclass(frozen=True)
+class FirstRowsPool:
+    """Reads the first tokens side by side (CLS and the distillation token of DeiT)."""
+
+    norm: LayerNorm | None
+    project: Map
+    count: int
+    single_row: bool = False
+
+    def __call__(self, z: Tensor, rows: Tensor) -> Tensor:
+        first = z[:, : self.count]
+        return self.project((first if self.norm is None else self.norm(first)).flatten(1))
+
+    def tokens(self, z: Tensor) -> Tensor:
+        x = z if self.norm is None else self.norm(z)
+        return self.project(x.repeat(1, 1, self.count))
+
+    def start(self, length: int, rows: Tensor) -> Tensor:
+        row = torch.zeros(len(rows), length, device=rows.device)
+        row[:, : self.count] = 1 / self.count
+        return row
+
+
+@dataclass(frozen=True)
 class MeanPool:
     """Reads the mean of the patch tokens: ``project(after(mean(before(z))))``."""
 

@@ -13,8 +13,12 @@ import torch
 from ..errors import VLExplainError
 from ..running import Run
 from .encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
-from .loading import _first_line, _freeze, _hash_of, _hub_folder, _info, _json, _weights_file, load, pick_device
+from .files import first_line, hash_of, read_json, weights_file
+from .from_transformers import pretrained
+from .loading import load, pick_device
 from .mini_vqa import mini_sight
+from .model_info import info_of
+from .places import hub_folder
 from .questions import See
 from .single_stream import SingleStream, single_stream
 from .text import HuggingFaceTokenizer
@@ -87,14 +91,14 @@ def _load(name: str, device: str | None, download: bool, run: Run) -> Attentive:
         return _loaded[key]
     run.step(0.0, f"Loading {name}")
     guard_torchvision()
-    model = _loaded[key] = _open(str(name), where, download)
+    model = _loaded[key] = _open(str(name), where, download, run.part(0.0, 0.9))
     while len(_loaded) > REMEMBERED_MODELS:
         _loaded.popitem(last=False)
     run.step(1.0, f"Loaded {name}")
     return model
 
 
-def _open(name: str, device: torch.device, download: bool) -> Attentive:
+def _open(name: str, device: torch.device, download: bool, run: Run) -> Attentive:
     known = known_models().get(name)
     if name == MINI_VQA.name:
         folder, mini = RESOURCES / "models" / name, RESOURCES / "models" / MINI.name
@@ -103,9 +107,9 @@ def _open(name: str, device: torch.device, download: bool) -> Attentive:
         )
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return open_folder(folder, _info(name, known), device)
+        return open_folder(folder, info_of(name, known), device)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not folder.exists():
-        return open_folder(_hub_folder(name, known, download), _info(name, known), device)
+        return open_folder(hub_folder(name, known, download, run), info_of(name, known), device)
     raise VLExplainError(
         f"There is no model {name!r} that answers questions or finds objects; choose {MINI_VQA.name}, "
         "or a folder that holds a transformers LXMERT, VisualBERT or DETR."
@@ -127,32 +131,15 @@ def open_folder(
     ------
     VLExplainError : another family, or files that are missing or damaged.
     """
-    config = _json(folder, "config.json")
+    config = read_json(folder, "config.json")
     name = CLASSES.get(config.get("model_type", ""))
     if name is None:
         raise VLExplainError(
             f"{folder} holds a {config.get('model_type')!r} model, but one of {', '.join(CLASSES)} is needed here."
         )
-    weights = _weights_file(folder)
-    import transformers
-    from transformers.utils import logging as library_log
-
-    library_log.disable_progress_bar()
-    loader: Any = getattr(transformers, name)
-    try:
-        model, report = loader.from_pretrained(
-            str(folder), dtype=torch.float32, local_files_only=True, output_loading_info=True, trust_remote_code=False
-        )
-    except Exception as error:
-        raise VLExplainError(
-            f"The model in {folder} cannot be read: {_first_line(error)} Copy its files again."
-        ) from None
-    if report["missing_keys"] or report.get("mismatched_keys"):
-        raise VLExplainError(
-            f"The weights in {folder} are incomplete ({len(report['missing_keys'])} tensors are missing)."
-        )
-    model = _freeze(model, device)
-    common: dict[str, Any] = {"info": info, "device": device, "weights_hash": _hash_of(weights)}
+    weights = weights_file(folder)
+    model = pretrained(name, folder, device)
+    common: dict[str, Any] = {"info": info, "device": device, "weights_hash": hash_of(weights)}
     if name == CLASSES["detr"]:
         labels = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
         return encoder_decoder(model, labels=labels, resizing=_resizing(folder), **common)
@@ -169,7 +156,7 @@ def _tokenizer(folder: Path, context: int) -> HuggingFaceTokenizer:
         fast = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise VLExplainError(
-            f"The tokenizer in {folder} cannot be read: {_first_line(error)} Copy its files again."
+            f"The tokenizer in {folder} cannot be read: {first_line(error)} Copy its files again."
         ) from None
     return HuggingFaceTokenizer(fast, context, lambda ids: 0)
 
@@ -203,7 +190,7 @@ def _answer_list(file: Path) -> tuple[str, ...]:
 
 def _resizing(folder: Path) -> Resizing:
     """From ``preprocessor_config.json``, old forms (a bare number, ``max_size``) included."""
-    config = _json(folder, "preprocessor_config.json")
+    config = read_json(folder, "preprocessor_config.json")
     size = config.get("size", 800)
     if isinstance(size, dict):
         shorter, longer = size.get("shortest_edge", 800), size.get("longest_edge", config.get("max_size"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +21,7 @@ Readout = Callable[[Sequence[int]], int]
 class Prompt:
     """One prompt, tokenised.
 
-    ids : token ids with special tokens, without padding.
+    ids : token ids as the tower reads them: with special tokens, without padding unless the model always pads.
     row : position that the tower pools.
     content : positions of the prompt's own tokens (no start, end or padding).
     tokens : their text, one per entry of ``content``.
@@ -36,7 +38,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Prompts padded to the longest of them: ids (K, T) int64, rows (K,) int64."""
+    """Prompts padded to the longest of them: ids (K, T) int64, rows (K,) int64, the positions that are pooled."""
 
     prompts: tuple[Prompt, ...]
     ids: Tensor
@@ -53,7 +55,7 @@ class TextBatch:
 
     @property
     def lengths(self) -> Tensor:
-        """(K,) number of tokens without padding."""
+        """(K,) number of tokens that the tower reads; what follows them only fills the batch."""
         return torch.tensor([len(p.ids) for p in self.prompts], device=self.ids.device)
 
 
@@ -67,14 +69,14 @@ class Tokenizer(Protocol):
         """Id that fills the end of a shorter prompt."""
 
     def __call__(self, text: str) -> Prompt:
-        """Tokenise one prompt, whatever its length."""
+        """Tokenise one prompt, whatever its length; VLExplainError if it says nothing."""
 
     def cut(self, prompt: Prompt) -> Prompt:
         """The same prompt, cut to the context with its end token kept."""
 
 
 def batch(tokenizer: Tokenizer, texts: Sequence[str], truncate: bool, device: torch.device) -> TextBatch:
-    """Tokenise prompts for a causal tower; what stands behind the readout cannot matter, so padding is cut.
+    """Tokenise prompts and fill them to the longest; what fills them is behind the readout or masked by the tower.
 
     Raises
     ------
@@ -91,8 +93,6 @@ def batch(tokenizer: Tokenizer, texts: Sequence[str], truncate: bool, device: to
 
 def _fitting(tokenizer: Tokenizer, text: str, truncate: bool) -> Prompt:
     prompt = tokenizer(text)
-    if not prompt.content:
-        raise VLExplainError(f"The prompt {text!r} holds no words; write what to look for, such as 'a cat'.")
     if len(prompt.ids) <= tokenizer.context:
         return prompt
     if not truncate:
@@ -103,13 +103,25 @@ def _fitting(tokenizer: Tokenizer, text: str, truncate: bool) -> Prompt:
     return tokenizer.cut(prompt)
 
 
+def _with_words(prompt: Prompt) -> Prompt:
+    if not prompt.content:
+        raise VLExplainError(f"The prompt {prompt.text!r} holds no words; write what to look for, such as 'a cat'.")
+    return prompt
+
+
 @dataclass(frozen=True)
 class HuggingFaceTokenizer:
-    """A fast tokenizer of ``transformers``."""
+    """A fast tokenizer of ``transformers``.
+
+    ``fixed``: every prompt is padded to the context, because the tower pools the last position and sees the padding
+    (SigLIP). ``prepare`` is what the model's own pipeline does to a text first, such as lower case.
+    """
 
     tokenizer: Any
     context: int
     readout: Readout
+    fixed: bool = False
+    prepare: Callable[[str], str] = str
 
     @property
     def pad(self) -> int:
@@ -117,9 +129,21 @@ class HuggingFaceTokenizer:
 
     def __call__(self, text: str) -> Prompt:
         # Lengths are our own affair; verbose=False keeps the library's warning about them out of the log.
-        encoded = self.tokenizer(text, verbose=False)
-        special = set(self.tokenizer.all_special_ids)
-        return self._prompt(text, encoded["input_ids"], encoded.word_ids(0), special)
+        encoded = self.tokenizer(self.prepare(text), verbose=False)
+        return _with_words(self._prompt(text, encoded["input_ids"], self._words(encoded), self._special()))
+
+    def _words(self, encoded: Any) -> list[int | None]:
+        """Number of each token's word. Sentence pieces mark where a word starts; the library does not always know."""
+        pieces = self.tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+        if any(piece.startswith("▁") for piece in pieces):
+            return [max(0, count - 1) for count in accumulate(piece.startswith("▁") for piece in pieces)]
+        return encoded.word_ids(0)
+
+    def _special(self) -> set[int]:
+        """Ids that are no words; an unknown word is one."""
+        fast = self.tokenizer
+        ends = {fast.bos_token_id, fast.eos_token_id, fast.pad_token_id, fast.cls_token_id, fast.sep_token_id}
+        return set(fast.all_special_ids) - ({fast.unk_token_id} - ends)
 
     def cut(self, prompt: Prompt) -> Prompt:
         ids = (*prompt.ids[: self.context - 1], prompt.ids[-1])
@@ -134,17 +158,23 @@ class HuggingFaceTokenizer:
         )
 
     def _prompt(self, text: str, ids: list[int], words: list[int | None], special: set[int]) -> Prompt:
-        row = self.readout(ids)
         content = [i for i, token in enumerate(ids) if token not in special and words[i] is not None]
-        tokens = [self.tokenizer.decode([ids[i]]).replace("</w>", "").strip() for i in content]
+        tokens = [_shown(self.tokenizer.decode([ids[i]])) for i in content]
+        if self.fixed:
+            ids = [*ids, *[self.pad] * (self.context - len(ids))]
         return Prompt(
             text,
             tuple(ids),
-            row,
+            self.readout(ids),
             tuple(content),
             tuple(tokens),
             tuple(int(words[i] or 0) for i in content),
         )
+
+
+def _shown(token: str) -> str:
+    """Without the marks of where words start, end or go on."""
+    return token.replace("</w>", "").replace("▁", " ").strip().removeprefix("##")
 
 
 @dataclass(frozen=True)
@@ -157,7 +187,7 @@ class OpenClipTokenizer:
     pad: int = 0
 
     def __call__(self, text: str) -> Prompt:
-        return self._prompt(text, list(self.tokenizer.encode(text)))
+        return _with_words(self._prompt(text, list(self.tokenizer.encode(text))))
 
     def cut(self, prompt: Prompt) -> Prompt:
         return self._prompt(prompt.text, list(prompt.ids[1 : self.context - 1]))
@@ -171,6 +201,21 @@ class OpenClipTokenizer:
             tokens.append(self.tokenizer.decode([token]).strip())
         content = tuple(range(1, len(own) + 1))
         return Prompt(text, tuple(ids), self.readout(ids), content, tuple(tokens), tuple(words))
+
+
+def first_position(ids: Sequence[int]) -> int:
+    """BERT's rule: the class token in front."""
+    return 0
+
+
+def last_position(ids: Sequence[int]) -> int:
+    """SigLIP's rule: the last position, padding or not."""
+    return len(ids) - 1
+
+
+def canonical(text: str) -> str:
+    """SigLIP's form of a prompt: lower case, no punctuation, single blanks."""
+    return " ".join(text.lower().translate(str.maketrans("", "", string.punctuation)).split())
 
 
 def highest_id(ids: Sequence[int]) -> int:

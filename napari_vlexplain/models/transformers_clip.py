@@ -22,7 +22,7 @@ def norm(layer: nn.LayerNorm) -> LayerNorm:
     return LayerNorm(layer.weight, layer.bias, layer.eps)
 
 
-def _block(layer: Any, heads: int) -> Block:
+def block(layer: Any, heads: int) -> Block:
     attention, mlp = layer.self_attn, layer.mlp
     activation: Activation = mlp.activation_fn
     return Block(
@@ -52,7 +52,7 @@ def image_tower(model: Any) -> Tower:
 
     return Tower(
         embed=embed,
-        blocks=tuple(_block(layer, config.num_attention_heads) for layer in vision.encoder.layers),
+        blocks=tuple(block(layer, config.num_attention_heads) for layer in vision.encoder.layers),
         pool=RowPool(norm(vision.post_layernorm), linear(model.visual_projection)),
         prefix_tokens=1,
         grid=(side, side),
@@ -70,7 +70,7 @@ def text_tower(model: Any) -> Tower:
     heads = model.config.text_config.num_attention_heads
     return Tower(
         embed=embed,
-        blocks=tuple(_block(layer, heads) for layer in text.encoder.layers),
+        blocks=tuple(block(layer, heads) for layer in text.encoder.layers),
         pool=RowPool(norm(text.final_layer_norm), linear(model.text_projection)),
         causal=True,
     )

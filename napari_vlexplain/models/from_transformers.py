@@ -1,0 +1,169 @@
+"""A folder in the layout of ``transformers`` -> DualEncoder, by the ``model_type`` of its ``config.json``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import VLExplainError
+from . import biovil, transformers_clip, transformers_siglip, transformers_vit
+from .classes import ClassNames, NoPrompts, class_tower, with_one
+from .dual_encoder import DualEncoder
+from .files import first_line, freeze, hash_of, read_json, weights_file
+from .model_info import ModelInfo
+from .pools import RowPool
+from .tokenizer_files import fast_tokenizer
+
+Opener = Callable[[Path, dict[str, Any], ModelInfo, torch.device], DualEncoder]
+
+
+def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEncoder:
+    """Load and unpack the model in a folder.
+
+    Raises
+    ------
+    VLExplainError : a family that is not known, or files that are missing or damaged.
+    """
+    config = read_json(folder, "config.json")
+    family = str(config.get("model_type"))
+    if family not in FAMILIES:
+        raise VLExplainError(
+            f"{folder} holds a {family!r} model, but one of {', '.join(FAMILIES)} is needed here."
+            + (" SigLIP 2 is supported in its versions of fixed resolution." if family == "siglip2" else "")
+        )
+    return FAMILIES[family](folder, config, info, device)
+
+
+def _clip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
+    weights = weights_file(folder)
+    fast = fast_tokenizer(folder)
+    model = pretrained("CLIPModel", folder, device)
+    statistics = read_json(folder, "preprocessor_config.json")
+    return DualEncoder(
+        info=info,
+        image=transformers_clip.image_tower(model),
+        text=transformers_clip.text_tower(model),
+        preprocess=transformers_clip.preprocess(statistics, model.config.vision_config.image_size),
+        tokenizer=transformers_clip.tokenizer(model, fast),
+        logit_scale=math.exp(float(model.logit_scale)),
+        device=device,
+        weights_hash=hash_of(weights),
+    )
+
+
+def _siglip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
+    weights = weights_file(folder)
+    fast = fast_tokenizer(folder)
+    named = read_json(folder, "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    model = pretrained("SiglipModel", folder, device)
+    statistics = read_json(folder, "preprocessor_config.json")
+    return DualEncoder(
+        info=info,
+        image=transformers_siglip.image_tower(model),
+        text=transformers_siglip.text_tower(model),
+        preprocess=transformers_clip.preprocess(statistics, model.config.vision_config.image_size),
+        tokenizer=transformers_siglip.tokenizer(model, fast, named),
+        logit_scale=math.exp(float(model.logit_scale)),
+        logit_bias=float(model.logit_bias),
+        sigmoid=True,
+        device=device,
+        weights_hash=hash_of(weights),
+    )
+
+
+def _classifier(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
+    """ViT and DeiT with a head; the class that wrote the weights is named by the configuration."""
+    weights = weights_file(folder)
+    architecture = (config.get("architectures") or ["ViTForImageClassification"])[0]
+    if architecture not in CLASSIFIERS:
+        raise VLExplainError(
+            f"{folder} holds a {architecture}, which classifies nothing; one of {', '.join(CLASSIFIERS)} is needed."
+        )
+    model = pretrained(architecture, folder, device)
+    body = model.vit if hasattr(model, "vit") else model.deit
+    head, rows = transformers_vit.head_of(model)
+    preprocess = transformers_clip.preprocess(read_json(folder, "preprocessor_config.json"), model.config.image_size)
+    pool = transformers_vit.classifier_pool(body.layernorm, rows, with_one)
+    named = model.config.id2label or {}
+    return DualEncoder(
+        info=info,
+        image=transformers_vit.tower(body, pool, preprocess.size, transformers_vit.prefix_of(body)),
+        text=class_tower(head.weight, head.bias),
+        preprocess=preprocess,
+        tokenizer=ClassNames(tuple(str(named.get(i, f"class {i}")) for i in range(model.config.num_labels))),
+        logit_scale=1.0,
+        normalise=False,
+        prompts="classes",
+        device=device,
+        weights_hash=hash_of(weights),
+    )
+
+
+def _dinov2(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
+    """An image tower alone."""
+    weights = weights_file(folder)
+    registers = config["model_type"] == "dinov2_with_registers"
+    model = pretrained("Dinov2WithRegistersModel" if registers else "Dinov2Model", folder, device)
+    preprocess = transformers_clip.preprocess(read_json(folder, "preprocessor_config.json"), model.config.image_size)
+    pool = RowPool(transformers_clip.norm(model.layernorm), lambda x: x)
+    none = torch.zeros(1, model.config.hidden_size, device=device)
+    return DualEncoder(
+        info=info,
+        image=transformers_vit.tower(model, pool, preprocess.size, transformers_vit.prefix_of(model)),
+        text=class_tower(none[:, :-1], None),
+        preprocess=preprocess,
+        tokenizer=NoPrompts(info.name),
+        logit_scale=1.0,
+        normalise=False,
+        prompts="none",
+        device=device,
+        weights_hash=hash_of(weights),
+    )
+
+
+CLASSIFIERS = ("ViTForImageClassification", "DeiTForImageClassification", "DeiTForImageClassificationWithTeacher")
+
+FAMILIES: dict[str, Opener] = {
+    "clip": _clip,
+    "siglip": _siglip,
+    "vit": _classifier,
+    "deit": _classifier,
+    "dinov2": _dinov2,
+    "dinov2_with_registers": _dinov2,
+    "cxr-bert": biovil.open_folder,
+}
+"""``model_type`` -> who opens it. ``cxr-bert`` is the text side of BioViL, whose image weights lie beside it."""
+
+
+def pretrained(name: str, folder: Path, device: torch.device) -> Any:
+    """A model of ``transformers`` from a local folder, frozen; every tensor it has must be in the weights.
+
+    Raises
+    ------
+    VLExplainError : damaged or incomplete files.
+    """
+    import transformers
+    from transformers.utils import logging as library_log
+
+    library_log.disable_progress_bar()
+    try:
+        model, report = getattr(transformers, name).from_pretrained(
+            str(folder),
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    except Exception as error:
+        raise VLExplainError(
+            f"The model in {folder} cannot be read: {first_line(error)} Copy its files again."
+        ) from None
+    if report["missing_keys"] or report.get("mismatched_keys"):
+        raise VLExplainError(
+            f"The weights in {folder} are incomplete ({len(report['missing_keys'])} tensors are missing)."
+        )
+    return freeze(model, device)

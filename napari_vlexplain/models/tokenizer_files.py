@@ -1,0 +1,36 @@
+"""Tokenizers of ``transformers`` from files: no network, no code of theirs, and never an empty one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import VLExplainError
+from .files import first_line
+
+TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+
+
+def fast_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder; ``tokenizer.json`` is taken as it is, whichever class the folder names.
+
+    Raises
+    ------
+    VLExplainError : there is none (the library would quietly build an empty one), or it cannot be read.
+    """
+    from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
+
+    kind: Any = AutoTokenizer
+    if (folder / "tokenizer.json").is_file():
+        kind = PreTrainedTokenizerFast
+    elif (folder / "vocab.txt").is_file():
+        kind = BertTokenizer
+    elif not any((folder / name).is_file() for name in TOKENIZERS):
+        raise VLExplainError(f"{folder} holds no tokenizer: it needs tokenizer.json (or vocab.json and merges.txt).")
+    options = {} if kind is not AutoTokenizer else {"trust_remote_code": False}
+    try:
+        return kind.from_pretrained(str(folder), local_files_only=True, **options)
+    except Exception as error:
+        raise VLExplainError(
+            f"The tokenizer in {folder} cannot be read: {first_line(error)} Copy its files again."
+        ) from None
