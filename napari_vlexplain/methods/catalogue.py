@@ -13,6 +13,7 @@ from . import (
     attention_parameters,
     black_box_parameters,
     cam_parameters,
+    clip_parameters,
     dsmi_parameters,
     gradient_parameters,
     lrp_parameters,
@@ -29,6 +30,7 @@ _FAMILIES = (
     black_box_parameters,
     cam_parameters,
     lrp_parameters,
+    clip_parameters,
     patch_parameters,
 )
 _OWN: tuple[MethodInfo, ...] = tuple(info for family in _FAMILIES for info in family.METHODS)
