@@ -116,3 +116,89 @@ def open_clip_siglip(folder: Path) -> Any:
 
 
 Builder = Callable[[Path], Any]
+
+
+CLIP_TEXT = {"context_length": 20, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
+"""OpenAI's vocabulary, which open_clip carries; heads are 64 wide, as a state dict cannot say otherwise."""
+
+
+def open_clip_model(vision: dict[str, Any], quick_gelu: bool = True, **more: Any) -> tuple[Any, dict[str, Any]]:
+    """open_clip's CLIP and its configuration."""
+    from open_clip import CLIP
+
+    config = {"embed_dim": 24, "quick_gelu": quick_gelu, "vision_cfg": vision, "text_cfg": CLIP_TEXT, **more}
+    torch.manual_seed(0)
+    return shake(CLIP(**json.loads(json.dumps(config)))), config
+
+
+RESNET = {"layers": [1, 1, 1, 1], "width": 16, "image_size": 96, "patch_size": None}
+VIT = {"layers": 3, "width": 64, "image_size": 32, "patch_size": 8}
+
+
+def open_clip_resnet(folder: Path) -> Any:
+    """OpenAI's ResNet with its attention pool."""
+    model, config = open_clip_model(RESNET)
+    open_clip_folder(folder, model, config)
+    return model
+
+
+def openai_state_dict(file: Path, vision: dict[str, Any] = VIT) -> Any:
+    """A ``.pt`` with the names of OpenAI's CLIP: CheXzero, CXR-RePaiR, RemoteCLIP."""
+    model, _ = open_clip_model(vision)
+    torch.save(model.state_dict(), file)
+    return model
+
+
+def biomedclip(folder: Path, text_config: str = "folder") -> Any:
+    """A timm ViT and a BERT with an MLP head, in open_clip's layout; the hub's name of the BERT leads nowhere here.
+
+    ``text_config``: its configuration lies in a ``folder``, or must be read off the ``shapes`` of the weights.
+    """
+    from open_clip import CustomTextCLIP
+    from transformers import BertConfig
+
+    bert = BertConfig(vocab_size=VOCABULARY, hidden_size=64, num_hidden_layers=3, num_attention_heads=1,
+                      intermediate_size=96, max_position_embeddings=48)  # fmt: skip
+    (folder / "text").mkdir()
+    bert.save_pretrained(folder / "text")
+    text = {"hf_model_name": str(folder / "text"), "hf_tokenizer_name": "microsoft/BiomedNLP-BiomedBERT",
+            "hf_proj_type": "mlp", "hf_pooler_type": "cls_last_hidden_state_pooler", "context_length": 32,
+            "hf_model_pretrained": False}  # fmt: skip
+    vision = {"timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear",
+              "image_size": 160}  # fmt: skip
+    torch.manual_seed(0)
+    config: dict[str, Any] = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+    model = shake(CustomTextCLIP(**json.loads(json.dumps(config))))
+    text = {**text, "hf_model_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"}
+    del text["hf_model_pretrained"]
+    open_clip_folder(folder, model, {**config, "text_cfg": text}, {"mean": [0.4] * 3, "std": [0.3] * 3})
+    word_tokenizer(folder)
+    if text_config == "shapes":
+        (folder / "text" / "config.json").unlink()
+    return model
+
+
+def clip(folder: Path) -> Any:
+    """A CLIP of ``transformers`` as PubMedCLIP has it: the old form of the end token, weights in a ``.bin``."""
+    import shutil
+
+    from transformers import CLIPConfig, CLIPModel
+
+    from napari_vlexplain.models.zoo import RESOURCES
+
+    common = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    ids = {"vocab_size": 2048, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+    vision = {**common, "image_size": 32, "patch_size": 8, "hidden_act": "quick_gelu"}
+    torch.manual_seed(0)
+    config = CLIPConfig(
+        text_config={**common, **ids, "max_position_embeddings": 20, "hidden_act": "quick_gelu"},
+        vision_config=vision,
+        projection_dim=24,
+    )
+    model = shake(CLIPModel(config))
+    model.config.save_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(RESOURCES / "models" / "mini" / file, folder)
+    statistics(folder, {"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, do_center_crop=True)
+    return model
