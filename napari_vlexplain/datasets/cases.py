@@ -18,8 +18,9 @@ class Case:
     id: unique within its data set.
     image: (H, W) grey or (H, W, 3 or 4), any dtype.
     prompts: at least one.
-    masks: (P, H, W) bool, the ground truth of each prompt.
+    masks: (P, H, W) bool, the ground truth of each prompt; empty where none is known.
     group: cases of one group, such as one patient, are resampled together; "" means on its own.
+    ignored: (H, W) bool, pixels that no figure may count, or None.
 
     Raises VLExplainError where these do not fit together.
     """
@@ -29,6 +30,7 @@ class Case:
     prompts: tuple[str, ...]
     masks: NDArray[np.bool_]
     group: str = ""
+    ignored: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if not self.prompts:
@@ -39,3 +41,5 @@ class Case:
                 f"Case {self.id} needs bool masks of shape {expected}, one for each prompt, "
                 f"not {self.masks.dtype} of {self.masks.shape}."
             )
+        if self.ignored is not None and self.ignored.shape != expected[1:]:
+            raise VLExplainError(f"Case {self.id} ignores {self.ignored.shape} pixels of an image of {expected[1:]}.")

@@ -13,19 +13,20 @@ from .randomness import check_key
 from .rendered import Rendered
 
 
-def _sticker(seed: int, index: int, size: int) -> tuple[str, Rendered]:
+def _sticker(seed: int, index: int) -> tuple[str, str, Drawing]:
     """Two or three different objects without a word; asked for is the first."""
     scene = stickers.sample(seed, index, count=(2, 3), distinct=True, word=False)
-    return f"a photo of {article(scene.names[0])}", stickers.render(scene, size)
+    return f"a photo of {article(scene.names[0])}", scene.names[0], lambda size: stickers.render(scene, size)
 
 
-def _phantom(seed: int, index: int, size: int) -> tuple[str, Rendered]:
+def _phantom(seed: int, index: int) -> tuple[str, str, Drawing]:
     """A single finding, asked for by the scene's caption."""
     scene = phantom.sample(seed, index, findings=1)
-    return scene.caption(), phantom.render(scene, size)
+    return scene.caption(), scene.names[0], lambda size: phantom.render(scene, size)
 
 
-_WORLDS: dict[str, Callable[[int, int, int], tuple[str, Rendered]]] = {
+Drawing = Callable[[int], Rendered]
+_WORLDS: dict[str, Callable[[int, int], tuple[str, str, Drawing]]] = {
     "stickers": _sticker,
     "phantom": _phantom,
 }
@@ -38,14 +39,26 @@ def cases(world: str, count: int, seed: int = 0, *, size: int = 224, start: int 
     Each has one prompt and one mask, the pixels more than half covered by what is asked for. A case depends
     on its seed and index alone. Raises VLExplainError for an unknown world, size, seed or count.
     """
-    if world not in _WORLDS:
-        raise VLExplainError(f"There is no world {world!r}; there are {', '.join(WORLDS)}.")
+    _check_world(world)
     check_key(seed, start)
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise VLExplainError(f"count must be a whole number of cases, not {count!r}.")
     return (_case(world, seed, index, check_size(size)) for index in range(start, start + count))
 
 
+def question(world: str, seed: int, index: int) -> tuple[str, str]:
+    """What a case asks, and the name of the object or finding it asks for, without drawing it."""
+    _check_world(world)
+    prompt, name, _ = _WORLDS[world](*check_key(seed, index))
+    return prompt, name
+
+
 def _case(world: str, seed: int, index: int, size: int) -> Case:
-    prompt, drawn = _WORLDS[world](seed, index, size)
+    prompt, _, draw = _WORLDS[world](seed, index)
+    drawn = draw(size)
     return Case(f"{world}-{seed}-{index:05d}", drawn.image, (prompt,), drawn.truth[:1])
+
+
+def _check_world(world: str) -> None:
+    if world not in _WORLDS:
+        raise VLExplainError(f"There is no world {world!r}; there are {', '.join(WORLDS)}.")
