@@ -31,7 +31,7 @@ def save_tokenizer(folder: Path) -> None:
     BertTokenizerFast(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
 
 
-def lxmert(seed: int = 0, *, language: int = 2, vision: int = 2, cross: int = 3):
+def lxmert(seed: int = 0, *, language: int = 2, vision: int = 2, cross: int = 3, features: int = 10):
     from transformers import LxmertConfig, LxmertForQuestionAnswering
 
     torch.manual_seed(seed)
@@ -44,14 +44,14 @@ def lxmert(seed: int = 0, *, language: int = 2, vision: int = 2, cross: int = 3)
         l_layers=language,
         r_layers=vision,
         x_layers=cross,
-        visual_feat_dim=10,
+        visual_feat_dim=features,
         max_position_embeddings=16,
     )
     return roughen(LxmertForQuestionAnswering(config))
 
 
-def save_lxmert(folder: Path, seed: int = 0, **layers: int):
-    model = lxmert(seed, **layers)
+def save_lxmert(folder: Path, seed: int = 0, **sizes: int):
+    model = lxmert(seed, **sizes)
     model.save_pretrained(folder)
     save_tokenizer(folder)
     (folder / "trainval_label2ans.json").write_text(json.dumps(ANSWERS), encoding="utf-8")
