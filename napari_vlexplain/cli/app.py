@@ -14,9 +14,11 @@ from ..errors import Cancelled, VLExplainError
 from .ask import ask
 from .console import hide_stdout, say
 from .demo import demo
+from .edit import edit
 from .explain import explain
 from .gui import gui
 from .listing import methods, models
+from .tokens import tokens
 
 app = typer.Typer(
     name="vlexplain",
@@ -25,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (explain, ask, models, methods, demo, gui):
+for command in (explain, ask, tokens, edit, models, methods, demo, gui):
     app.command()(command)
 
 

@@ -1,0 +1,162 @@
+"""``vlexplain edit``: change what parts of an image say, and see the prediction before and after."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from ..errors import VLExplainError
+from ..io.names import slug
+from . import latent_options as latent
+from .console import output, progress, table, write_json
+from .results import make_folder
+
+if TYPE_CHECKING:
+    from ..latent_text import EditPlan, EditResult
+    from ..latent_text.plan import Action
+
+SHOWN_CLASSES = 12
+
+
+def edit(
+    image: latent.ImageFile,
+    classes: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAMES", help="What the image may show: names with commas, or @list; repeat.", show_default=False
+        ),
+    ],
+    find: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Edit tokens that say this; @words is a packaged list; repeat for more."),
+    ] = None,
+    others: Annotated[bool, typer.Option("--others", help="Edit the tokens that say none of these instead.")] = False,
+    patch: Annotated[
+        list[str] | None, typer.Option(metavar="ROW,COLUMN", help="Edit this patch at every layer; repeat for more.")
+    ] = None,
+    zero: Annotated[bool, typer.Option("--zero", help="Put zeros in their place (the default).")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take them out of the rest of the network.")] = False,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="TEXT", help="Put tokens that say this in their place; repeat for more."),
+    ] = None,
+    donor: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Image that gives these tokens; without, the image itself.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(metavar="A-B", help="Layers to edit, such as 4-11; all without.")
+    ] = None,
+    when: Annotated[
+        str,
+        typer.Option(help="sequential: read each layer as edited so far, as published; ahead: read the image once."),
+    ] = "sequential",
+    read: Annotated[
+        str | None, typer.Option(metavar="A-B", help="Layers to read for ahead; the last quarter without.")
+    ] = None,
+    edit_class_token: Annotated[
+        bool, typer.Option("--edit-class-token", help="Do not spare the class token (the published way).")
+    ] = False,
+    vocabulary: latent.VocabularyOption = None,
+    template: latent.TemplateOption = None,
+    class_template: Annotated[
+        str | None, typer.Option(metavar="SENTENCE", help='Sentence for the classes, such as "this is a {}".')
+    ] = None,
+    model: latent.ModelName = "mini",
+    norm_axis: latent.NormOption = "embedding",
+    smooth: latent.SmoothOption = None,
+    drift_images: latent.DriftOption = None,
+    controls: Annotated[int, typer.Option(min=0, help="Edits of as many random tokens, for comparison.")] = 8,
+    device: latent.DeviceOption = None,
+    seed: latent.SeedOption = 0,
+    contrast_limits: latent.LimitsOption = None,
+    download: latent.DownloadOption = False,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Save the result as JSON and CSV in here.")] = None,
+    as_json: latent.JsonOption = False,
+) -> None:
+    """Change tokens by what they say; show the prediction before and after."""
+    replace = bool(with_ or donor)
+    if zero + remove + replace > 1:
+        raise VLExplainError("Give one of --zero, --remove and --with (or --donor): each says what becomes of a token.")
+    if out:
+        make_folder(Path(out))
+    with redirect_stdout(sys.stderr), progress() as report:
+        report(0.0, "Reading the image")
+        from ..io.images import read_image
+
+        pixels = read_image(image)
+        report(0.0, "Starting the engine")
+        from .. import latent_text
+        from ..latent_text.plan import expanded
+        from ..latent_text.tails import check_readable
+        from ..models import load_model
+
+        loaded = load_model(model, device, download)
+        tower = check_readable(loaded)
+        assert tower.grid is not None
+        places = [latent.patch_of(text, tower.grid) for text in patch or []]
+        action: Action = "remove" if remove else "replace" if replace else "zero"
+        plan = latent_text.EditPlan(
+            find=tuple(find or ()),
+            others=others,
+            tokens=tuple((None, tower.prefix_tokens + row * tower.grid[1] + column) for row, column in places),
+            layers=latent.span_of(layers, "--layers"),
+            action=action,
+            with_texts=tuple(with_ or ()),
+            when=when,  # type: ignore[arg-type]
+            read=latent.span_of(read, "--read"),
+            protect_cls=not edit_class_token,
+        )
+        found = latent_text.edit(
+            loaded,
+            pixels,
+            expanded(latent.listed(classes)),
+            plan,
+            latent.vocabulary_of(vocabulary),
+            latent.template_of(template),
+            class_template=class_template,
+            donor=donor,
+            reading=latent.reading_of(loaded, smooth, drift_images, norm_axis),
+            controls=controls,
+            seed=seed,
+            contrast_limits=contrast_limits,
+            name=image,
+            progress=report,
+        )
+        stem = slug(Path(image).stem)
+        files = [found.save(Path(out) / f"{stem}_edit.{ending}") for ending in ("json", "csv")] if out else []
+    if as_json:
+        write_json({**found.to_dict(), "files": [str(file) for file in files]})
+    else:
+        show(output(), found, plan, files)
+
+
+def show(console: Console, found: EditResult, plan: EditPlan, files: list[Path]) -> None:
+    """All that is to be known, for people."""
+    numbers = ("before", "after", "random tokens")
+    order = np.argsort(-np.maximum(found.before, found.after), kind="stable")[:SHOWN_CLASSES]
+    shown = table(f"{plan.describe()}, on {found.provenance['model']}", "class", *numbers, right=numbers)
+    for i in order:
+        values = (found.before[i], found.after[i], found.control[i])
+        shown.add_row(found.classes[i], *(f"{value:.3f}" for value in values))
+    console.print(shown)
+    before, after = found.prediction
+    if not found.changed.any():
+        console.print(
+            "No token was selected, so nothing changed; 'vlexplain tokens' shows what the tokens say.", soft_wrap=True
+        )
+    else:
+        said = "stays" if before == after else f"goes from {before!r} to"
+        console.print(f"The prediction {said} {after!r}.", soft_wrap=True)
+        counts = " ".join(map(str, found.per_layer))
+        console.print(f"Tokens changed at layers 0 to {len(found.per_layer) - 1}: {counts}", soft_wrap=True)
+    for file in files:
+        console.print(f"Saved {file}", soft_wrap=True)
+    for key in ("note", "warning"):
+        if text := found.provenance[key]:
+            console.print(str(text), style="yellow", soft_wrap=True)
