@@ -385,6 +385,6 @@ def test_asked_with_a_detector(tmp_path, photo):
     options = {"model": str(tmp_path / "model"), "device": "cpu"}
     found = ask(photo, QUESTION, detector=tmp_path / "detector", **options)
     seen = load_faster_rcnn(tmp_path / "detector").see(photo)
-    assert len(found.boxes) == len(seen) == 36
+    assert 1 < len(found.boxes) == len(seen) <= 36
     assert found.box_scores == pytest.approx(ask(photo, QUESTION, regions=seen, **options).box_scores, abs=1e-5)
     assert np.ptp(found.box_scores) > 0
