@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Before Qt and napari are imported, by whichever test comes first.
 _sandbox = tempfile.TemporaryDirectory(prefix="vlexplain-tests-")
-for _variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+for _variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
     _folder = Path(_sandbox.name, _variable.lower())
     _folder.mkdir(mode=0o700)
     os.environ[_variable] = str(_folder)
@@ -26,6 +26,13 @@ os.environ.setdefault("QT_API", "pyqt5" if find_spec("PyQt5") else "pyqt6")
 os.environ["PYTEST_QT_API"] = os.environ["QT_API"]
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with widgets run on both bindings; they are known by the fixture that they ask for."""
+    for item in items:
+        if "qtbot" in getattr(item, "fixturenames", ()):
+            item.add_marker("qt")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
