@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from question_models import ANSWERS, QUESTION, save_detr, save_lxmert, save_visual_bert
+from question_models import ANSWERS, QUESTION, WORDS, save_detr, save_lxmert, save_visual_bert
 
 from napari_vlexplain import load_model
 from napari_vlexplain.errors import VLExplainError
@@ -270,6 +270,17 @@ def test_damaged_folders(tmp_path):
     assert "cannot be read as a list" in refused(load_question_model, str(tmp_path / "model"))
     (tmp_path / "model" / "model.safetensors").unlink()
     assert "holds no weights" in refused(load_question_model, str(tmp_path / "model"))
+
+
+def test_the_vocabulary_alone_is_a_tokenizer_and_nothing_is_not(tmp_path):
+    save_lxmert(tmp_path / "model")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "model" / file).unlink()
+    assert "that of bert-base-uncased" in refused(load_question_model, str(tmp_path / "model"))
+    (tmp_path / "model" / "vocab.txt").write_text("\n".join(WORDS))
+    prompt = load_question_model(str(tmp_path / "model"), device="cpu").tokenizer("What is the CATTY?")
+    assert prompt.tokens == ("what", "is", "the", "cat", "ty", "?")
+    assert prompt.words == (0, 1, 2, 3, 3, 4)
 
 
 def test_a_bypassing_visual_bert_is_refused(tmp_path):

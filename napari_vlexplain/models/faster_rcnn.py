@@ -22,6 +22,7 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..running import Run, chunks
 from .boxes import cell_anchors, clipped, grid_anchors, moved, pooled, suppressed
+from .files import read_state_dict
 from .preprocess import resize
 from .regions import Regions, regions_of
 
@@ -227,22 +228,7 @@ def load_faster_rcnn(path: str | Path, device: torch.device | str = "cpu") -> Fa
 
 @lru_cache(maxsize=1)
 def _load(file: Path, modified: int, device: str) -> FasterRCNN:
-    held: Any
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            held = load_file(file)
-        else:
-            held = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:
-        raise VLExplainError(
-            f"{file} cannot be read as weights, or would run code; safetensors and plain state dicts can be read."
-        ) from None
-    if not isinstance(held, dict):
-        raise VLExplainError(f"{file} is no state dict.")
-    held = held.get("model", held)
-    weights = {_renamed(name): value for name, value in held.items() if isinstance(value, Tensor)}
+    weights = {_renamed(name): value for name, value in read_state_dict(file).items()}
     missing = [name for name in _NEEDED if name not in weights]
     if missing:
         raise VLExplainError(f"{file.name} is not the bottom-up-attention Faster R-CNN: it lacks {missing[0]}.")

@@ -13,7 +13,7 @@ import torch
 from ..errors import VLExplainError
 from ..running import Run
 from .encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
-from .files import first_line, hash_of, read_json, weights_file
+from .files import hash_of, read_json, weights_file
 from .from_transformers import pretrained
 from .loading import load, pick_device
 from .mini_vqa import mini_sight
@@ -22,6 +22,7 @@ from .places import hub_folder
 from .questions import See
 from .single_stream import SingleStream, single_stream
 from .text import HuggingFaceTokenizer
+from .tokenizer_files import TOKENIZERS, fast_tokenizer
 from .torchvision_guard import guard_torchvision
 from .two_stream import TwoStream, two_stream
 from .zoo import MINI, MINI_VQA, RESOURCES, ModelInfo, known_models
@@ -150,15 +151,12 @@ def open_folder(
 
 
 def _tokenizer(folder: Path, context: int) -> HuggingFaceTokenizer:
-    from transformers import AutoTokenizer
-
-    try:
-        fast = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    except Exception as error:
+    if not any((folder / name).is_file() for name in TOKENIZERS):
         raise VLExplainError(
-            f"The tokenizer in {folder} cannot be read: {first_line(error)} Copy its files again."
-        ) from None
-    return HuggingFaceTokenizer(fast, context, lambda ids: 0)
+            f"{folder} holds no tokenizer: put tokenizer.json or vocab.txt into it; LXMERT and VisualBERT read with "
+            "that of bert-base-uncased."
+        )
+    return HuggingFaceTokenizer(fast_tokenizer(folder), context, lambda ids: 0)
 
 
 def _answers(folder: Path, config: Any) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 
 from .model_info import RESEARCH_ONLY, RESOURCES, ModelInfo
 from .published import PUBLISHED
+from .published_questions import PUBLISHED as ANSWERING
 
 __all__ = ["MINI", "MINI_VQA", "RESEARCH_ONLY", "RESOURCES", "ModelInfo", "known_models", "list_models", "other_door"]
 
@@ -41,7 +42,7 @@ MINI_VQA = ModelInfo(
 )
 
 
-_KNOWN = (MINI, MINI_VQA, *PUBLISHED)
+_KNOWN = (MINI, MINI_VQA, *PUBLISHED, *ANSWERING)
 
 _OTHER_DOORS = {
     "question": "answers questions about an image: use ask(image, question, model={!r}), or `vlexplain ask`.",
