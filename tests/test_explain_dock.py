@@ -811,7 +811,8 @@ def test_code_is_copied(dock, viewer, fake, qtbot):
     assert "viewer.layers['scene'].data" in program and "'a dog'" in program
     qtbot.mouseClick(dock.view.command_button, Qt.MouseButton.LeftButton)
     words = shlex.split(QApplication.clipboard().text())
-    assert words[:4] == ["vlexplain", "explain", "IMAGE", "a dog"] and "IMAGE" in dock.view.status.text()
+    assert words[:2] == ["vlexplain", "explain"] and {"IMAGE", "a dog"} < set(words)
+    assert "IMAGE" in dock.view.status.text()
 
 
 def test_it_fits_a_narrow_dock(dock):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -115,9 +116,9 @@ def test_copied_code_takes_the_file_where_there_is_one():
     asked = Explaining(prompts=("a dog",))
     on_disk = ImageSource("/data/my scan.png", "viewer.layers['x'].data")
     assert "'/data/my scan.png'" in asked.as_python(on_disk)
-    assert asked.as_command(on_disk).startswith("vlexplain explain '/data/my scan.png' 'a dog' --model mini")
+    assert {"/data/my scan.png", "a dog"} < set(shlex.split(asked.as_command(on_disk)))
     assert "viewer.layers['scene'].data," in asked.as_python(IN_VIEWER)
-    assert asked.as_command(IN_VIEWER).split()[2] == "IMAGE"
+    assert "IMAGE" in shlex.split(asked.as_command(IN_VIEWER))
 
 
 def test_compute_brings_heatmaps_along_and_reports_to_the_end():

@@ -75,11 +75,12 @@ def test_the_main_job_with_the_mouse(window: Callable[[], Any], qtbot: Any) -> N
         assert truth.data[peak] == number, f"the peak of “{one.name}” lies on its sticker"
     truth.visible = False
     after = viewer.screenshot(canvas_only=True, flash=False).astype(int)
-    changed = np.abs(after - before).max(axis=2) > 40
+    rows, columns = np.minimum(before.shape, after.shape)[:2]  # a sub-pixel layout may differ by one
+    changed = np.abs(after[:rows, :columns] - before[:rows, :columns]).max(axis=2) > 40
     assert 0.005 < changed.mean() < 0.5, "the heatmap is seen, and does not cover everything"
-    rows = dock.view.results.rows
-    assert len(rows) == 3
-    qtbot.mouseClick(rows[2][0], Qt.MouseButton.LeftButton)
+    answers = dock.view.results.rows
+    assert len(answers) == 3
+    qtbot.mouseClick(answers[2][0], Qt.MouseButton.LeftButton)
     assert [one.visible for one in heatmaps] == [False, False, True]
 
 

@@ -104,8 +104,11 @@ def geometry(layer: Layer, ndim: int | None = None) -> dict[str, Any]:
 
 def copy_geometry(source: Layer, target: Layer) -> None:
     """Move a layer that exists to where ``source`` is (a heatmap updated in place)."""
+    before = geometry(target)
     for name, value in geometry(source, target.ndim).items():
-        setattr(target, name, value)
+        same = np.array_equal(before[name], value) if isinstance(value, np.ndarray) else before[name] == value
+        if not same:  # each setting redraws the layer
+            setattr(target, name, value)
 
 
 def pixel_to_world(layer: Layer) -> np.ndarray:

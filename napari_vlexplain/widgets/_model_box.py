@@ -73,13 +73,15 @@ class ModelBox(QObject):
 
     def set_offline(self, offline: bool) -> None:
         """Take away the leave to download."""
-        self._offline = offline
-        self.show_model(self._name)
+        if offline != self._offline:
+            self._offline = offline
+            self.show_model(self._name)
 
     def set_device(self, device: str) -> None:
         """Say where models run."""
-        self._device = device
-        self.show_model(self._name)
+        if device != self._device:
+            self._device = device
+            self.show_model(self._name)
 
     def choose(self, name: str) -> None:
         """Choose a model by name, as a user does."""

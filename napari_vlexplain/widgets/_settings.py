@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+PLUGIN = "napari-vlexplain"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -18,10 +20,14 @@ class Settings:
 
 def settings() -> Settings:
     """What they are now."""
+    from npe2 import PluginManager
+
+    if PLUGIN not in PluginManager.instance():
+        return Settings()  # asking napari would have it search all packages again, every time
     try:
         from napari.settings import get_plugin_settings
 
-        page = get_plugin_settings("napari-vlexplain").explain
+        page = get_plugin_settings(PLUGIN).explain
         return Settings(**{field.name: getattr(page, field.name) for field in fields(Settings)})
     except (ImportError, KeyError, AttributeError):
         return Settings()

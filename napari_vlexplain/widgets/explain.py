@@ -6,7 +6,7 @@ import copy
 import sys
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from ..errors import VLExplainError
@@ -20,7 +20,7 @@ from ._hooks import Hooks, Lifetime
 from ._jobs import jobs_of
 from ._layers import find_layer, info, layer_id
 from ._picture import Picture, is_picture, picture_of
-from ._settings import settings
+from ._settings import Settings, settings
 
 if TYPE_CHECKING:
     import napari
@@ -65,10 +65,7 @@ class ExplainDock(QWidget):
         if self.jobs.busy or problem:
             self.view.say(problem or f"One at a time: “{self.jobs.title}” is running.", bad=True)
             return
-        looks = settings()
-        self.asked.device = None if looks.device == "auto" else looks.device
-        if looks.offline:
-            self.asked.download = False
+        self._take_settings()
         try:
             picture = picture_of(self._viewer, self.view.image.layer)
         except VLExplainError as error:
@@ -116,7 +113,7 @@ class ExplainDock(QWidget):
     def _attach(self) -> None:
         self.view.image.follow()
         self._hooks.connect(self._viewer.layers.selection.events.active, self._on_active)
-        self.view.model.set_offline(settings().offline)
+        self._take_settings()
         self._on_image()
 
     def _release(self) -> None:
@@ -125,6 +122,13 @@ class ExplainDock(QWidget):
         if self._mine:
             self._mine = False
             self.jobs.forget()
+
+    def _take_settings(self) -> None:
+        looks = settings()
+        self.asked.device = None if looks.device == "auto" else looks.device
+        self.view.model.set_offline(looks.offline)
+        if looks.offline:
+            self.asked.download = False
 
     def _on_active(self, event: Any = None) -> None:
         active = self._viewer.layers.selection.active
@@ -188,16 +192,32 @@ class ExplainDock(QWidget):
             self.view.show_progress(share, what)
 
     def _on_done(self, picture: Picture, keep: bool, found: list[Explanation]) -> None:
-        self._mine = False
+        self._show_next(picture, keep, found, settings(), [])
+
+    def _show_next(
+        self, picture: Picture, keep: bool, found: list[Explanation], looks: Settings, layers: list[Any]
+    ) -> None:
+        """Show one heatmap; the window gets to draw before the next."""
+        if not self._mine:
+            return  # the dock was closed in between
         source: Any = find_layer(self._viewer.layers, picture.layer_id)
         if source is None or not picture.still_of(source):
             what = "the image was deleted" if source is None else "the image's pixels were replaced"
+            self._mine = False
             self._fail(DROPPED.format(what), "dropped")
             return
-        looks = settings()
-        layers = [show_heatmap(self._viewer, source, one, picture.index, keep, looks) for one in found]
-        self.shown = [(one, str(layer_id(layer))) for one, layer in zip(found, layers, strict=True)]
+        layers.append(show_heatmap(self._viewer, source, found[len(layers)], picture.index, keep, looks))
+        if len(layers) == 1:
+            show_only(self._viewer, layers[0])
+        if len(layers) < len(found):
+            QTimer.singleShot(0, lambda: self._show_next(picture, keep, found, looks, layers))
+        else:
+            self._mine = False
+            self._tell(picture, found, layers)
+
+    def _tell(self, picture: Picture, found: list[Explanation], layers: list[Any]) -> None:
         show_only(self._viewer, layers[0])
+        self.shown = [(one, str(layer_id(layer))) for one, layer in zip(found, layers, strict=True)]
         self.view.results.show_results(found)
         record = found[0].provenance
         self._device = record["device"]
@@ -273,9 +293,8 @@ class ExplainDock(QWidget):
             view.say(f"“{self.jobs.title}” is running in another dock." if elsewhere else problem)
 
     def _device_text(self) -> str:
-        chosen = settings().device
-        if self._device or chosen != "auto":
-            return self._device or chosen
+        if self._device or self.asked.device:
+            return self._device or str(self.asked.device)
         if "torch" in sys.modules:
             from ..models.loading import pick_device
 
