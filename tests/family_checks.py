@@ -22,15 +22,9 @@ PROMPTS = [
     "a dog of",
 ]
 CHEAP = {
-    "masks": 8,
-    "samples": 4,
-    "word_masks": 4,
-    "word_samples": 4,
-    "steps": 3,
-    "segments": 6,
-    "window": 2,
-    "stride": 2,
-}
+    "masks": 8, "samples": 4, "word_masks": 4, "word_samples": 4, "steps": 3, "segments": 6, "window": 2, "stride": 2,
+    "cells": 2, "words": 3, "channels": 3, "text_channels": 3,
+}  # fmt: skip
 """Small values, as far as a method's parameter has such a name."""
 NEVER_FLAT = ("relevance", "raw_attention", "rollout", "m2ib", "patch_similarity")
 """The others clamp at zero, and a random model may leave nothing."""

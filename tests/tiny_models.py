@@ -202,3 +202,57 @@ def clip(folder: Path) -> Any:
         shutil.copy(RESOURCES / "models" / "mini" / file, folder)
     statistics(folder, {"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, do_center_crop=True)
     return model
+
+
+def biovil(folder: Path, temporal: bool = False) -> tuple[Any, Any, Any]:
+    """BioViL's repository: (torchvision's ResNet, the rest of the image tensors, the BERT with its language head).
+
+    The ResNet has one block a stage; torchvision fixes its widths.
+    """
+    from torchvision.models.resnet import Bottleneck, ResNet
+    from transformers import BertConfig, BertForMaskedLM
+
+    torch.manual_seed(0)
+    resnet = shake(ResNet(Bottleneck, [1, 1, 1, 1]))
+    channels = 64 if temporal else 2048
+    projector = shake(
+        torch.nn.Sequential(
+            torch.nn.Conv2d(channels, 16, 1, bias=False),
+            torch.nn.BatchNorm2d(16),
+            torch.nn.ReLU(),
+            torch.nn.Conv2d(16, 16, 1),
+        )
+    )
+    tensors = {f"encoder.encoder.{key}": value for key, value in resnet.state_dict().items()}
+    tensors |= {f"projector.model.{key}": value for key, value in projector.state_dict().items()}
+    rest: dict[str, torch.Tensor] = {}
+    if temporal:
+        rest["encoder.backbone_to_vit.weight"] = 0.05 * torch.randn(32, 2048, 1, 1)
+        rest["encoder.missing_previous_emb"] = torch.randn(1, 32, 1, 1)
+        tensors |= {**rest, "encoder.vit_pooler.type_embed": torch.zeros(2, 1, 32)}
+    name = "biovil_t_image_model_proj_size_128.pt" if temporal else "biovil_image_resnet50_proj_size_128.pt"
+    torch.save(tensors, folder / name)
+
+    config = BertConfig(vocab_size=VOCABULARY, hidden_size=64, num_hidden_layers=3, num_attention_heads=4,
+                        intermediate_size=96, max_position_embeddings=32)  # fmt: skip
+    bert = shake(BertForMaskedLM(config))
+    head = shake(text_projection(64, 16))
+    tensors = {**bert.state_dict(), **{f"cls_projection_head.{k}": v for k, v in head.state_dict().items()}}
+    torch.save(tensors, folder / "pytorch_model.bin")
+    data = {**config.to_dict(), "model_type": "cxr-bert", "projection_size": 16, "architectures": ["CXRBertModel"],
+            "auto_map": {"AutoModel": "modeling_cxrbert.CXRBertModel"}}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(data))
+    (folder / "modeling_cxrbert.py").write_text("raise SystemExit('code of a repository was run')\n")
+    word_tokenizer(folder)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CXRBertTokenizer",
+        "auto_map": {"AutoTokenizer": ["configuration_cxrbert.CXRBertTokenizer", None]}}))  # fmt: skip
+    return resnet, (projector, rest), (bert, head)
+
+
+def text_projection(hidden: int, projected: int) -> Any:
+    """The published head by its names, computed by the test itself."""
+    head = torch.nn.Module()
+    head.dense_to_hidden = torch.nn.Linear(hidden, projected)
+    head.LayerNorm = torch.nn.LayerNorm(projected, eps=1e-12)
+    head.dense_to_output = torch.nn.Linear(projected, projected)
+    return head
