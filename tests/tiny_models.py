@@ -256,3 +256,60 @@ def text_projection(hidden: int, projected: int) -> Any:
     head.LayerNorm = torch.nn.LayerNorm(projected, eps=1e-12)
     head.dense_to_output = torch.nn.Linear(projected, projected)
     return head
+
+
+def classifier(folder: Path, kind: str = "vit") -> Any:
+    """``vit``, ``deit`` or ``distilled`` of ``transformers``, with the names of its classes."""
+    import transformers
+
+    name = {"vit": "ViT", "deit": "DeiT", "distilled": "DeiT"}[kind]
+    labels = {0: "tench, Tinca tinca", 1: "tabby, tabby cat", 2: "crane", 3: "Samoyed, Samoyede", 4: "crane, machine"}
+    size = (32, 48) if kind == "vit" else 32
+    config = getattr(transformers, f"{name}Config")(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, image_size=size,
+        patch_size=8, id2label=labels, label2id={value: key for key, value in labels.items()},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    suffix = "ForImageClassificationWithTeacher" if kind == "distilled" else "ForImageClassification"
+    model = shake(getattr(transformers, f"{name}{suffix}")(config))
+    model.save_pretrained(folder)
+    height, width = size if isinstance(size, tuple) else (size, size)
+    statistics(folder, {"height": height, "width": width}, resample=2)
+    return model
+
+
+def timm_classifier(folder: Path, architecture: str = "test_vit", classes: int = 7) -> Any:
+    """A ViT of timm in the layout of its hub repositories."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    model = shake(timm.create_model(architecture, num_classes=classes))
+    config = {
+        "architecture": architecture,
+        "num_classes": classes,
+        "num_features": model.num_features,
+        "label_names": [f"finding {letter}" for letter in "abcdefg"[:classes]],
+        "pretrained_cfg": {"input_size": [3, 160, 160], "interpolation": "bicubic", "crop_pct": 0.95,
+                           "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4], "classifier": "head"},
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "model.safetensors")
+    return model
+
+
+def dinov2(folder: Path, registers: int = 0, gated: bool = False) -> Any:
+    """DINOv2, pretrained on larger images than it is given: its positions are interpolated."""
+    import transformers
+
+    common = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 70, "patch_size": 14,
+              "layerscale_value": 0.5, "use_swiglu_ffn": gated}  # fmt: skip
+    torch.manual_seed(0)
+    if registers:
+        config = transformers.Dinov2WithRegistersConfig(**common, num_register_tokens=registers)
+        model = shake(transformers.Dinov2WithRegistersModel(config))
+    else:
+        model = shake(transformers.Dinov2Model(transformers.Dinov2Config(**common)))
+    model.save_pretrained(folder)
+    statistics(folder, {"shortest_edge": 64}, crop_size={"height": 56, "width": 56}, do_center_crop=True)
+    return model
