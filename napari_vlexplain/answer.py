@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,31 @@ class QuestionRequest:
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "parameters": dict(self.parameters)}
+
+    def as_python(self) -> str:
+        """A program that computes it again."""
+        extra: list[tuple[str, Any]] = [("answer", self.answer)] if self.answer is not None else []
+        extra += [("contrast_limits", self.image.contrast_limits)] if self.image.contrast_limits else []
+        extra += [("truncate", True)] if self.truncate else []
+        extra += [("regions", self.regions)] if self.regions != "model" else []
+        settings = "".join(f"    {name}={value!r},\n" for name, value in [*extra, *self.parameters])
+        return (
+            f"from napari_vlexplain import ask\n\n"
+            f"answers = ask(\n    {self.image.name!r},\n    {list(self.questions)!r},\n    model={self.model!r},\n"
+            f"    method={self.method!r},\n{settings})\n"
+        )
+
+    def as_command(self) -> str:
+        """The same as a command line."""
+        words = ["vlexplain", "ask", self.image.name, *self.questions, "--model", self.model, "--method", self.method]
+        for name, value in self.parameters:
+            words += ["--param", f"{name}={value}"]
+        words += ["--answer", self.answer] if self.answer is not None else []
+        if self.image.contrast_limits:
+            words += ["--contrast-limits", *(f"{x:g}" for x in self.image.contrast_limits)]
+        words += ["--truncate"] if self.truncate else []
+        words += ["--regions", self.regions] if self.regions != "model" else []
+        return shlex.join(words)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> QuestionRequest:
@@ -99,6 +125,11 @@ class Answer:
     words: tuple[int, ...]
     provenance: dict[str, Any]
     image: NDArray | None = field(default=None, repr=False)
+
+    @property
+    def prompt(self) -> str:
+        """The question: what the prompt is to an explanation."""
+        return self.question
 
     @cached_property
     def pixel_scores(self) -> NDArray[np.float32]:

@@ -57,7 +57,25 @@ def load(folder: Path) -> Answer:
     VLExplainError : no saved answer, a damaged one, or one of another version.
     """
     place = Path(folder).expanduser()
-    data = _read(place)
+    return answer_of(_read(place), f"{place / MANIFEST} is damaged ({{}}); save the answer again.")
+
+
+def is_answer(folder: Path | str) -> bool:
+    """Does this folder hold a saved answer that can be read?"""
+    try:
+        _read(Path(folder))
+    except VLExplainError:
+        return False
+    return True
+
+
+def answer_of(data: dict[str, Any], complaint: str) -> Answer:
+    """What :func:`document` was made from; its ``image`` is None.
+
+    Raises
+    ------
+    VLExplainError : ``complaint`` with what is wrong in it.
+    """
     try:
         size = int(data["size"][0]), int(data["size"][1])
         boxes = np.array(data["boxes"], dtype=np.float64).reshape(-1, 4)
@@ -88,8 +106,7 @@ def load(folder: Path) -> Answer:
         if not fits:
             raise ValueError("sizes do not fit")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        what = error.args[0] if error.args else type(error).__name__
-        raise VLExplainError(f"{place / MANIFEST} is damaged ({what}); save the answer again.") from None
+        raise VLExplainError(complaint.format(error.args[0] if error.args else type(error).__name__)) from None
     return found
 
 

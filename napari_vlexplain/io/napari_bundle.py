@@ -10,18 +10,24 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answer import Answer
 from ..errors import VLExplainError
 from ..explanation import Explanation
+from .answers import FORMAT as ANSWER
+from .answers import answer_of, document, is_answer
 from .bundle import Masks, is_bundle, load, load_masks, save
 from .manifest import MANIFEST, explanation_of, manifest_of
 from .names import unique_slugs
+from .napari_answers import answer_layers
 
 KEY = "napari_vlexplain"
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def record_of(explanation: Explanation) -> dict[str, Any]:
+def record_of(explanation: Explanation | Answer) -> dict[str, Any]:
     """An explanation without its pixels as plain values: what its layer carries, and enough to save it."""
+    if isinstance(explanation, Answer):
+        return {**document(explanation), "prompt": explanation.question}
     return {**manifest_of(explanation, {}), "patch_scores": explanation.patch_scores.tolist()}
 
 
@@ -79,8 +85,13 @@ def write_bundle(path: str, data: list[LayerData]) -> list[str]:
         folders = [Path(path) / name for name in unique_slugs([entry["prompt"] for _, entry in heatmaps])]
     written = []
     for folder, (values, entry) in zip(folders, heatmaps, strict=True):
-        explanation = recorded(entry, _plane(images.get(entry.get("source")), entry))
-        written.append(str(save(explanation, folder, _masks(painted, np.shape(values)[-2:]))))
+        image = _plane(images.get(entry.get("source")), entry)
+        if entry.get("format") == ANSWER:
+            answer = answer_of(entry, "The layer's record of its answer is incomplete ({}); run Explain again.")
+            object.__setattr__(answer, "image", image)
+            written.append(str(answer.save(folder)))
+        else:
+            written.append(str(save(recorded(entry, image), folder, _masks(painted, np.shape(values)[-2:]))))
     return written
 
 
@@ -107,12 +118,15 @@ def _bundles(path: str | Path) -> list[Path]:
         place = place.parent
     if not place.is_dir():
         return []
-    if is_bundle(place):
+    if is_bundle(place) or is_answer(place):
         return [place]
-    return [found.parent for found in sorted(place.glob(f"*/{MANIFEST}")) if is_bundle(found.parent)]
+    inside = (found.parent for found in sorted(place.glob(f"*/{MANIFEST}")))
+    return [folder for folder in inside if is_bundle(folder) or is_answer(folder)]
 
 
 def _layers(folder: Path) -> list[LayerData]:
+    if is_answer(folder):
+        return answer_layers(Answer.load(folder))
     explanation = load(folder)
     request = explanation.request
     name = f"{Path(request.image.name).stem} | {request.method} | {explanation.prompt}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..answer import Answer
 from ..explanation import Explanation
 from ..io.napari_bundle import record_of
 from ._layers import copy_geometry, ensure_id, find_layers, geometry, info, layer_id, mark, new_metadata, source_id
@@ -23,7 +24,7 @@ OPAQUE_FROM = 0.6  # share of the heatmap's range where a faded colormap stops l
 def show_heatmap(
     viewer: napari.viewer.Viewer,
     source: Image,
-    explanation: Explanation,
+    explanation: Explanation | Answer,
     index: tuple[int, ...],
     keep: bool,
     looks: Settings,
@@ -48,7 +49,7 @@ def show_heatmap(
     return layer
 
 
-def name_of(source: Layer, explanation: Explanation, index: tuple[int, ...]) -> str:
+def name_of(source: Layer, explanation: Explanation | Answer, index: tuple[int, ...]) -> str:
     """``image | method | prompt``, with the plane of a stack behind the image."""
     plane = f" {list(index)}" if index else ""
     return f"{source.name}{plane} | {explanation.request.method} | {explanation.prompt}"
@@ -74,7 +75,7 @@ def faded(name: str) -> Colormap:
 
 
 def _of_the_same_question(
-    viewer: napari.viewer.Viewer, source: Layer, explanation: Explanation, index: tuple[int, ...]
+    viewer: napari.viewer.Viewer, source: Layer, explanation: Explanation | Answer, index: tuple[int, ...]
 ) -> list[Any]:
     def asked(layer: Layer) -> tuple[Any, ...]:
         entry = info(layer)

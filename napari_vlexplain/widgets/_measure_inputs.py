@@ -37,10 +37,10 @@ def is_labels(layer: Layer) -> bool:
 
 
 def is_truth(layer: Layer) -> bool:
-    """Whether a layer can be a ground truth: Labels or Shapes, but no mask that we made from a heatmap."""
+    """Whether a layer can be a ground truth: Labels or Shapes, but none that we made of a heatmap or an answer."""
     from napari.layers import Labels, Shapes
 
-    return isinstance(layer, Labels | Shapes) and layer_kind(layer) != "mask"
+    return isinstance(layer, Labels | Shapes) and layer_kind(layer) not in ("mask", "boxes")
 
 
 @dataclass(frozen=True)
