@@ -1,135 +1,73 @@
-"""Deep spectral segments (Melas-Kyriazi, Rupprecht, Laina, Vedaldi, CVPR 2022): regions from a tower's own features.
+"""What is cut from eigenvectors: the object, its box, regions. NumPy only; the model is not run again.
 
-The model runs once (:func:`eigenvectors_of`); clustering again, or asking for the object again, works on the result.
+After deep spectral methods (Melas-Kyriazi, Rupprecht, Laina, Vedaldi, CVPR 2022).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.cluster.vq import kmeans2
 
-from ..errors import VLExplainError
 from ..geometry import Geometry
+from .eigenvectors import Eigenvectors
+from .parameters import CutParameters
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..models.dual_encoder import DualEncoder
-
-FEATURES = ("keys", "output", "values")
 EIGHT = np.ones((3, 3), dtype=bool)
+STARTS, ROUNDS = 10, 100
 
 
 @dataclass(frozen=True, eq=False)
-class Eigenvectors:
-    """The smoothest eigenvectors of one image's patch graph.
+class Cut:
+    """Regions and object on source pixels.
 
     Attributes
     ----------
-    vectors : (K, gh, gw) float32, v_1 .. v_K; the constant v_0 is left out. The positive side is the smaller one.
-    values : (K + 1,) float32, λ_0 .. λ_K, ascending.
-    geometry : leads to source pixels.
-    provenance : model, features, block, solver settings.
+    regions : (H, W) int32, 0 for the background and where the model does not look, others by size.
+    object_mask : (H, W) bool.
+    box : (4,) float64, the object's (x0, y0, x1, y1) in source pixels, along the edges of patches.
+    patch_regions, patch_object : the same on the grid of patches.
     """
 
-    vectors: NDArray[np.float32]
-    values: NDArray[np.float32]
-    geometry: Geometry
-    provenance: dict[str, Any]
+    regions: NDArray[np.int32]
+    object_mask: NDArray[np.bool_]
+    box: NDArray[np.float64]
+    patch_regions: NDArray[np.int32]
+    patch_object: NDArray[np.bool_]
 
 
-def eigenvectors_of(
-    model: DualEncoder,
-    image: NDArray,
-    *,
-    features: str = "keys",
-    block: int = -1,
-    count: int = 5,
-    colour_weight: float = 0.0,
-    laplacian: bool = True,
-) -> Eigenvectors:
-    """Run the model and solve for ``count`` eigenvectors.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8 or float in [0, 1].
-    features : ``keys`` or ``values`` of the block's attention (heads joined, bias included), or its ``output``.
-    colour_weight : λ of the colour term ``W = W_features + λ W_knn``; the paper's matting uses 10, its command 0.
-    laplacian : normalised cut; False takes the plain Laplacian.
-
-    Raises
-    ------
-    VLExplainError : a tower without blocks, unknown features, a block that is not there, fewer than 3 patches.
-    """
-    import torch
-
-    from .colour import colour_affinity
-    from .graph import affinity, spectrum
-
-    tower = model.image
-    if features not in FEATURES:
-        raise VLExplainError(f"features is {features!r}, but it must be one of {', '.join(FEATURES)}.")
-    if not tower.blocks or tower.grid is None:
-        raise VLExplainError(f"{model.info.name} has no transformer as its image tower, which spectral segments need.")
-    index = tower.block_index(block)
-    if not 0 <= index < tower.depth:
-        raise VLExplainError(
-            f"block is {block}, but this tower has {tower.depth} blocks: choose -1 to {tower.depth - 1}."
-        )
-    patches = tower.grid[0] * tower.grid[1]
-    if patches < 3:
-        raise VLExplainError(f"The image makes {patches} patches, but segments need at least 3; choose another model.")
-    count = min(count, patches - 1)
-    pixels, geometry = model.pixels(image)
-    with torch.no_grad():
-        tokens = _features(model, tower.embed(pixels), index, features)[0, -patches:]
-        w = affinity(tokens)
-        if colour_weight:
-            w = w + colour_weight * colour_affinity(_shown(model, pixels), tower.grid).to(w)
-        found = spectrum(w, count + 1, laplacian)
-    return Eigenvectors(
-        vectors=found.vectors[1:].reshape(-1, *tower.grid).float().cpu().numpy(),
-        values=found.values.float().cpu().numpy(),
-        geometry=geometry,
-        provenance={
-            "model": model.info.name,
-            "weights_sha256": model.weights_hash(),
-            "features": features,
-            "block": index,
-            "count": count,
-            "colour_weight": colour_weight,
-            "laplacian": "normalised" if laplacian else "plain",
-        },
-    )
-
-
-def _features(model: DualEncoder, z: Tensor, index: int, kind: str) -> Tensor:
-    tower = model.image
-    before = tower.run(z, 0, index)
-    block = tower.blocks[index]
-    if kind == "output":
-        return block.fused(before)
-    return (block.key if kind == "keys" else block.value)(block.norm1(before))
-
-
-def _shown(model: DualEncoder, pixels: Tensor) -> Tensor:
-    """The model's input as a picture (3, h, w) in [0, 1]."""
-    mean, std = (pixels.new_tensor(x)[:, None, None] for x in (model.preprocess.mean, model.preprocess.std))
-    return (pixels[0] * std + mean).clamp(0, 1)
+def cut(found: Eigenvectors, parameters: CutParameters | None = None, seed: int = 0) -> Cut:
+    """Cluster and threshold; ``seed`` is that of k-means."""
+    asked = parameters or CutParameters()
+    labels = regions(found, asked.clusters, seed)
+    part = object_mask(found, asked.threshold, asked.largest_only)
+    if asked.smooth:
+        full, whole = smooth_regions(found, labels), smooth_object(found, asked.threshold, asked.largest_only)
+    else:
+        full, whole = to_source(labels, found.geometry), to_source(part, found.geometry).astype(bool)
+    return Cut(full, whole, bounding_box(part, found.geometry), labels, part)
 
 
 def object_mask(found: Eigenvectors, threshold: float = 0.0, largest_only: bool = True) -> NDArray[np.bool_]:
-    """The object as the Fiedler vector cuts it: ``v_1 > threshold``, (gh, gw).
+    """The object as the first eigenvector cuts it, (gh, gw): ``v_1 > threshold max|v_1|``.
 
     The smaller side is the object; an empty side gives the full image. ``largest_only`` keeps the largest connected
     component (8 neighbours).
     """
-    mask = found.vectors[0] > threshold
+    return _object(found.vectors[0], threshold, largest_only, float(np.abs(found.vectors[0]).max()))
+
+
+def smooth_object(found: Eigenvectors, threshold: float = 0.0, largest_only: bool = True) -> NDArray[np.bool_]:
+    """The same at source pixels (H, W), from the eigenvector between patch centres."""
+    v = found.geometry.scores_to_source(found.vectors[0])
+    part = _object(np.nan_to_num(v, nan=-np.inf), threshold, largest_only, float(np.abs(found.vectors[0]).max()))
+    return part & ~np.isnan(v)
+
+
+def _object(v: NDArray, threshold: float, largest_only: bool, magnitude: float) -> NDArray[np.bool_]:
+    mask = v > threshold * magnitude
     if not mask.any():
         return np.ones_like(mask)
     return _largest_component(mask) if largest_only else mask
@@ -151,39 +89,82 @@ def eigengap(found: Eigenvectors) -> int:
 
 
 def regions(found: Eigenvectors, clusters: int | None = None, seed: int = 0) -> NDArray[np.int32]:
-    """k-means on the rows of [v_1 .. v_K]: labels (gh, gw), 0 for the background.
+    """k-means on the rows of [v_1 .. v_K]: labels (gh, gw), 0 for the background, the others by size.
 
     Background is the cluster with the largest share of the border's patches. ``clusters`` None takes
-    :func:`eigengap`.
+    :func:`eigengap`; there are never more regions than patches that differ.
     """
     points = found.vectors.reshape(len(found.vectors), -1).T.astype(np.float64)
     wanted = eigengap(found) if clusters is None else clusters
-    distinct = len(np.unique(points.round(9), axis=0))
-    wanted = max(1, min(wanted, distinct))
-    if wanted == 1:
-        return np.zeros(found.vectors.shape[1:], dtype=np.int32)
-    # Several starts, the tightest kept: one start often ends in a poor local optimum.
-    best, labels = np.inf, np.zeros(len(points), dtype=np.int32)
-    rng = np.random.default_rng(seed)
-    for _ in range(10):
-        centres, tried = kmeans2(points, wanted, minit="++", rng=rng, iter=50)
-        spread = float(((points - centres[tried]) ** 2).sum())
-        if spread < best - 1e-12:
-            best, labels = spread, tried
+    labels = k_means(points, wanted, np.random.default_rng(seed))
     return _background_first(labels.reshape(found.vectors.shape[1:]))
 
 
-def to_source(found: Eigenvectors, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Patch labels (gh, gw) on source pixels (H, W); 0 where the model does not look."""
-    full = found.geometry.scores_to_source(labels.astype(np.float32), nearest=True)
-    return np.nan_to_num(full, nan=0).astype(np.int32)
+def smooth_regions(found: Eigenvectors, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Labels (gh, gw) on source pixels (H, W): each takes the region whose mean its eigenvectors are nearest to.
+
+    The eigenvectors are interpolated between patch centres, so outlines do not follow the edges of patches.
+    """
+    full, shape = found.geometry.seen(), found.geometry.source
+    best, nearest = np.full(shape, np.inf, np.float32), np.zeros(shape, np.int32)
+    maps = [found.geometry.scores_to_source(v) for v in found.vectors]
+    for label in range(labels.max() + 1):
+        distance = np.zeros(shape, np.float32)
+        for v, at in zip(found.vectors, maps, strict=True):
+            distance += (at - v[labels == label].mean()) ** 2
+        closer = full & (distance < best)
+        nearest[closer], best[closer] = label, distance[closer]
+    return nearest
+
+
+def to_source(labels: NDArray, geometry: Geometry) -> NDArray[np.int32]:
+    """Patch labels (gh, gw) on source pixels (H, W), along the edges of patches; 0 where the model does not look."""
+    full = geometry.scores_to_source(labels.astype(np.float32), nearest=True)
+    return np.rint(np.nan_to_num(full, nan=0)).astype(np.int32)
+
+
+def k_means(points: NDArray[np.float64], clusters: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Labels (n,) of points (n, d): the tightest of several k-means++ starts; no cluster is empty."""
+    scale = np.abs(points).max() or 1.0
+    distinct = len(np.unique((points / scale).round(6), axis=0))
+    clusters = max(1, min(clusters, distinct))
+    best, labels = np.inf, np.zeros(len(points), dtype=np.intp)
+    # One start often ends in a poor local optimum.
+    for _ in range(STARTS if clusters > 1 else 0):
+        spread, tried = _lloyd(points, _seeds(points, clusters, rng))
+        if spread < best - 1e-12 * scale**2:
+            best, labels = spread, tried
+    return np.unique(labels, return_inverse=True)[1].reshape(-1)
+
+
+def _seeds(points: NDArray[np.float64], clusters: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    chosen = [int(rng.integers(len(points)))]
+    distance = np.full(len(points), np.inf)
+    while len(chosen) < clusters:
+        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
+        total = distance.sum()
+        chosen.append(int(rng.choice(len(points), p=distance / total)) if total > 0 else int(rng.integers(len(points))))
+    return points[chosen]
+
+
+def _lloyd(points: NDArray[np.float64], centres: NDArray[np.float64]) -> tuple[float, NDArray[np.intp]]:
+    labels = np.full(len(points), -1)
+    for _ in range(ROUNDS):
+        distance = ((points[:, None] - centres) ** 2).sum(axis=2)
+        nearest = distance.argmin(axis=1)
+        if np.array_equal(nearest, labels):
+            break
+        labels = nearest
+        centres = np.stack([points[labels == k].mean(axis=0) if (labels == k).any() else c
+                            for k, c in enumerate(centres)])  # fmt: skip
+    return float(((points - centres[labels]) ** 2).sum()), labels
 
 
 def _background_first(labels: NDArray) -> NDArray[np.int32]:
     """Numbered by size behind the background, which is 0."""
     border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
-    background = np.bincount(border, minlength=labels.max() + 1).argmax()
     sizes = np.bincount(labels.ravel())
+    background = np.bincount(border, minlength=len(sizes)).argmax()
     sizes[background] = labels.size + 1
     order = np.argsort(-sizes, kind="stable")
     number = np.empty_like(order)
