@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -12,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .answer import QuestionRequest
+from .asking import compute_answers, kind_of, methods_for
 from .errors import VLExplainError
-from .methods.catalogue import known_methods, method
+from .methods.catalogue import method
 from .methods.info import MethodInfo
 from .methods.parameters import Parameter, check
 from .methods.targets import TARGETS, Target
+from .models.places import is_here
 from .models.zoo import MINI, ModelInfo, known_models
 from .request import ImageIdentity, Request
 
 if TYPE_CHECKING:
+    from .answer import Answer
     from .explanation import Explanation
     from .running import ProgressCallback
 
@@ -59,8 +62,18 @@ class Explaining:
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
+    def asks(self) -> bool:
+        """Does the model answer questions? Then the prompts are questions, and there is no target."""
+        return self.model_info.kind == "question"
+
+    @property
+    def methods(self) -> list[MethodInfo]:
+        """The methods to choose from."""
+        return methods_for(self.model_info)
+
+    @property
     def method_info(self) -> MethodInfo:
-        return method(self.method)
+        return next((info for info in self.methods if info.name == self.method), None) or method(self.method)
 
     @property
     def model_info(self) -> ModelInfo:
@@ -107,22 +120,25 @@ class Explaining:
         if not self.model.strip():
             found["model"] = "Choose a model, or the folder of one."
         if not self.prompts:
-            found["prompts"] = "Write at least one prompt, such as “a photo of a cat”."
+            found["prompts"] = (
+                "Write at least one question, such as “what is in the picture?”."
+                if self.asks
+                else "Write at least one prompt, such as “a photo of a cat”."
+            )
         elif len(set(self.prompts)) < len(self.prompts):
             found["prompts"] = "Two prompts are the same; each is explained once."
-        if self.method not in known_methods():
+        if self.method not in {info.name for info in self.methods}:
             found["method"] = f"There is no method “{self.method}”."
-        if self.target in NEED_OTHERS and len(self.prompts) + len(self.against) < 2:
+        if not self.asks and self.target in NEED_OTHERS and len(self.prompts) + len(self.against) < 2:
             found["target"] = f"The target “{self.target}” compares prompts: write another, or one to compare with."
         return found
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of :func:`napari_vlexplain.explain`, image and prompts excepted."""
+        """Keyword arguments of :func:`napari_vlexplain.explain` (or ``ask``), image and prompts excepted."""
         return {
             "model": self.model,
             "method": self.method,
-            "target": self._target(),
-            "seed": self.seed,
+            **({} if self.asks else {"target": self._target(), "seed": self.seed}),
             "truncate": self.truncate,
             "device": self.device,
             "download": self.download,
@@ -138,9 +154,11 @@ class Explaining:
         """The same as a command line; an image that lies in no file stands as IMAGE."""
         return self._request(image, image.path or "IMAGE").as_command()
 
-    def _request(self, image: ImageSource, name: str) -> Request:
+    def _request(self, image: ImageSource, name: str) -> Request | QuestionRequest:
         identity = ImageIdentity(name, "", (), image.contrast_limits)
         settings = tuple(sorted(self.values().items()))
+        if self.asks:
+            return QuestionRequest(identity, self.prompts, self.model, self.method, settings, truncate=self.truncate)
         return Request(
             identity, self.prompts, self.model, self.method, settings, self._target(), self.seed, self.truncate
         )
@@ -162,11 +180,11 @@ def compute(
     contrast_limits: tuple[float, float] | None = None,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
-) -> list[Explanation]:
-    """Explain every prompt, heatmaps at source pixels included, so that whoever shows them has nothing to compute.
+) -> list[Explanation | Answer]:
+    """Explain every prompt, or answer every question, heatmaps at source pixels included.
 
-    ``image`` may be lazy. Raises as :func:`napari_vlexplain.explain` does; running out of memory becomes a
-    VLExplainError too, and memory is given back.
+    So whoever shows them has nothing to compute. ``image`` may be lazy. Raises as :func:`napari_vlexplain.explain`
+    does; running out of memory becomes a VLExplainError too, and memory is given back.
     """
     from .door import explain
     from .running import Run, is_out_of_memory, release_memory
@@ -174,15 +192,23 @@ def compute(
     run = Run(progress, cancel)
     try:
         run.step(0.0, "Starting" if "torch" in sys.modules else "Loading the libraries, once a session")
-        found = explain(
-            np.asarray(image),
-            list(asked.prompts),
-            progress=run.part(0.0, 0.95).step,
-            cancel=cancel,
-            contrast_limits=contrast_limits,
-            name=name,
-            **asked.options(),
-        )
+        pixels, texts, report = np.asarray(image), list(asked.prompts), run.part(0.0, 0.95).step
+        found: list[Explanation | Answer]
+        if asked.asks:
+            found = [*compute_answers(pixels, texts, name, contrast_limits, report, cancel, asked.options())]
+        else:
+            options = asked.options()
+            found = [
+                *explain(
+                    pixels,
+                    texts,
+                    progress=report,
+                    cancel=cancel,
+                    contrast_limits=contrast_limits,
+                    name=name,
+                    **options,
+                )
+            ]
         for number, one in enumerate(found):
             run.step(0.95 + 0.05 * number / len(found), "Drawing heatmaps")
             one.heatmap  # noqa: B018 - cached
@@ -209,28 +235,18 @@ def model_info(name: str) -> ModelInfo:
         return known
     here = Path(name).expanduser().exists() or name.startswith("open_clip:")
     source = "on this computer" if here else "its name is taken for one of the Hugging Face hub"
-    return ModelInfo(name, name, "unknown, ask whoever made it", 0, source, "not known")
+    return ModelInfo(name, name, "unknown, ask whoever made it", 0, source, "not known", kind=kind_of(name))
 
 
 def needs_download(name: str) -> bool:
     """Is this a model of a hub whose files do not seem to be on this computer? (A look at folders, no network.)"""
     info = known_models().get(name)
-    if info is not None and info.local:
+    if info is None and not _HUB_NAME.fullmatch(name):
         return False
-    if info is None and (Path(name).expanduser().exists() or not _HUB_NAME.fullmatch(name)):
-        return False
-    if name.startswith("open_clip:"):
-        return True  # where its files lie only open_clip knows, and asking imports torch; ticking is harmless
-    snapshots = _hub_cache() / f"models--{name.replace('/', '--')}" / "snapshots"
-    return not any(snapshots.glob("*/*.safetensors"))
+    return not is_here(name, info)
 
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-def _hub_cache() -> Path:
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+_HUB_NAME = re.compile(r"(open_clip:|timm:|remoteclip:).+|[\w.-]+/[\w.-]+")
 
 
 def remedy(error: BaseException) -> str:

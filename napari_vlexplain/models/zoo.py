@@ -8,7 +8,17 @@ from .model_info import RESEARCH_ONLY, RESOURCES, ModelInfo
 from .published import PUBLISHED
 from .published_questions import PUBLISHED as ANSWERING
 
-__all__ = ["MINI", "MINI_VQA", "RESEARCH_ONLY", "RESOURCES", "ModelInfo", "known_models", "list_models", "other_door"]
+__all__ = [
+    "FAMILY_KINDS",
+    "MINI",
+    "MINI_VQA",
+    "RESEARCH_ONLY",
+    "RESOURCES",
+    "ModelInfo",
+    "known_models",
+    "list_models",
+    "other_door",
+]
 
 MINI = ModelInfo(
     name="mini",
@@ -48,7 +58,8 @@ _OTHER_DOORS = {
     "question": "answers questions about an image: use ask(image, question, model={!r}), or `vlexplain ask`.",
     "detector": "finds objects in an image: use detect(image, model={!r}).",
 }
-_FAMILY_KINDS = {"lxmert": "question", "visual_bert": "question", "detr": "detector"}
+FAMILY_KINDS = {"lxmert": "question", "visual_bert": "question", "detr": "detector"}
+"""``model_type`` of a configuration -> kind, for all that are no dual encoder."""
 
 
 def other_door(name: str, family: str | None = None) -> str | None:
@@ -57,7 +68,7 @@ def other_door(name: str, family: str | None = None) -> str | None:
     ``family`` is the ``model_type`` of its config, for models that are not known by name.
     """
     known = known_models().get(name)
-    kind = _FAMILY_KINDS.get(family or "") or (known.kind if known else "")
+    kind = FAMILY_KINDS.get(family or "") or (known.kind if known else "")
     return f"{name} {_OTHER_DOORS[kind].format(name)}" if kind in _OTHER_DOORS else None
 
 

@@ -40,6 +40,15 @@ def show_answer(
     return heatmap
 
 
+def follow_boxes(viewer: napari.viewer.Viewer, heatmap: Any) -> None:
+    """Show the boxes of this heatmap's question and hide those of the image's other questions."""
+    entry = info(heatmap)
+    wanted = entry.get("prompt"), entry.get("request", {}).get("method"), entry.get("plane")
+    for layer in find_layers(viewer.layers, KIND, entry.get("source")):
+        own = info(layer)
+        layer.visible = (own.get("prompt"), own.get("method"), own.get("plane")) == wanted
+
+
 def boxes_of(viewer: napari.viewer.Viewer, source: Image, answer: Answer, index: tuple[int, ...]) -> list[Any]:
     """The box layers of the same question: same image, plane, method and words."""
     wanted = (answer.question, answer.request.method, list(index))

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from ..methods.catalogue import list_methods
+from ..methods.info import MethodInfo
 from ..methods.targets import TARGETS
 from ..prompt_history import PromptHistory
 from ._form import WIDEST_INT, ParameterForm, guard_wheel
@@ -64,6 +65,7 @@ class ExplainView(QWidget):
         self._fill()
         self._explain()
         self._lay_out()
+        self.offer(list_methods(), "relevance", questions=False)
 
     def show_form(self, form: ParameterForm) -> None:
         """Take this form for the method's parameters."""
@@ -72,6 +74,22 @@ class ExplainView(QWidget):
         self.form.deleteLater()
         self.form = form
         self._order_tabs()
+
+    def offer(self, methods: list[MethodInfo], chosen: str, questions: bool) -> None:
+        """Offer these methods, with one chosen; questions have no target and need no seed."""
+        self.method.blockSignals(True)
+        self.method.clear()
+        for number, info in enumerate(methods):
+            self.method.addItem(info.title, info.name)
+            self.method.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
+        self.method.setCurrentIndex(max(0, self.method.findData(chosen)))
+        self.method.blockSignals(False)
+        self.prompts.expect(questions)
+        for form, editor in ((self._fields, self.target), (self._options, self.seed)):
+            editor.setVisible(not questions)
+            label = form.labelForField(editor)
+            if label is not None:
+                label.setVisible(not questions)
 
     def enable_fields(self, enabled: bool) -> None:
         """Let the user change what is asked, or not while it runs."""
@@ -92,9 +110,6 @@ class ExplainView(QWidget):
         self.say(f"{what}…")
 
     def _fill(self) -> None:
-        for number, info in enumerate(list_methods()):
-            self.method.addItem(info.title, info.name)
-            self.method.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
         for number, (name, meaning) in enumerate(TARGETS.items()):
             self.target.addItem(name, name)
             self.target.setItemData(number, meaning, Qt.ItemDataRole.ToolTipRole)
@@ -143,7 +158,7 @@ class ExplainView(QWidget):
                 inner.setContentsMargins(0, 0, 0, 0)
         self.parameters.addWidget(inside)
 
-        form = QFormLayout()
+        self._fields = form = QFormLayout()
         _shape(form)
         form.addRow("&Image", self.image)
         label = QLabel("M&odel")

@@ -40,11 +40,11 @@ class ModelBox(QObject):
         self.combo.setMinimumContentsLength(8)
         self.combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.combo.setToolTip(
-            "The model that looks. Choose one, type the name of another (ORG/NAME of a CLIP on the Hugging Face hub, "
-            "open_clip:ARCH:PRETRAINED), or take a folder."
+            "The model that looks, or answers questions. Choose one, type the name of another (ORG/NAME of a CLIP on "
+            "the Hugging Face hub, open_clip:ARCH:PRETRAINED), or take a folder."
         )
         self.combo.setAccessibleName("Model")
-        for number, info in enumerate(info for info in list_models() if info.kind == "dual_encoder"):
+        for number, info in enumerate(info for info in list_models() if info.kind != "detector"):
             self.combo.addItem(info.name)
             self.combo.setItemData(number, info.title, Qt.ItemDataRole.ToolTipRole)
         self.folder_button = QPushButton("Folder…")

@@ -50,15 +50,12 @@ class PromptBox(QWidget):
         self.history = history
         self._suggested: tuple[str, ...] = ()
         self.edit = PromptEdit()
-        self.edit.setPlaceholderText("One prompt a line, such as\na photo of a dog")
-        self.edit.setToolTip("What to look for, one prompt a line. Each gets a heatmap. Ctrl+Return runs.")
-        self.edit.setAccessibleName("Prompts, one a line")
         self.history_button = QPushButton("History")
         self.history_button.setToolTip("Add a prompt that was used before, or that suits this image")
         self.menu = QMenu(self.history_button)
         self.menu.aboutToShow.connect(self._fill_menu)
         self.history_button.setMenu(self.menu)
-        title = QLabel("&Prompts, one a line")
+        self.title = title = QLabel()
         title.setBuddy(self.edit)
         row = QHBoxLayout()
         row.addWidget(title, 1)
@@ -68,8 +65,18 @@ class PromptBox(QWidget):
         layout.setSpacing(2)
         layout.addLayout(row)
         layout.addWidget(self.edit)
+        self.expect(questions=False)
         self.edit.textChanged.connect(self.changed.emit)
         self.edit.submitted.connect(self.submitted.emit)
+
+    def expect(self, questions: bool) -> None:
+        """Say whether prompts are wanted, or questions."""
+        what, example = ("question", "what is in the picture?") if questions else ("prompt", "a photo of a dog")
+        self.title.setText(f"&{what.capitalize()}s, one a line")
+        self.edit.setPlaceholderText(f"One {what} a line, such as\n{example}")
+        does = "What to ask" if questions else "What to look for"
+        self.edit.setToolTip(f"{does}, one {what} a line. Each gets a heatmap. Ctrl+Return runs.")
+        self.edit.setAccessibleName(f"{what.capitalize()}s, one a line")
 
     @property
     def prompts(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
+from ..answer import Answer
 from ..explaining import SCORE_NAMES
 from ..explanation import Explanation
 from ..methods.targets import TARGETS
@@ -33,7 +34,7 @@ class Results(QWidget):
         self._grid.addWidget(self._score_title, 0, 1)
         self.setVisible(False)
 
-    def show_results(self, explanations: list[Explanation]) -> None:
+    def show_results(self, explanations: list[Explanation | Answer]) -> None:
         """Show these instead of what was shown."""
         for words, score in self.rows:
             for part in (words, score):
@@ -47,19 +48,34 @@ class Results(QWidget):
             self._grid.addWidget(words, number + 1, 0)
             self._grid.addWidget(score, number + 1, 1, Qt.AlignmentFlag.AlignTop)
             self.rows.append((words, score))
-        if explanations:
-            target = explanations[0].request.target.name
+        first = explanations[0] if explanations else None
+        if isinstance(first, Answer):
+            self._score_title.setText("Answer")
+            self._score_title.setToolTip(
+                "The most probable answer, and its probability among all that the model knows."
+            )
+        elif first is not None:
+            target = first.request.target.name
             self._score_title.setText(SCORE_NAMES[target])
             self._score_title.setToolTip(TARGETS[target])
         self.setVisible(bool(explanations))
 
 
-def _score(explanation: Explanation) -> QLabel:
-    label = QLabel(f"{explanation.score:.3f}")
+def _score(explanation: Explanation | Answer) -> QLabel:
+    text, tip = _told(explanation)
+    label = QLabel(text)
     label.setAlignment(Qt.AlignmentFlag.AlignRight)
     label.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    record = explanation.provenance
-    label.setToolTip(f"Cosine {record['similarity']:.4f}, logit {record['logit']:.3f}")
-    label.setAccessibleName(f"{explanation.prompt}: {explanation.score:.3f}")
+    label.setToolTip(tip)
+    label.setAccessibleName(f"{explanation.prompt}: {text}")
     return label
+
+
+def _told(explanation: Explanation | Answer) -> tuple[str, str]:
+    """What stands beside the words, and in its tooltip."""
+    if isinstance(explanation, Answer):
+        others = "; ".join(f"{text or '(nothing)'} {chance:.1%}" for text, chance in explanation.top)
+        return f"{explanation.answer or '(nothing)'} {explanation.probability:.0%}", others
+    record = explanation.provenance
+    return f"{explanation.score:.3f}", f"Cosine {record['similarity']:.4f}, logit {record['logit']:.3f}"

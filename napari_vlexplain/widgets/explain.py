@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
+from ..answer import Answer
 from ..errors import VLExplainError
 from ..explaining import NEED_OTHERS, Explaining, compute, remedy, split_prompts
 from ..explanation import Explanation
 from ..prompt_history import PromptHistory
+from ._answers import follow_boxes, show_answer
 from ._explain_view import ExplainView
 from ._form import ParameterForm
 from ._heatmaps import show_heatmap, show_only
@@ -42,7 +44,7 @@ class ExplainDock(QWidget):
         self.asked = Explaining()
         self.jobs = jobs_of(viewer)
         self.view = ExplainView(viewer, PromptHistory())
-        self.shown: list[tuple[Explanation, str]] = []
+        self.shown: list[tuple[Explanation | Answer, str]] = []
         self._device = ""
         self._mine = False
         self._hooks = Hooks()
@@ -141,7 +143,11 @@ class ExplainDock(QWidget):
         self._refresh()
 
     def _on_model(self, name: str) -> None:
+        asked = self.asked.methods
         self.asked.model, self.asked.download, self._device = name, False, ""
+        if self.asked.methods != asked:
+            self.view.offer(self.asked.methods, self.asked.method, self.asked.asks)
+            self._on_method()
         self._show_values()
         self._refresh()
 
@@ -165,7 +171,7 @@ class ExplainDock(QWidget):
 
     def _on_target(self) -> None:
         self.asked.target = self.view.target.currentData()
-        compares = self.asked.target in NEED_OTHERS
+        compares = self.asked.target in NEED_OTHERS and not self.asked.asks
         self.view.against.setVisible(compares)
         self.view.against_label.setVisible(compares)
         self._refresh()
@@ -191,11 +197,16 @@ class ExplainDock(QWidget):
         if self._mine and not self.jobs.cancelling:
             self.view.show_progress(share, what)
 
-    def _on_done(self, picture: Picture, keep: bool, found: list[Explanation]) -> None:
+    def _on_done(self, picture: Picture, keep: bool, found: list[Explanation | Answer]) -> None:
         self._show_next(picture, keep, found, settings(), [])
 
     def _show_next(
-        self, picture: Picture, keep: bool, found: list[Explanation], looks: Settings, layers: list[Any]
+        self,
+        picture: Picture,
+        keep: bool,
+        found: list[Explanation | Answer],
+        looks: Settings,
+        layers: list[Any],
     ) -> None:
         """Show one heatmap; the window gets to draw before the next."""
         if not self._mine:
@@ -206,17 +217,21 @@ class ExplainDock(QWidget):
             self._mine = False
             self._fail(DROPPED.format(what), "dropped")
             return
-        layers.append(show_heatmap(self._viewer, source, found[len(layers)], picture.index, keep, looks))
+        one = found[len(layers)]
+        show: Any = show_answer if isinstance(one, Answer) else show_heatmap
+        layers.append(show(self._viewer, source, one, picture.index, keep, looks))
         if len(layers) == 1:
             show_only(self._viewer, layers[0])
+            follow_boxes(self._viewer, layers[0])
         if len(layers) < len(found):
             QTimer.singleShot(0, lambda: self._show_next(picture, keep, found, looks, layers))
         else:
             self._mine = False
             self._tell(picture, found, layers)
 
-    def _tell(self, picture: Picture, found: list[Explanation], layers: list[Any]) -> None:
+    def _tell(self, picture: Picture, found: list[Explanation | Answer], layers: list[Any]) -> None:
         show_only(self._viewer, layers[0])
+        follow_boxes(self._viewer, layers[0])
         self.shown = [(one, str(layer_id(layer))) for one, layer in zip(found, layers, strict=True)]
         self.view.results.show_results(found)
         record = found[0].provenance
@@ -253,6 +268,7 @@ class ExplainDock(QWidget):
             self.view.say("This heatmap's layer was deleted; press Run to make it again.")
         else:
             show_only(self._viewer, layer)
+            follow_boxes(self._viewer, layer)
 
     def _show_values(self) -> None:
         defaults = {p.name: self.asked.default(p.name) for p in self.asked.method_info.parameters}
