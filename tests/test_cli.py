@@ -29,7 +29,7 @@ from napari_vlexplain.cli.options import parameters_of, threshold_of_text
 from napari_vlexplain.datasets.worlds import cases
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.io.bundle import load_masks
-from napari_vlexplain.models.zoo import ModelInfo
+from napari_vlexplain.models.zoo import ModelInfo, known_models
 from napari_vlexplain.running import Run
 
 ROOT = Path(napari_vlexplain.__file__).parent.parent
@@ -109,7 +109,7 @@ def test_what_lies_in_the_cache_is_on_this_machine(tmp_path: Path, monkeypatch: 
         ),
     }
     for name, file in names.items():
-        info = ModelInfo(name, name, "MIT", 605, "hub", "photographs")
+        info = known_models()[name]
         assert not on_this_machine(info)
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).touch()

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..explaining import _hub_cache, needs_download
 from ..methods import MethodInfo, list_methods
 from ..methods.catalogue import method
 from ..models import ModelInfo, list_models
+from ..models.places import is_here
 from .console import output, table, write_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 
 def models(as_json: AsJson = False) -> None:
-    """List the models; the folder of a CLIP works too."""
+    """List the models; the folder of a model works too."""
     found = list_models()
     if as_json:
         write_json([_model(info) for info in found])
@@ -46,15 +45,7 @@ def methods(
 
 def on_this_machine(info: ModelInfo) -> bool:
     """Can the model be loaded without a download? (A look at folders; nothing is imported or asked.)"""
-    if not info.name.startswith("open_clip:"):
-        return info.local or not needs_download(info.name)
-    _, architecture, tag = [*info.name.split(":"), "", ""][:3]
-    if Path(tag).is_file():
-        return True
-    # The hub names them like laion/CLIP-ViT-B-32-laion2B-s34B-b79K.
-    wanted = f"{architecture}-{tag}".replace("_", "-").lower()
-    folders = (folder for folder in _hub_cache().glob("models--*") if wanted in folder.name.lower())
-    return any(file for folder in folders for file in folder.glob("snapshots/*/open_clip_*"))
+    return is_here(info.name, info)
 
 
 def _list_methods(found: list[MethodInfo]) -> None:
@@ -97,6 +88,10 @@ def _model(info: ModelInfo) -> dict[str, Any]:
         "source": info.source,
         "good_for": info.good_for,
         "warning": info.warning,
+        "towers": info.towers,
+        "intended_use": info.intended_use,
+        "gated": info.gated,
+        "kind": info.kind,
         "recommended": info.recommended,
     }
 

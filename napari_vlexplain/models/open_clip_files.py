@@ -10,7 +10,7 @@ from ..errors import VLExplainError
 from ..running import Run
 from .files import weights_file
 from .model_info import ModelInfo
-from .places import folder_of, hub_file, hub_folder, web_file
+from .places import folder_of, folders, hub_file, hub_folder, web_file
 
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -93,14 +93,7 @@ def _tokenizer_folders(architecture: str, weights: Path, info: ModelInfo, downlo
     if download:
         hub_file(repository, ("tokenizer.json",), info, download, run)
         hub_file(repository, ("tokenizer_config.json",), info, download, run)
-    return weights.parent, folder_of(repository), *_snapshots(repository)
-
-
-def _snapshots(repository: str) -> list[Path]:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repository, "tokenizer.json")
-    return [Path(found).parent] if isinstance(found, str) else []
+    return weights.parent, folder_of(repository), *folders(repository)
 
 
 def _tagged(config: dict[str, Any], info: ModelInfo, download: bool, run: Run) -> Path:

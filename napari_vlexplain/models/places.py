@@ -1,4 +1,4 @@
-"""Where models lie on this machine, and how they get there. No torch here."""
+"""Where models lie on this machine, and how they get there. No torch here, and no network but to download."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import platformdirs
 from ..errors import VLExplainError
 from ..running import Run
 from .fetch import Remote, fetch, fetch_all, hub_files
-from .zoo import ModelInfo
+from .model_info import ModelInfo
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
-"""What a model's folder consists of; ``pytorch_model.bin`` only where there are no safetensors."""
+"""What a model's folder consists of; ``*.bin`` only where there are no safetensors."""
+
+USUAL = ("config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json")
 
 
 def models_folder() -> Path:
@@ -27,6 +29,34 @@ def folder_of(repository: str) -> Path:
     return models_folder() / repository.replace("/", "--")
 
 
+def hub_cache() -> Path:
+    """The cache of the Hugging Face libraries, whose downloads serve us too."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+
+
+def is_here(name: str, info: ModelInfo | None = None) -> bool:
+    """Can the model be loaded without a download, as far as a look at folders can tell?
+
+    ``info`` is what is known of it by name. Of an open_clip tag that is not in the list only open_clip knows where
+    its file lies; then the answer is no.
+    """
+    rest = name.partition(":")[2]
+    local = rest.rpartition(":")[2].removeprefix("local-dir:")
+    if (info is not None and info.local) or Path(name).expanduser().exists():
+        return True
+    if rest and Path(local).expanduser().exists():
+        return True
+    if info is not None and not info.repository and "/" not in name:
+        return any((models_folder() / name).glob("*.pt"))
+    repository = info.repository if info and info.repository else rest.removeprefix("hf-hub:") if rest else name
+    wanted = info.files if info else ()
+    return any(
+        all((folder / file).is_file() for file in wanted) and (wanted or _weights(folder))
+        for folder in folders(repository)
+    )
+
+
 def hub_folder(
     repository: str, info: ModelInfo | None, download: bool, run: Run, files: tuple[str, ...] = FILES
 ) -> Path:
@@ -35,37 +65,32 @@ def hub_folder(
     Raises
     ------
     VLExplainError : it is not here and must not, or cannot, be fetched.
+    Cancelled : what has arrived stays; the next call goes on from there.
     """
-    own = folder_of(repository)
-    if _complete(own):
-        return own
-    cached = _cached_folder(repository)
-    if cached is not None:
-        return cached
+    for folder in folders(repository):
+        if _weights(folder) and any(folder.glob("*.json")):
+            return folder
     if not download:
         raise not_here(repository, info)
     token = _token()
-    patterns = (*files, *(info.files if info else ()))
-    remote = hub_files(repository, (*patterns, "*.bin"), token)
+    patterns = (*files, *(info.files if info else ()), "*.bin")
+    remote = hub_files(repository, patterns, token)
     if any(file.name.endswith(".safetensors") for file in remote):
         remote = [file for file in remote if not file.name.endswith(".bin")]
-    _unfinished(own).parent.mkdir(parents=True, exist_ok=True)
-    _unfinished(own).touch()
+    own, mark = folder_of(repository), _unfinished(folder_of(repository))
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
     fetch_all(remote, own, run, token)
-    _unfinished(own).unlink()
+    mark.unlink()
     return own
 
 
 def hub_file(repository: str, names: tuple[str, ...], info: ModelInfo | None, download: bool, run: Run) -> Path:
     """One file of a hub repository, the first of ``names`` that there is; see :func:`hub_folder`."""
-    from huggingface_hub import try_to_load_from_cache
-
-    for name in names:
-        if (folder_of(repository) / name).is_file():
-            return folder_of(repository) / name
-        cached = try_to_load_from_cache(repository, name)
-        if isinstance(cached, str):
-            return Path(cached)
+    for folder in folders(repository):
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
     if not download:
         raise not_here(repository, info, names[:1])
     token = _token()
@@ -78,13 +103,13 @@ def hub_file(repository: str, names: tuple[str, ...], info: ModelInfo | None, do
 def web_file(url: str, sha256: str | None, info: ModelInfo | None, download: bool, run: Run) -> Path:
     """A file with an address of its own, kept in :func:`models_folder`."""
     name = url.rpartition("/")[2]
-    target = models_folder() / name
-    if target.is_file():
-        return target
+    for folder in (models_folder(), Path("~/.cache/clip").expanduser()):
+        if (folder / name).is_file():
+            return folder / name
     if not download:
         raise not_here(info.name if info else name, info, (name,), models_folder())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return fetch(Remote(url, name, None, sha256), target, run)
+    models_folder().mkdir(parents=True, exist_ok=True)
+    return fetch(Remote(url, name, None, sha256), models_folder() / name, run)
 
 
 def not_here(
@@ -92,30 +117,22 @@ def not_here(
 ) -> VLExplainError:
     """What to say of a model that must not be fetched unasked: how to allow it, and which files to put where."""
     size = f" ({info.size_mb} MB, licence {info.licence})" if info and info.size_mb else ""
-    gated = " its terms must be accepted on its page on the hub first;" if info and info.gated else ""
-    wanted = (
-        files
-        or (info.files if info else ())
-        or ("config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json")
+    gated = (
+        " accept its terms on its page on the hub and log in with `hf auth login`, then" if info and info.gated else ""
     )
+    wanted = files or (info.files if info else ()) or USUAL
     return VLExplainError(
         f"{name}{size} is not on this machine:{gated} allow the download (download=True, --download, or the tick box), "
         f"or put its files ({', '.join(wanted)}) into {folder or folder_of(name)}."
     )
 
 
-def is_here(name: str, info: ModelInfo | None = None) -> bool:
-    """Can a model be loaded without a download? A look at folders, no network; True only if we know it."""
-    if info is not None and info.local:
-        return True
-    repository = info.repository if info and info.repository else name
-    return (
-        Path(name).expanduser().exists() or _complete(folder_of(repository)) or _cached_folder(repository) is not None
-    )
-
-
-def _complete(folder: Path) -> bool:
-    return folder.is_dir() and not _unfinished(folder).exists() and any(folder.iterdir())
+def folders(repository: str) -> list[Path]:
+    """Where a hub model may lie: in our folder if it is whole, then the snapshots of the hub's cache, newest first."""
+    own = folder_of(repository)
+    snapshots = (hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots").glob("*")
+    found = sorted((folder for folder in snapshots if folder.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+    return [own, *found] if own.is_dir() and not _unfinished(own).exists() else found
 
 
 def _unfinished(folder: Path) -> Path:
@@ -123,17 +140,8 @@ def _unfinished(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.unfinished")
 
 
-def _cached_folder(repository: str) -> Path | None:
-    """The snapshot in the Hugging Face cache, if it holds weights."""
-    from huggingface_hub import constants
-
-    snapshots = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
-    found = [folder for folder in snapshots.glob("*") if any(_weights(folder))]
-    return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
-
-
-def _weights(folder: Path) -> list[Path]:
-    return [file for pattern in ("*.safetensors", "*.bin", "*.pt") for file in folder.glob(pattern)]
+def _weights(folder: Path) -> bool:
+    return any(file.is_file() for pattern in ("*.safetensors", "*.bin", "*.pt") for file in folder.glob(pattern))
 
 
 def _token() -> str | None:

@@ -21,10 +21,18 @@ def _openai(name: str, title: str, size_mb: int, towers: str) -> ModelInfo:
     return ModelInfo(name, title, "MIT", size_mb, f"{name} {_HUB}", _WEB, towers=towers, intended_use=_RESEARCH)
 
 
-def _laion(arch: str, tag: str, size_mb: int, towers: str) -> ModelInfo:
-    title = f"OpenCLIP {arch}, {tag}"
-    name = f"open_clip:{arch}:{tag}"
-    return ModelInfo(name, title, "MIT", size_mb, f"laion {_HUB}", "photographs", towers=towers, intended_use=_RESEARCH)
+def _laion(arch: str, tag: str, size_mb: int, towers: str, repository: str) -> ModelInfo:
+    return ModelInfo(
+        f"open_clip:{arch}:{tag}",
+        f"OpenCLIP {arch}, {tag}",
+        "MIT",
+        size_mb,
+        f"laion/{repository} {_HUB}",
+        "photographs",
+        towers=towers,
+        intended_use=_RESEARCH,
+        repository=f"laion/{repository}",
+    )
 
 
 def _siglip(name: str, title: str, size_mb: int, towers: str) -> ModelInfo:
@@ -70,10 +78,10 @@ PUBLISHED = (
         intended_use=_RESEARCH,
         repository="timm/resnet50_clip.openai",
     ),
-    _laion("ViT-B-32", "laion2b_s34b_b79k", 605, f"ViT-B/32, 224 px; {_CLS}"),
-    _laion("ViT-B-16", "laion2b_s34b_b88k", 599, f"ViT-B/16, 224 px; {_CLS}"),
-    _laion("ViT-L-14", "laion2b_s32b_b82k", 1711, f"ViT-L/14, 224 px; {_CLS}"),
-    _laion("ViT-H-14", "laion2b_s32b_b79k", 3944, f"ViT-H/14, 224 px; {_CLS}"),
+    _laion("ViT-B-32", "laion2b_s34b_b79k", 605, f"ViT-B/32, 224 px; {_CLS}", "CLIP-ViT-B-32-laion2B-s34B-b79K"),
+    _laion("ViT-B-16", "laion2b_s34b_b88k", 599, f"ViT-B/16, 224 px; {_CLS}", "CLIP-ViT-B-16-laion2B-s34B-b88K"),
+    _laion("ViT-L-14", "laion2b_s32b_b82k", 1711, f"ViT-L/14, 224 px; {_CLS}", "CLIP-ViT-L-14-laion2B-s32B-b82K"),
+    _laion("ViT-H-14", "laion2b_s32b_b79k", 3944, f"ViT-H/14, 224 px; {_CLS}", "CLIP-ViT-H-14-laion2B-s32B-b79K"),
     _siglip("google/siglip-base-patch16-224", "SigLIP B/16", 813, f"ViT-B/16, 224 px; {_MAP}"),
     _siglip("google/siglip-so400m-patch14-384", "SigLIP SO400M/14, 384", 3511, f"SO400M/14, 378 of 384 px; {_MAP}"),
     _siglip("google/siglip2-base-patch16-224", "SigLIP 2 B/16", 1500, f"ViT-B/16, 224 px; {_MAP}"),
