@@ -68,5 +68,6 @@ METHODS = (
         frozenset({"attention", "cls_readout", "prompts"}),
         "napari_vlexplain.methods.clip_surgery:clip_surgery",
         signed=True,
+        uses_list=True,
     ),
 )

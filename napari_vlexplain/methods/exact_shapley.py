@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from ..running import Run
 from .baselines import image_baseline
 from .black_box_parameters import ExactShapley
 from .forwards import has_words
-from .inputs import Inputs, Scores, no_words
+from .inputs import Inputs, Scores, missed, no_words
 from .masking import masked_values, score_masks
 from .regions import cells
 from .shapley import coefficients
@@ -40,8 +41,10 @@ def exact_shapley(inputs: Inputs, parameters: ExactShapley, run: Run) -> Scores:
     baseline = image_baseline(inputs, parameters.baseline)
     score_masks(inputs, baseline, len(coalitions), draw, use, parameters, run.part(0.0, 0.85))
     image = regions.shared_out(values, inputs.model.image)
+    change = offset - masked_values(inputs, baseline, parameters.precision)[0]
+    notes: dict[str, Any] = {"cells": regions.count, "completeness": missed(image, change, "image")}
     if not has_words(inputs):
-        return Scores(image, no_words(inputs))
+        return Scores(image, no_words(inputs), notes)
     subsets = WordSubsets.of(inputs, parameters.fill, parameters)
     rows, groups = [], []
     for k, prompt in enumerate(inputs.explained.prompts):
@@ -51,7 +54,7 @@ def exact_shapley(inputs: Inputs, parameters: ExactShapley, run: Run) -> Scores:
         scores = subsets.values(k, keep, positions)
         rows.append(subsets.spread(k, (scores - scores[-1]) @ coefficients(keep), positions))
         groups.append(len(positions))
-    return Scores(image, torch.stack(rows), {"cells": regions.count, "phrases": groups})
+    return Scores(image, torch.stack(rows), {**notes, "phrases": groups})
 
 
 def phrases(prompt: Prompt, most: int) -> list[list[int]]:

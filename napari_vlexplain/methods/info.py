@@ -24,6 +24,7 @@ class MethodInfo:
     entry : ``module:function``; the function takes (inputs, parameters, run) and returns Scores.
     uses_prompt : does the image's map depend on the prompt?
     signed : may patch scores be negative, so that 0 is a meaningful middle?
+    uses_list : does a map depend on which other prompts were asked with it, whatever the target?
     """
 
     name: str
@@ -35,6 +36,7 @@ class MethodInfo:
     entry: str
     uses_prompt: bool = True
     signed: bool = False
+    uses_list: bool = False
 
     @property
     def parameters(self) -> list[Parameter]:

@@ -116,6 +116,17 @@ def no_words(inputs: Inputs) -> Tensor:
     return torch.zeros(inputs.explained.ids.shape, device=inputs.model.device)
 
 
+def missed(attributions: Tensor, change: Tensor, side: str) -> dict[str, list[float]]:
+    """For the notes of methods whose attributions (K, ...) add up to the score's change (K,): by how much they miss it.
+
+    ``side`` is ``image`` or ``text``.
+    """
+    return {
+        side: (attributions.flatten(1).sum(dim=1) - change).tolist(),
+        f"{side}_change": change.tolist(),
+    }
+
+
 def per_prompt_gradients(
     values: Tensor, tensors: Sequence[Tensor], use: Callable[[slice, tuple[Tensor, ...]], None]
 ) -> None:

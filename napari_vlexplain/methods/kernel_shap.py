@@ -9,7 +9,7 @@ from ..running import Run
 from .baselines import image_baseline
 from .black_box_parameters import KernelSHAP
 from .forwards import has_words
-from .inputs import Inputs, Scores, no_words
+from .inputs import Inputs, Scores, missed, no_words
 from .masking import BLOCK, in_blocks, masked_values, score_masks
 from .regions import cells
 from .shapley import draw as draw_coalitions
@@ -24,9 +24,10 @@ def kernel_shap(inputs: Inputs, parameters: KernelSHAP, run: Run) -> Scores:
     are a constraint: values add up to f(x) - f(baseline). Where all coalitions are fewer than ``samples`` each is
     taken once with its weight, which gives the exact values.
     """
-    image = _image(inputs, parameters, run.part(0.0, 0.85))
+    image, change = _image(inputs, parameters, run.part(0.0, 0.85))
+    notes = {"completeness": missed(image, change, "image")}
     if not has_words(inputs):
-        return Scores(image, no_words(inputs))
+        return Scores(image, no_words(inputs), notes)
     subsets = WordSubsets.of(inputs, parameters.fill, parameters)
     rows = []
     for k, prompt in enumerate(inputs.explained.prompts):
@@ -37,7 +38,7 @@ def kernel_shap(inputs: Inputs, parameters: KernelSHAP, run: Run) -> Scores:
         empty, whole = _ends(subsets, k, game.features)
         game.add(keep, (subsets.values(k, keep) - empty)[:, None])
         rows.append(subsets.spread(k, game.solve((whole - empty)[None])[0]))
-    return Scores(image, torch.stack(rows))
+    return Scores(image, torch.stack(rows), notes)
 
 
 class Regression:
@@ -61,7 +62,7 @@ class Regression:
         return change[:, None] if self.features == 1 else solve(self.gram, self.moment, change).to(change)
 
 
-def _image(inputs: Inputs, parameters: KernelSHAP, run: Run) -> Tensor:
+def _image(inputs: Inputs, parameters: KernelSHAP, run: Run) -> tuple[Tensor, Tensor]:
     regions = cells(inputs, parameters.cells)
     game = Regression(regions.count, parameters.samples, inputs.count, inputs.pixels.device)
     baseline = image_baseline(inputs, parameters.baseline)
@@ -80,7 +81,8 @@ def _image(inputs: Inputs, parameters: KernelSHAP, run: Run) -> Tensor:
     if regions.count > 1:
         count = parameters.samples if game.all is None else len(game.all)
         score_masks(inputs, baseline, count, draw, use, parameters, run)
-    return regions.shared_out(game.solve(whole - empty), inputs.model.image)
+    change = whole - empty
+    return regions.shared_out(game.solve(change), inputs.model.image), change
 
 
 def _draw(count: int, features: int, parameters: KernelSHAP, source: torch.Generator) -> Tensor:

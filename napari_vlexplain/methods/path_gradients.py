@@ -11,7 +11,7 @@ from .baselines import filled, image_baseline, plain
 from .forwards import has_words, image_gradients, image_values, word_gradients, word_values
 from .gradient_parameters import ExpectedGradients, IntegratedGradients
 from .gradients import image_noise
-from .inputs import Inputs, Scores, grid, no_words
+from .inputs import Inputs, Scores, grid, missed, no_words
 from .patches import patch_size, per_patch
 
 
@@ -32,7 +32,7 @@ def integrated_gradients(inputs: Inputs, parameters: IntegratedGradients, run: R
     image = (pixels - base) * slopes
     with torch.no_grad():
         change = image_values(inputs, torch.cat([pixels, base]))
-    notes = {"completeness": {"image": _miss(image, change), "image_change": (change[0] - change[1]).tolist()}}
+    notes = {"completeness": missed(image, change[0] - change[1], "image")}
     found = per_patch(image.sum(dim=1), inputs.model.image, parameters.patch)
     if not has_words(inputs):
         return Scores(found, no_words(inputs), notes)
@@ -42,7 +42,7 @@ def integrated_gradients(inputs: Inputs, parameters: IntegratedGradients, run: R
     words = (z - empty) * slopes
     with torch.no_grad():
         change = word_values(inputs, torch.stack([z, empty]))
-    notes["completeness"] |= {"text": _miss(words, change), "text_change": (change[0] - change[1]).tolist()}
+    notes["completeness"] |= missed(words, change[0] - change[1], "text")
     return Scores(found, words.sum(dim=-1), notes)
 
 
@@ -81,11 +81,6 @@ def _quadrature(steps: int, device: torch.device) -> tuple[Tensor, Tensor]:
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     made = (torch.tensor(x / 2, dtype=torch.float32, device=device) for x in (nodes + 1, weights))
     return next(made), next(made)
-
-
-def _miss(attributions: Tensor, values: Tensor) -> list[float]:
-    """Sum of the attributions (K, ...) minus the change they should add up to, values (2, K): for each prompt."""
-    return (attributions.flatten(1).sum(dim=1) - (values[0] - values[1])).tolist()
 
 
 def _image_references(inputs: Inputs, piece: slice, kind: str) -> Tensor:

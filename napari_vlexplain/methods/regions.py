@@ -29,9 +29,10 @@ class Regions:
         return per_patch(scores[:, self.labels], tower, "mean")
 
     def shared_out(self, scores: Tensor, tower: Tower) -> Tensor:
-        """The same, a region's score divided among its pixels and summed per patch: the total stays."""
-        area = torch.bincount(self.labels.flatten(), minlength=self.count)
-        return per_patch((scores / area)[:, self.labels], tower, "sum")
+        """The same, a region's score divided among its pixels under patches and summed: the total stays."""
+        size = [g * p for g, p in zip(grid(tower), patch_size(tower), strict=True)]
+        area = torch.bincount(self.labels[: size[0], : size[1]].flatten(), minlength=self.count)
+        return per_patch((scores / area.clamp(min=1))[:, self.labels], tower, "sum")
 
 
 def cells(inputs: Inputs, side: int | None) -> Regions:
