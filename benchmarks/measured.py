@@ -8,21 +8,31 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 MIB = 1 << 20
 
 
-def seconds_in_turn(sides: Sequence[Callable[[], object]], repeats: int, device: str = "cpu") -> list[float]:
-    """Median seconds of each side. They take turns, so that what else runs on the machine falls on all alike."""
+def seconds_in_turn(
+    sides: Sequence[Callable[[], Any]], device: str, most: int = 5, patience: float = 60.0
+) -> list[tuple[float, int, Any]]:
+    """(median seconds, runs, last result) of each side, ``most`` runs or as many as start within ``patience`` seconds.
+
+    The sides take turns, so that what else runs on the machine falls on all alike.
+    """
     taken: list[list[float]] = [[] for _ in sides]
-    for _ in range(repeats):
-        for side, times in zip(sides, taken, strict=True):
+    results: list[Any] = [None for _ in sides]
+    began = time.perf_counter()
+    for run in range(most):
+        if run and time.perf_counter() - began > patience:
+            break
+        for number, side in enumerate(sides):
             wait(device)
-            began = time.perf_counter()
-            side()
+            started = time.perf_counter()
+            results[number] = side()
             wait(device)
-            times.append(time.perf_counter() - began)
-    return [statistics.median(times) for times in taken]
+            taken[number].append(time.perf_counter() - started)
+    return [(statistics.median(t), len(t), r) for t, r in zip(taken, results, strict=True)]
 
 
 def wait(device: str) -> None:

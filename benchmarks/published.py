@@ -48,11 +48,11 @@ Rows = tuple[Tensor, Tensor]
 """Scores of the patches (K, patches) and of the tokens (K, context)."""
 
 
-def load(folder: Path, attention: str, device: str) -> Any:
-    """The whole model; ``attention`` is eager (which shows its probabilities) or sdpa."""
+def load(folder: Path, device: str) -> Any:
+    """The whole model, its attention eager, which shows its probabilities."""
     from transformers import CLIPModel
 
-    return CLIPModel.from_pretrained(folder, attn_implementation=attention, dtype=torch.float32).to(device).eval()
+    return CLIPModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).to(device).eval()
 
 
 def relevance(model: Any, question: Question, start: int, text_start: int) -> Rows:

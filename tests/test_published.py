@@ -35,14 +35,14 @@ def close(scores, rows, inputs, tolerance=1e-5):
 @pytest.mark.parametrize("prompts", [PROMPTS, PROMPTS[:1]])
 def test_relevance(folder, model, start, prompts):
     inputs = inputs_of(model, prompts, "logit")
-    rows = published.relevance(published.load(folder, "eager", "cpu"), question(inputs), start, start)
+    rows = published.relevance(published.load(folder, "cpu"), question(inputs), start, start)
     close(scores_of("relevance", inputs, start_block=start, text_start_block=start), rows, inputs)
 
 
 @pytest.mark.parametrize("method", ["raw_attention", "rollout", "attention_grad_cam"])
 def test_baselines(folder, model, method):
     inputs = inputs_of(model, target="logit")
-    rows = getattr(published, method)(published.load(folder, "eager", "cpu"), question(inputs))
+    rows = getattr(published, method)(published.load(folder, "cpu"), question(inputs))
     close(scores_of(method, inputs), rows, inputs)
 
 
@@ -57,7 +57,7 @@ def test_m2ib(folder, model, steps):
         return lambda: torch.randn(5, length, 32, generator=source)
 
     noises = [(drawn(k, "image"), drawn(k, "text", text)) for k, text in enumerate(PROMPTS)]
-    whole = published.load(folder, "sdpa", "cpu")
+    whole = published.load(folder, "cpu")
     rows = published.m2ib(whole, question(inputs), (1, 0), noises, steps, beta=0.2, copies=5)
     scores = scores_of("m2ib", inputs, layer=1, text_layer=0, steps=steps, samples=5, beta=0.2, kl_form="reference")
     close(scores, rows, inputs, 1e-4)
