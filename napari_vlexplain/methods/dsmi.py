@@ -54,13 +54,14 @@ def dsmi_grad_attn(inputs: Inputs, parameters: DSMIGrad, run: Run) -> Scores:
 
 def _weighted(inputs: Inputs, parameters: DSMIGrad, run: Run, fuse: Fuse) -> Scores:
     model, as_published = inputs.model, parameters.combine == "notebook"
-    start = _block(model.image, parameters.start_block, "start_block")
+    start = _start(model.image, parameters.start_block, "start_block")
     run.step(0.0, "Graphs of the patches")
     image = _image(inputs, start, fuse, as_published, run)
     run.step(0.6, "Graphs of the words")
     if not model.text.depth:
         return Scores(on_grid(image, model.image), no_words(inputs), {"start_block": start})
-    text_start = _block(model.text, parameters.text_start_block, "text_start_block")
+    first = _block if as_published else _start
+    text_start = first(model.text, parameters.text_start_block, "text_start_block")
     text = _text_as_published(inputs, text_start, fuse) if as_published else _text(inputs, text_start, fuse)
     return Scores(on_grid(image, model.image), text, {"start_block": start, "text_start_block": text_start})
 
@@ -75,11 +76,6 @@ def _image(inputs: Inputs, start: int, fuse: Fuse, as_published: bool, run: Run)
         image, attentions = tower.record(z, start, model.image_rows(1), track=True)
         values = inputs.objective(model.similarity(image, embedded))[0]
     whole = [(start + i, a) for i, a in enumerate(attentions) if a.shape[-2] > 1]
-    if not whole:
-        raise VLExplainError(
-            f"start_block is {start}, but patches carry no gradient in the last block of this tower: choose 0 to "
-            f"{tower.depth - 2}."
-        )
     at = patches(tower, z.shape[1])
     with torch.no_grad():
         found = _outputs(tower, tower.embed(inputs.pixels), [block for block, _ in whole])
@@ -172,5 +168,17 @@ def _block(tower: Tower, index: int, name: str) -> int:
     if not 0 <= found < tower.depth:
         raise VLExplainError(
             f"{name} is {index}, but this tower has {tower.depth} blocks: choose -1 to {tower.depth - 1}."
+        )
+    return found
+
+
+def _start(tower: Tower, index: int, name: str) -> int:
+    """A first block from which on tokens other than the readout carry gradients."""
+    found, last = _block(tower, index, name), tower.depth - 1 - tower.pool.single_row
+    if found > last:
+        choice = f"choose 0 to {last}" if last >= 0 else "choose dsmi, which needs none"
+        raise VLExplainError(
+            f"{name} is {index}, but in the last block of this tower only the token that is read carries a gradient: "
+            f"{choice}."
         )
     return found
