@@ -72,6 +72,17 @@ class Sanity:
             "warnings": list(self.warnings),
         }
 
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Sanity:
+        """What :meth:`to_dict` gave."""
+        return cls(
+            tuple(record["unrelated"]),
+            record["random_prompt"],
+            tuple(record["randomised"].items()),
+            record["completeness"],
+            tuple(record["warnings"]),
+        )
+
     def lines(self) -> list[str]:
         """The figures as sentences, warnings last."""
         found = []

@@ -74,7 +74,7 @@ def test_a_method_without_prompt_says_so(model: DualEncoder) -> None:
 
 def test_a_model_that_hears_no_words_is_found_out(model: DualEncoder) -> None:
     same = replace(model.text, embed=lambda ids: torch.ones(*ids.shape, 16))
-    deaf = replace(model, text=same, _texts=type(model._texts)())
+    deaf = replace(model, text=same)
     found = examine(explained(deaf, "saliency"), deaf, randomise=False)
     assert found.random_prompt == pytest.approx(1.0) and "Unrelated prompts" in found.warnings[0]
 
@@ -97,7 +97,7 @@ def test_the_checks_belong_to_the_record(model: DualEncoder, tmp_path: object) -
     found = check(one, model, randomise=False)
     record = found.provenance["sanity"]
     assert record["random_prompt"] is not None and record["unrelated"] == list(unrelated_to(one.prompt, model))
-    assert "sanity" not in one.provenance
+    assert "sanity" not in one.provenance and Sanity.from_dict(record).to_dict() == record
     again = Explanation.load(found.save(tmp_path / "one"))  # type: ignore[operator]
     assert again.provenance["sanity"] == record
 

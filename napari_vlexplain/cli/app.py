@@ -12,6 +12,7 @@ import typer
 
 from ..errors import Cancelled, VLExplainError
 from .ask import ask
+from .compare import compare
 from .console import hide_stdout, say
 from .demo import demo
 from .edit import edit
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (explain, ask, tokens, edit, models, methods, demo, gui):
+for command in (explain, compare, ask, tokens, edit, models, methods, demo, gui):
     app.command()(command)
 
 

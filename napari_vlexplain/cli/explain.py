@@ -41,6 +41,9 @@ def explain(
     threshold: Annotated[
         str | None, typer.Option(metavar="T", help="Cut the heatmap at a value (0.5), a quantile (q0.75), or otsu.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
     seed: Annotated[int, typer.Option(help="Of every random number.")] = 0,
     contrast_limits: Annotated[
@@ -91,6 +94,11 @@ def explain(
             name=image,
             **parameters,
         )
+        if check:
+            from ..sanity import check as examined
+
+            report(0.0, "Checking")
+            found = [examined(each, progress=report) for each in found]
         results = [Result.of(each, truth, mode, value) for each, truth in zip(found, truths, strict=True)]
         picture = save_results(results, Path(out), Path(image).stem, threshold is not None) if out else None
     if as_json:

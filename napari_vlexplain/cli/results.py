@@ -119,6 +119,7 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
             console.print(
                 f"The map for {result.explanation.prompt!r} is the same everywhere: it says nothing.", soft_wrap=True
             )
+        _print_sanity(console, result.explanation)
         if result.folder is not None:
             console.print(f"Saved {result.folder}", soft_wrap=True)
     if picture is not None:
@@ -155,6 +156,18 @@ def _print_figures(console: Console, results: list[Result]) -> None:
         console.print(
             f"Up to {lost:.0%} of a ground truth lies outside what the model sees; no figure counts it.", soft_wrap=True
         )
+
+
+def _print_sanity(console: Console, explanation: Explanation) -> None:
+    """What the checks said, if they were made."""
+    from ..sanity import Sanity
+
+    record = explanation.provenance.get("sanity")
+    if record is not None:
+        sanity = Sanity.from_dict(record)
+        for line in sanity.lines():
+            style = "yellow" if line in sanity.warnings else None
+            console.print(f"{explanation.prompt!r}: {line}", style=style, soft_wrap=True)
 
 
 def _document(result: Result) -> dict[str, Any]:

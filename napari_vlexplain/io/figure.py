@@ -73,40 +73,54 @@ def figure(
 
 
 def comparison(
-    rows: Sequence[Sequence[Explanation]],
+    rows: Sequence[Sequence[Explanation | None]],
     ground_truth: Sequence[Mask | None],
     notes: Sequence[Sequence[str]] | None = None,
     side: int = 230,
+    titles: Sequence[str] | None = None,
 ) -> Image.Image:
     """A table of heatmaps: a row for each prompt, a column for each method, the image first; RGB.
 
-    ``ground_truth`` has one mask for each row, drawn as an outline; ``notes`` one line under each heatmap.
+    ``ground_truth`` has one mask for each row, drawn as an outline; ``notes`` one line under each heatmap; ``titles``
+    one for each column, by default the methods. Where a row has None, the tile stays empty; one it must have.
     """
     from PIL import Image, ImageDraw
 
-    cells = [[panels(e, truth, None, side) for e in row] for row, truth in zip(rows, ground_truth, strict=True)]
-    wide, tall = (max(getattr(row[0][0], name) for row in cells) for name in ("width", "height"))
+    known = [[e for e in row if e is not None] for row in rows]
+    if not known or not all(known):
+        raise VLExplainError("There is no explanation to draw; give at least one.")
+    pairs = [
+        [None if e is None else panels(e, truth, None, side) for e in row]
+        for row, truth in zip(rows, ground_truth, strict=True)
+    ]
+    images = [next(pair[0] for pair in row if pair is not None) for row in pairs]
+    wide, tall = (max(getattr(image, name) for image in images) for name in ("width", "height"))
     columns = len(rows[0]) + 1
     width = columns * wide + (columns - 1) * 8 + 2 * _GAP
-    warnings = warnings_of([e for row in rows for e in row])
+    warnings = warnings_of([e for row in known for e in row])
     row_height = tall + 52
-    canvas = Image.new("RGB", (width, 44 + row_height * len(rows) + 24 * len(warnings)), PAPER)
+    bottom = 40 + row_height * len(rows)
+    canvas = Image.new("RGB", (width, bottom + 28 + 24 * len(warnings)), PAPER)
     draw = ImageDraw.Draw(canvas)
-    for column, title in enumerate(["image", *(e.request.method for e in rows[0])]):
-        write(draw, (_GAP + column * (wide + 8), 14), title, 15)
-    for number, row in enumerate(cells):
+    named = [e.request.method for e in known[0]] if titles is None else titles
+    for column, title in enumerate(["image", *named]):
+        write(draw, (_GAP + column * (wide + 8), 14), _fitting(title, 15, wide), 15)
+    for number, (row, image, first) in enumerate(zip(pairs, images, known, strict=True)):
         y = 40 + number * row_height
-        canvas.paste(row[0][0], (_GAP, y))
-        prompt, score = rows[number][0].prompt, rows[number][0].score
-        write(draw, (_GAP, y + tall + 5), _fitting(prompt, 14, wide), 14)
-        write(draw, (_GAP, y + tall + 25), f"{rows[number][0].request.target.name} {score:.3f}", 13, FAINT)
-        for column, (_, heat) in enumerate(row, start=1):
+        canvas.paste(image, (_GAP, y))
+        write(draw, (_GAP, y + tall + 5), _fitting(first[0].prompt, 14, wide), 14)
+        scores = {f"{e.score:.3f}" for e in first}
+        said = f"{first[0].request.target.name} {scores.pop()}" if len(scores) == 1 else ""  # models differ
+        write(draw, (_GAP, y + tall + 25), said, 13, FAINT)
+        for column, pair in enumerate(row, start=1):
             x = _GAP + column * (wide + 8)
-            canvas.paste(heat, (x, y))
+            if pair is not None:
+                canvas.paste(pair[1], (x, y))
             if notes is not None:
                 write(draw, (x, y + tall + 5), notes[number][column - 1], 13, FAINT)
+    _colour_bar(canvas, (_GAP + wide + 8, bottom - 4, wide))
     for number, warning in enumerate(warnings):
-        write(draw, (_GAP, 40 + row_height * len(rows) + 24 * number), warning, 14, _WARNING)
+        write(draw, (_GAP, bottom + 24 + 24 * number), warning, 14, _WARNING)
     return canvas
 
 
