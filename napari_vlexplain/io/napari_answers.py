@@ -15,7 +15,7 @@ from .colour import sequential
 
 KEY = "napari_vlexplain"
 LayerData = tuple[Any, dict[str, Any], str]
-_FAINTEST = 0.15  # share of the colour map that the least relevant box gets
+_FAINTEST = 0.15  # place on the colour map, and opacity, of the least relevant box
 
 
 def answer_layers(answer: Answer) -> list[LayerData]:
@@ -46,9 +46,9 @@ def box_corners(answer: Answer, plane: tuple[int, ...] = ()) -> list[np.ndarray]
 
 
 def box_options(answer: Answer) -> dict[str, Any]:
-    """How to draw :func:`box_corners`: the more relevant, the warmer and thicker; the first three carry their rank.
+    """How to draw :func:`box_corners`: the more relevant, the warmer, thicker and more opaque.
 
-    ``features`` hold each box's number, rank (1 is the most relevant), raw relevance and share in [0, 1].
+    The first three carry their rank. ``features`` hold each box's number, rank (1 is the most relevant), raw relevance and share in [0, 1].
     """
     order = _order(answer)
     count = len(order)
@@ -67,7 +67,7 @@ def box_options(answer: Answer) -> dict[str, Any]:
         features["object"] = [answer.box_labels[k] for k in order]
     return {
         "shape_type": ["rectangle"] * count,
-        "edge_color": np.column_stack([colours, np.ones(count)]),
+        "edge_color": np.column_stack([colours, _FAINTEST + (1 - _FAINTEST) * shares]),
         "face_color": np.zeros((count, 4)),
         "edge_width": (unit * (0.4 + 1.6 * shares)).tolist(),
         "features": features,

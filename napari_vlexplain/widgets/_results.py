@@ -49,6 +49,7 @@ class Results(QWidget):
             self._grid.addWidget(score, number + 1, 1, Qt.AlignmentFlag.AlignTop)
             self.rows.append((words, score))
         first = explanations[0] if explanations else None
+        self._prompt_title.setText("Question" if isinstance(first, Answer) else "Prompt")
         if isinstance(first, Answer):
             self._score_title.setText("Answer")
             self._score_title.setToolTip(
