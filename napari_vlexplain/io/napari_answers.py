@@ -48,7 +48,8 @@ def box_corners(answer: Answer, plane: tuple[int, ...] = ()) -> list[np.ndarray]
 def box_options(answer: Answer) -> dict[str, Any]:
     """How to draw :func:`box_corners`: the more relevant, the warmer, thicker and more opaque.
 
-    The first three carry their rank. ``features`` hold each box's number, rank (1 is the most relevant), raw relevance and share in [0, 1].
+    The first three carry their rank. ``features`` hold each box's number, rank (1 is the most relevant), raw
+    relevance and share in [0, 1].
     """
     order = _order(answer)
     count = len(order)
