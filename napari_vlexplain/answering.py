@@ -176,10 +176,11 @@ def _read(
 
     batch = question_batch(model, questions, [seen] * len(questions), truncate)
     with torch.enable_grad():
-        logits, sites = model.forward(batch, track=True)
+        logits, sites, streams = model.run(batch, track=True)
         chosen = logits.argmax(dim=1) if explained is None else logits.new_full((len(batch),), explained).long()
         values = logits[torch.arange(len(batch), device=logits.device), chosen]
-        recorded: Any = (two_stream if isinstance(model, TwoStream) else single_stream).Recorded(batch, values, sites)
+        family = two_stream if isinstance(model, TwoStream) else single_stream
+        recorded: Any = family.Recorded(batch, values, sites, logits, streams)
         scores = info.function()(recorded, filled)
     found = []
     for row, (words, boxes) in enumerate(scores):

@@ -469,7 +469,7 @@ def test_rollout_identities():
 def test_every_architecture_has_the_four_methods_and_says_what_it_needs():
     for architecture in ARCHITECTURES:
         infos = list_co_attention_methods(architecture)
-        assert [info.name for info in infos] == ["relevance", "raw_attention", "rollout", "attention_grad_cam"]
+        assert [info.name for info in infos][:4] == ["relevance", "raw_attention", "rollout", "attention_grad_cam"]
         for info in infos:
             assert callable(info.function())
             assert info.parameters_form()

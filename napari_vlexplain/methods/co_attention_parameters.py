@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..errors import VLExplainError
 from .info import MethodInfo
 from .parameters import param
+from .question_dsmi_parameters import dsmi_methods
 
 _NAN_HELP = "a row of relevance that is zero: 'row' keeps it zero; 'reference' divides by zero as the published code"
 
@@ -102,6 +103,8 @@ _BY_ARCHITECTURE = {
         ),
     ),
 }
+_BY_ARCHITECTURE["two_stream"] += dsmi_methods("co_attention")
+_BY_ARCHITECTURE["single_stream"] += dsmi_methods("joint_attention")
 ARCHITECTURES = tuple(_BY_ARCHITECTURE)
 
 

@@ -27,7 +27,7 @@ class DSMIGrad:
     )
 
 
-_SOURCE = "DSMI (spectral attribution of multi-modal transformers), after Melas-Kyriazi et al., CVPR 2022"
+SOURCE = "DSMI (spectral attribution of multi-modal transformers), after Melas-Kyriazi et al., CVPR 2022"
 _HERE = "napari_vlexplain.methods.dsmi"
 
 METHODS = (
@@ -35,7 +35,7 @@ METHODS = (
         "dsmi",
         "DSMI: spectral attribution",
         "How far a token lies from the cut of the token graph (Fiedler vector); no gradient.",
-        _SOURCE,
+        SOURCE,
         DSMI,
         frozenset({"residual_stream"}),
         f"{_HERE}:dsmi",
@@ -45,7 +45,7 @@ METHODS = (
         "dsmi_grad",
         "DSMI + Grad",
         "Fiedler vectors of all blocks, weighted by the positive gradient of their attention.",
-        _SOURCE,
+        SOURCE,
         DSMIGrad,
         frozenset({"residual_stream", "attention", "gradients"}),
         f"{_HERE}:dsmi_grad",
@@ -54,7 +54,7 @@ METHODS = (
         "dsmi_grad_attn",
         "DSMI + Grad + Attn",
         "Fiedler vectors of all blocks, weighted by attention times its gradient, positive part.",
-        _SOURCE,
+        SOURCE,
         DSMIGrad,
         frozenset({"residual_stream", "attention", "gradients"}),
         f"{_HERE}:dsmi_grad_attn",

@@ -15,18 +15,26 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..models.questions import QuestionBatch
 from ..models.single_stream import readout_rows
+from ..models.two_stream import Streams
 from .co_attention_parameters import JointRelevance, JointRollout, Nothing
+from .layers import Layer, Modality, own_streams
 from .rules import fuse, grad_cam, roll
 from .two_stream import WordsAndBoxes
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One forward of a single-stream model; ``values`` (B,) are the explained logits, ``sites`` (B, H, S, S)."""
+    """One forward of a single-stream model.
+
+    ``values`` (B,) are the explained logits, ``sites`` (B, H, S, S), ``logits`` (B, answers); ``streams`` are words
+    and boxes behind each layer.
+    """
 
     batch: QuestionBatch
     values: Tensor
     sites: tuple[Tensor, ...]
+    logits: Tensor | None = None
+    streams: Streams = ()
 
     def samples(self, sites: Sequence[Tensor]) -> list[list[Tensor]]:
         """Each sample's sites (H, S, S) without padding."""
@@ -34,9 +42,24 @@ class Recorded:
         kept = [row.nonzero()[:, 0] for row in real]
         return [[a[b][:, i][:, :, i] for a in sites] for b, i in enumerate(kept)]
 
-    def gradients(self) -> tuple[Tensor, ...]:
+    def gradients(self, values: Tensor | None = None) -> tuple[Tensor, ...]:
         """G of all sites from one backward pass; see the two-stream models."""
-        return torch.autograd.grad(self.values.sum(), self.sites)
+        return torch.autograd.grad((self.values if values is None else values).sum(), self.sites)
+
+    def layers(self, gradients: Sequence[Tensor] | None = None) -> list[list[Layer]]:
+        """Each sample's layers, words among words and boxes among boxes; without gradients G is A."""
+        a = self.samples([x.detach() for x in self.sites])
+        g = a if gradients is None else self.samples(gradients)
+        found = []
+        for mine, slopes, stream in zip(a, g, own_streams(self.batch, self.streams), strict=True):
+            t = len(stream[0][0])
+            found.append(
+                [
+                    Layer(Modality(x[:, :t, :t], y[:, :t, :t], words), Modality(x[:, t:, t:], y[:, t:, t:], boxes))
+                    for x, y, (words, boxes) in zip(mine, slopes, stream, strict=True)
+                ]
+            )
+        return found
 
     def split(self, matrices: Sequence[Tensor]) -> list[WordsAndBoxes]:
         """The readout's row of each sample's (S, S), its own entry 0, as words and boxes."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..models.questions import QuestionBatch
-from ..models.two_stream import TwoStreamSites
+from ..models.two_stream import Streams, TwoStreamSites
 from .co_attention_parameters import CoRelevance, Nothing
+from .layers import Layer, Modality, own_streams
 from .rules import Rules, fuse, grad_cam, roll
 
 
@@ -21,24 +22,42 @@ class Recorded:
     """One forward of a two-stream model.
 
     values : (B,) the explained logits, which depend on ``sites`` where they were tracked.
+    logits : (B, answers) all of them.
+    streams : words and boxes behind each cross-modality layer.
     """
 
     batch: QuestionBatch
     values: Tensor
     sites: TwoStreamSites
+    logits: Tensor | None = None
+    streams: Streams = ()
 
     def samples(self, sites: TwoStreamSites) -> list[TwoStreamSites]:
         """Each sample's sites without padding."""
         return [sites.of(b, self.batch.words[b], self.batch.boxes[b]) for b in range(len(self.batch))]
 
-    def gradients(self) -> TwoStreamSites:
+    def gradients(self, values: Tensor | None = None) -> TwoStreamSites:
         """G of all sites from one backward pass: questions do not see each other, so their sum serves them all.
 
-        A site that the answer does not depend on has gradient 0.
+        ``values`` are by default the explained logits. A site that they do not depend on has gradient 0.
         """
         tensors = self.sites.tensors()
-        found = torch.autograd.grad(self.values.sum(), tensors, allow_unused=True)
+        found = torch.autograd.grad((self.values if values is None else values).sum(), tensors, allow_unused=True)
         return self.sites.like([torch.zeros_like(a) if g is None else g for a, g in zip(tensors, found, strict=True)])
+
+
+    def layers(self, gradients: TwoStreamSites | None = None) -> list[list[Layer]]:
+        """Each sample's cross-modality layers, self-attention only; without gradients G is A."""
+        a = self.samples(self.sites.map(Tensor.detach))
+        g = a if gradients is None else self.samples(gradients)
+        streams = own_streams(self.batch, self.streams)
+        return [
+            [
+                Layer(Modality(mine.text, slope.text, words), Modality(mine.boxes, slope.boxes, boxes))
+                for mine, slope, (words, boxes) in zip(one.cross, slopes.cross, stream, strict=True)
+            ]
+            for one, slopes, stream in zip(a, g, streams, strict=True)
+        ]
 
 
 WordsAndBoxes = tuple[Tensor, Tensor]

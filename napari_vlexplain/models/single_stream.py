@@ -13,7 +13,7 @@ from ..errors import VLExplainError
 from .post_norm import Layer
 from .questions import QuestionBatch, See
 from .text import Tokenizer
-from .two_stream import bert_layer
+from .two_stream import Streams, bert_layer
 from .zoo import ModelInfo
 
 
@@ -49,14 +49,19 @@ class SingleStream:
 
     def forward(self, batch: QuestionBatch, track: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits (B, answers) and the attention (B, H, T + N, T + N) of every layer."""
+        return self.run(batch, track)[:2]
+
+    def run(self, batch: QuestionBatch, track: bool = False) -> tuple[Tensor, tuple[Tensor, ...], Streams]:
+        """The same, and the stream behind each layer, its words and its boxes."""
         z = self.embed(batch.ids, batch.features)
-        keep = torch.cat([batch.words, batch.boxes], dim=1)
-        kept = []
+        keep, length = torch.cat([batch.words, batch.boxes], dim=1), batch.words.shape[1]
+        kept, streams = [], []
         for layer in self.layers:
             z, a = layer(z, keep, track)
             kept.append(a)
+            streams.append((z[:, :length], z[:, length:]))
         rows = readout_rows(batch)
-        return self.head(z[torch.arange(len(z), device=z.device), rows]), tuple(kept)
+        return self.head(z[torch.arange(len(z), device=z.device), rows]), tuple(kept), tuple(streams)
 
 
 def readout_rows(batch: QuestionBatch) -> Tensor:

@@ -16,6 +16,9 @@ from .text import Tokenizer
 from .transformers_clip import linear, norm
 from .zoo import ModelInfo
 
+Streams = tuple[tuple[Tensor, Tensor], ...]
+"""Words (B, T, D) and boxes (B, N, D) behind each layer in which both take part."""
+
 
 @dataclass(frozen=True)
 class CrossSites:
@@ -127,9 +130,13 @@ class TwoStream:
 
     def forward(self, batch: QuestionBatch, track: bool = False) -> tuple[Tensor, TwoStreamSites]:
         """Logits (B, answers) and the attention of every site; with ``track`` they can be differentiated."""
+        return self.run(batch, track)[:2]
+
+    def run(self, batch: QuestionBatch, track: bool = False) -> tuple[Tensor, TwoStreamSites, Streams]:
+        """The same, and both streams behind each cross-modality layer."""
         text = self.embed_words(batch.ids)
         boxes = self.embed_boxes(batch.features, batch.positions)
-        language, vision, cross = [], [], []
+        language, vision, cross, streams = [], [], [], []
         for layer in self.language:
             text, a = layer(text, batch.words, track)
             language.append(a)
@@ -139,7 +146,8 @@ class TwoStream:
         for meeting in self.cross:
             text, boxes, sites = meeting(text, boxes, batch.words, batch.boxes, track)
             cross.append(sites)
-        return self.head(text[:, 0]), TwoStreamSites(tuple(language), tuple(vision), tuple(cross))
+            streams.append((text, boxes))
+        return self.head(text[:, 0]), TwoStreamSites(tuple(language), tuple(vision), tuple(cross)), tuple(streams)
 
 
 def attention(layer: Any, attend: Any) -> PostNormAttention:
