@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from .methods.catalogue import method
 from .methods.info import MethodInfo
 from .methods.parameters import Parameter, check
 from .methods.targets import TARGETS, Target
+from .models.model_info import ModelInfo, info_of
 from .models.places import is_here
-from .models.zoo import MINI, ModelInfo, known_models
+from .models.zoo import MINI, known_models
 from .request import ImageIdentity, Request
 
 if TYPE_CHECKING:
@@ -231,19 +231,15 @@ def split_prompts(text: str) -> tuple[str, ...]:
 def model_info(name: str) -> ModelInfo:
     """What is known of a model by name; of a folder or hub name outside the list, that little is known."""
     known = known_models().get(name)
-    if known is not None:
-        return known
-    here = Path(name).expanduser().exists() or name.startswith("open_clip:")
-    source = "on this computer" if here else "its name is taken for one of the Hugging Face hub"
-    return ModelInfo(name, name, "unknown, ask whoever made it", 0, source, "not known", kind=kind_of(name))
+    return known or replace(info_of(name, None), kind=kind_of(name))
 
 
 def needs_download(name: str) -> bool:
     """Is this a model of a hub whose files do not seem to be on this computer? (A look at folders, no network.)"""
-    info = known_models().get(name)
-    if info is None and not _HUB_NAME.fullmatch(name):
+    known = known_models().get(name)
+    if known is None and not _HUB_NAME.fullmatch(name):
         return False
-    return not is_here(name, info)
+    return not is_here(name, known)
 
 
 _HUB_NAME = re.compile(r"(open_clip:|timm:|remoteclip:).+|[\w.-]+/[\w.-]+")

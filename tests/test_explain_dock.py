@@ -629,6 +629,8 @@ def test_every_method_can_be_cancelled(dock, viewer, run, monkeypatch, method):
     monkeypatch.setattr(module, "compute", stop_inside)
     viewer.add_image(pixels())
     choose(dock, method)
+    if "chunk" in dock.view.form.rows:
+        dock.view.form.rows["chunk"].editor.setValue(8)
     assert run("a dog") == "cancelled"
     assert raised and is_idle(dock) and not heatmaps(viewer)
 
@@ -756,6 +758,30 @@ def test_a_dock_deleted_outright_stops_its_run(viewer, fake, qtbot):
     viewer.add_image(pixels(1), name="napari lives on")
 
 
+def test_python_ends_in_peace_in_the_middle_of_a_run():
+    code = (
+        "import sys, time\n"
+        "from qtpy.QtWidgets import QApplication\n"
+        "app = QApplication([])\n"
+        "from napari.components import ViewerModel\n"
+        "from napari_vlexplain.errors import Cancelled\n"
+        "from napari_vlexplain.widgets._jobs import jobs_of\n"
+        "viewer, begun = ViewerModel(), []\n"
+        "def work(progress, cancelled):\n"
+        "    begun.append(1)\n"
+        "    while not cancelled():\n"
+        "        time.sleep(0.01)\n"
+        "    time.sleep(0.3)\n"
+        "    raise Cancelled\n"
+        "jobs_of(viewer).start('a job', work, print, print, print)\n"
+        "while not begun:\n"
+        "    app.processEvents()\n"
+        "print('leaving')\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (found.returncode, found.stdout.strip()) == (0, "leaving"), found.stderr
+
+
 def test_one_job_at_a_time_per_viewer(dock, viewer, begin, end, qtbot):
     viewer.add_image(pixels())
     begin()
@@ -813,6 +839,27 @@ def test_code_is_copied(dock, viewer, fake, qtbot):
     words = shlex.split(QApplication.clipboard().text())
     assert words[:2] == ["vlexplain", "explain"] and {"IMAGE", "a dog"} < set(words)
     assert "IMAGE" in dock.view.status.text()
+
+
+def test_what_is_shown_can_be_saved_with_its_masks(dock, viewer, run, qtbot, monkeypatch, tmp_path):
+    from napari_vlexplain.io.bundle import is_bundle, load_masks
+
+    assert not dock.view.save_button.isEnabled()
+    viewer.add_image(pixels(), name="scene")
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[3:9, 4:8] = 1
+    viewer.add_labels(painted, name="lesion")
+    assert run("a dog", "a kite") == "done"
+    place = tmp_path / "mine.vlexplain"
+    monkeypatch.setattr(module.QFileDialog, "getSaveFileName", lambda *_: (str(place), ""))
+    qtbot.mouseClick(dock.view.save_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Saved in" in dock.view.status.text(), timeout=20_000)
+    assert is_bundle(place / "a-dog") and is_bundle(place / "a-kite")
+    np.testing.assert_array_equal(load_masks(place / "a-dog")["lesion"], painted == 1)
+    (place / "a-dog" / "manifest.json").write_text("no longer ours")
+    with qtbot.waitSignal(dock.finished, timeout=20_000) as ended:
+        qtbot.mouseClick(dock.view.save_button, Qt.MouseButton.LeftButton)
+    assert ended.args == ["failed"] and is_idle(dock)
 
 
 def test_it_fits_a_narrow_dock(dock):

@@ -160,15 +160,17 @@ def test_split_prompts():
     assert split_prompts(" a dog \n\n  \na kite") == ("a dog", "a kite")
 
 
-def test_models_outside_the_list(tmp_path):
-    assert model_info(str(tmp_path)).source == "on this computer"
-    assert "hub" in model_info("someone/some-clip").source
+def test_models_outside_the_list_get_no_promises(tmp_path):
+    assert "unknown" in model_info(str(tmp_path)).licence
+    assert model_info("someone/some-clip").recommended == {}
 
 
 def test_which_models_may_need_a_download(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("VLEXPLAIN_MODELS", str(tmp_path / "ours"))
     assert not needs_download("mini")
     assert not needs_download(str(tmp_path))
+    assert not needs_download("a slip of the pen")
     assert needs_download("openai/clip-vit-base-patch32") and needs_download("someone/some-clip")
     files = tmp_path / "models--someone--some-clip" / "snapshots" / "abc"
     files.mkdir(parents=True)

@@ -62,6 +62,7 @@ class ExplainView(QWidget):
         self.status = QLabel()
         self.results = Results()
         self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
+        self.save_button = QPushButton("Save…")
         self._fill()
         self._explain()
         self._lay_out()
@@ -135,6 +136,7 @@ class ExplainView(QWidget):
             self.truncate: "Otherwise a prompt that is longer than the model reads is an error.",
             self.keep: "Add new layers, instead of updating those of the same image, method and prompt.",
             self.python_button: "Put a program onto the clipboard that computes this: for napari's console, or a file.",
+            self.save_button: "Save what is shown, with the masks painted for it: scores, overlay, masks, provenance.",
             self.command_button: "Put the same as a command line onto the clipboard.",
         }
         for widget, tip in tips.items():
@@ -176,8 +178,8 @@ class ExplainView(QWidget):
         start.addWidget(self.run_button, 1)
         start.addWidget(self.keep)
         copies = QHBoxLayout()
-        copies.addWidget(self.python_button)
-        copies.addWidget(self.command_button)
+        for button in (self.python_button, self.command_button, self.save_button):
+            copies.addWidget(button)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form)
@@ -204,7 +206,8 @@ class ExplainView(QWidget):
         order += [self.prompts.edit, self.prompts.history_button, self.method, self.target, self.against]
         for row in self.form.rows.values():
             order += [row.editor, row.reset_button]
-        order += [self.seed, self.truncate, self.run_button, self.keep, self.python_button, self.command_button]
+        order += [self.seed, self.truncate, self.run_button, self.keep]
+        order += [self.python_button, self.command_button, self.save_button]
         for one, following in pairwise(order):
             QWidget.setTabOrder(one, following)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import logging
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from ..errors import Cancelled
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     import napari
 
 log = logging.getLogger(__name__)
+LAST_WAIT_MS = 30_000
 REPORT_MS = 100  # repainting progress more often would cost the computation more than it tells
 
 Work = Callable[[Callable[[float, str], None], Callable[[], bool]], Any]
 """``work(progress, cancelled)`` runs on the thread, polls ``cancelled`` and raises Cancelled, or returns a result."""
 
+_running: set[_Job] = set()
 _per_viewer: WeakKeyDictionary[Any, Jobs] = WeakKeyDictionary()
 
 
@@ -58,6 +61,8 @@ class _Job:
             if not isinstance(error, Cancelled):
                 log.info("%s failed", self.title, exc_info=True)
             self.error = _without_traceback(error)
+        finally:
+            _running.discard(self)
 
     def __repr__(self) -> str:
         return self.title
@@ -124,6 +129,7 @@ class Jobs(QObject):
         job.worker.finished.connect(self._on_finished)
         self._timer.start()
         self.changed.emit()
+        _running.add(job)
         job.worker.start()
 
     def cancel(self) -> None:
@@ -165,6 +171,17 @@ class Jobs(QObject):
             job.failed(job.error)
         else:
             job.done(job.result)
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Python must not end while a worker still has Qt's objects in its hands: the process would abort."""
+    if _running:
+        for job in list(_running):
+            job.stop.set()
+        pool = QThreadPool.globalInstance()
+        if pool is not None:
+            pool.waitForDone(LAST_WAIT_MS)
 
 
 def _silence(signal: Any) -> None:

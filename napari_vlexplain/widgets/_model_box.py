@@ -98,11 +98,13 @@ class ModelBox(QObject):
         info = model_info(name)
         fetch = needs_download(name)
         size = f", {info.size_mb} MB to download" if fetch and info.size_mb else ""
+        size += ", once its terms are accepted on the hub" if fetch and info.gated else ""
         self.facts.setText(
             f"<b>Good for</b> {escape(info.good_for)}.<br><b>Licence</b> {escape(info.licence)}{size}."
             f"<br><b>Device</b> {escape(self._device)}"
         )
-        self.facts.setToolTip(f"{info.title}; {info.source}")
+        tip = ". ".join(part for part in (info.title, info.towers, info.intended_use, info.source) if part)
+        self.facts.setToolTip(f"<p>{escape(tip)}</p>")
         self.warning.setText(info.warning)
         self.warning.setVisible(bool(info.warning))
         self.tick.setVisible(fetch and not self._offline)

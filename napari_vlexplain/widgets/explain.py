@@ -7,12 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
 from ..answer import Answer
 from ..errors import VLExplainError
 from ..explaining import NEED_OTHERS, Explaining, compute, remedy, split_prompts
 from ..explanation import Explanation
+from ..io.napari_bundle import write_bundle
 from ..prompt_history import PromptHistory
 from ._answers import follow_boxes, show_answer
 from ._explain_view import ExplainView
@@ -22,6 +23,7 @@ from ._hooks import Hooks, Lifetime
 from ._jobs import jobs_of
 from ._layers import find_layer, info, layer_id
 from ._picture import Picture, is_picture, picture_of
+from ._saving import layers_to_save
 from ._settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class ExplainDock(QWidget):
         self.asked = Explaining()
         self.jobs = jobs_of(viewer)
         self.view = ExplainView(viewer, PromptHistory())
-        self.shown: list[tuple[Explanation | Answer, str]] = []
+        self.shown: list[str] = []
         self._device = ""
         self._mine = False
         self._hooks = Hooks()
@@ -107,6 +109,7 @@ class ExplainDock(QWidget):
         view.keep.toggled.connect(lambda on: setattr(self.asked, "keep", on))
         view.run_button.clicked.connect(self._on_run)
         view.results.picked.connect(self._show_result)
+        view.save_button.clicked.connect(self._save)
         view.python_button.clicked.connect(lambda: self._copy("Python", self.asked.as_python))
         view.command_button.clicked.connect(lambda: self._copy("command line", self.asked.as_command))
         self.jobs.changed.connect(self._refresh)
@@ -232,7 +235,7 @@ class ExplainDock(QWidget):
     def _tell(self, picture: Picture, found: list[Explanation | Answer], layers: list[Any]) -> None:
         show_only(self._viewer, layers[0])
         follow_boxes(self._viewer, layers[0])
-        self.shown = [(one, str(layer_id(layer))) for one, layer in zip(found, layers, strict=True)]
+        self.shown = [str(layer_id(layer)) for layer in layers]
         self.view.results.show_results(found)
         record = found[0].provenance
         self._device = record["device"]
@@ -263,7 +266,7 @@ class ExplainDock(QWidget):
         self.finished.emit(outcome)
 
     def _show_result(self, number: int) -> None:
-        layer = find_layer(self._viewer.layers, self.shown[number][1])
+        layer = find_layer(self._viewer.layers, self.shown[number])
         if layer is None:
             self.view.say("This heatmap's layer was deleted; press Run to make it again.")
         else:
@@ -288,18 +291,9 @@ class ExplainDock(QWidget):
         view.run_button.setEnabled(not cancelling and not elsewhere and (self._mine or not problem))
         view.run_button.setToolTip(problem or "Explain every prompt (Ctrl+Return in the prompts)")
         view.progress.setVisible(self._mine)
-        for field in (
-            view.image,
-            view.model.picker,
-            view.model.details,
-            view.prompts,
-            view.method,
-            view.target,
-            view.against,
-            view.parameters,
-        ):
-            field.setEnabled(not self._mine and (field is not view.image or view.image.count() > 0))
+        view.enable_fields(not self._mine)
         view.model.set_device(self._device_text())
+        view.save_button.setEnabled(bool(self.shown) and not self.jobs.busy)
         for button in (view.python_button, view.command_button):
             button.setEnabled(not problem)
         if cancelling:
@@ -316,6 +310,20 @@ class ExplainDock(QWidget):
 
             return f"{pick_device()} (chosen automatically)"
         return "the fastest there is"
+
+    def _save(self) -> None:
+        layers = layers_to_save(self._viewer, self.shown)
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save the explanation as a folder", "explanation.vlexplain", "Explanation (*.vlexplain)"
+        )
+        if chosen and not self.jobs.busy:
+            self.jobs.start(
+                "Saving",
+                lambda progress, cancelled: write_bundle(chosen, layers),
+                lambda folders: self.view.say(f"Saved in {chosen}."),
+                self._on_failed,
+                self._refresh,
+            )
 
     def _copy(self, what: str, make: Any) -> None:
         try:

@@ -1,0 +1,157 @@
+"""Takes the pictures of the documentation, in one go: ``python docs/screenshots.py [FOLDER]``.
+
+Needs napari with PyQt6 (PyQt5 shows a notice of its removal) and a display; where there is none it starts itself
+under ``xvfb-run``. A picture is what a user sees: samples from the menu, fields filled, buttons clicked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LARGEST = 300_000  # bytes of a picture
+SIZE = (1500, 1000)
+
+
+def main(folder: Path) -> None:
+    import napari
+
+    from napari_vlexplain.widgets import _samples
+    from napari_vlexplain.widgets._window import add_docks, add_layers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, sample, take in (
+        ("explain", _samples.sticker_scene, explain_stickers),
+        ("measure", _samples.phantom_radiograph, measure_phantom),
+        ("cancel", _samples.sticker_scene, cancel_m2ib),
+    ):
+        viewer = napari.Viewer(title="napari - VL Explain")
+        window = main_window()
+        window.resize(*SIZE)
+        window.move(0, 0)
+        explain, measure = add_docks(viewer)
+        add_layers(viewer, sample())
+        wait(0.5)
+        take(viewer, explain, measure)
+        wait(1.0)
+        viewer.reset_view()
+        wait(0.5)
+        save(screen(window), folder / f"{name}.png")
+        if explain.running:
+            explain.cancel()
+            wait_for(lambda explain=explain: not explain.running)
+        viewer.close()
+        wait(0.3)
+
+
+def explain_stickers(viewer: Any, explain: Any, measure: Any) -> None:
+    """Three prompts, the words coloured, the dog's heatmap on the scene."""
+    run(explain)
+
+
+def measure_phantom(viewer: Any, explain: Any, measure: Any) -> None:
+    """A finding explained and measured against its mask."""
+    run(explain)
+    raise_dock(measure)
+    measure.truth.set_layer(viewer.layers["Phantom radiograph | masks"])
+    measure.threshold.set_threshold("value", 0.5)
+    wait_for(lambda: not measure.busy)
+
+
+def cancel_m2ib(viewer: Any, explain: Any, measure: Any) -> None:
+    """M2IB with its form open, in the middle of a run."""
+    explain.view.method.setCurrentIndex(explain.view.method.findData("m2ib"))
+    explain.view.parameters.expand(animate=False)
+    explain.view.form.rows["steps"].editor.setValue(20)
+    click(explain.view.run_button)
+    wait_for(lambda: explain.view.progress.value() >= 15)
+
+
+def run(explain: Any) -> None:
+    ended: list[str] = []
+    explain.finished.connect(ended.append)
+    click(explain.view.run_button)
+    wait_for(lambda: bool(ended))
+    if ended != ["done"]:
+        raise SystemExit(f"The run ended as {ended[0]}: {explain.view.status.text()}")
+
+
+def click(widget: Any) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    QTest.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+
+def raise_dock(widget: Any) -> None:
+    while not widget.inherits("QDockWidget"):
+        widget = widget.parentWidget()
+    widget.raise_()
+
+
+def main_window() -> Any:
+    from qtpy.QtWidgets import QApplication
+
+    return next(w for w in QApplication.topLevelWidgets() if w.isVisible() and hasattr(w, "centralWidget"))
+
+
+def screen(window: Any) -> Any:
+    """The window as the screen shows it, the canvas included."""
+    from qtpy.QtWidgets import QApplication
+
+    return QApplication.primaryScreen().grabWindow(0, 0, 0, window.width(), window.height())
+
+
+def wait(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() > end)
+
+
+def wait_for(there: Callable[[], bool], limit: float = 300.0) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + limit
+    while not there():
+        if time.monotonic() > end:
+            raise SystemExit("It takes too long.")
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def save(pixmap: Any, file: Path) -> None:
+    """As a PNG that is small enough for a page."""
+    from PIL import Image
+
+    pixmap.save(str(file))
+    with Image.open(file) as opened:
+        picture = opened.convert("RGB")
+    picture.save(file, optimize=True)
+    for share in (1.0, 0.8, 0.7, 0.6):
+        if file.stat().st_size <= LARGEST:
+            break
+        size = round(picture.width * share), round(picture.height * share)
+        smaller = picture.resize(size, Image.Resampling.LANCZOS)
+        smaller.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(f"{file} {file.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        if shutil.which("xvfb-run") is None:
+            raise SystemExit("There is no display; install xvfb (apt install xvfb xauth).")
+        again = ["xvfb-run", "-a", "-s", "-screen 0 1600x1200x24", sys.executable, *sys.argv]
+        raise SystemExit(subprocess.run(again, check=False).returncode)
+    with tempfile.TemporaryDirectory() as sandbox:
+        os.environ["NAPARI_CONFIG"] = str(Path(sandbox, "settings.yaml"))
+        os.environ["XDG_CONFIG_HOME"] = sandbox
+        os.environ.setdefault("QT_API", "pyqt6")
+        sys.path.insert(0, str(ROOT))
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
