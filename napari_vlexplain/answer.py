@@ -59,7 +59,7 @@ class QuestionRequest:
 
     def as_command(self) -> str:
         """The same as a command line."""
-        words = ["vlexplain", "ask", self.image.name, *self.questions, "--model", self.model, "--method", self.method]
+        words = ["vlexplain", "ask", "--model", self.model, "--method", self.method]
         for name, value in self.parameters:
             words += ["--param", f"{name}={value}"]
         words += ["--answer", self.answer] if self.answer is not None else []
@@ -67,7 +67,7 @@ class QuestionRequest:
             words += ["--contrast-limits", *(f"{x:g}" for x in self.image.contrast_limits)]
         words += ["--truncate"] if self.truncate else []
         words += ["--regions", self.regions] if self.regions != "model" else []
-        return shlex.join(words)
+        return shlex.join([*words, "--", self.image.name, *self.questions])
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> QuestionRequest:

@@ -146,4 +146,5 @@ def test_the_request_as_a_program_and_as_a_command(answer, scene, tmp_path, monk
 
     words = shlex.split(answer.request.as_command())
     assert words[:2] == ["vlexplain", "ask"]
-    assert main([*words[1:], "--json"]) == 0
+    assert words[-2:] == ["scene.png", answer.question]  # after "--", so that a question may begin with a dash
+    assert main(["ask", "--json", *words[2:]]) == 0
