@@ -133,7 +133,7 @@ def _compute(
     inputs = Inputs(model, pixels, texts, len(request.prompts), request.target, request.seed, request.image.sha256)
     scores = info.function()(inputs, filled, run)
     with torch.no_grad():
-        similarity = model.similarity(model.encode_image(pixels), model.encode_text(texts))
+        similarity = model.similarity(inputs.embedding, model.encode_text(texts))
         values = inputs.objective(similarity)[0].tolist()
         cosines, logits = similarity[0].tolist(), model.logit(similarity)[0].tolist()
     patches, words = scores.image.float().cpu().numpy(), scores.text.float().cpu().numpy()

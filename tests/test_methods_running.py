@@ -97,6 +97,20 @@ def test_the_same_request_gives_the_same_bits(model, method):
 
 
 @every_method
+@pytest.mark.parametrize("count", [1, 8])
+def test_one_image_forward_for_all_prompts(model, method, count):
+    seen = []
+
+    def embed(pixels):
+        seen.append(len(pixels))
+        return model.image.embed(pixels)
+
+    watched = replace(model, image=replace(model.image, embed=embed))
+    explain(picture(), list(PROMPTS * 2)[:count], watched, method, **METHODS[method])
+    assert seen == [1]
+
+
+@every_method
 def test_global_random_numbers_are_left_alone(model, method):
     torch.manual_seed(7)
     before = torch.get_rng_state()

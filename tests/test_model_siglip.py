@@ -103,7 +103,7 @@ def test_rollout_of_the_image_sums_to_one(pair):
     rows = model.image_rows(1)
     for row in (
         rollout_row(model.image, z, 0, rows),
-        *(attention_row(model.image, z, b, rows) for b in (0, 1, model.image.depth)),
+        *(attention_row(model.image, model.image.run(z, 0, b), b, rows) for b in (0, 1, model.image.depth)),
     ):
         torch.testing.assert_close(row.sum(), torch.tensor(1.0))
 

@@ -9,9 +9,19 @@ from torch import Tensor
 
 from ..models.text import TextBatch
 from ..models.towers import Tower
-from ..running import Run
+from ..running import Run, chunks
 from .attention_parameters import AttentionGradCAM, RawAttention, Rollout
-from .inputs import Inputs, Scores, block_index, no_words, on_grid, patches, per_prompt_gradients, per_text_gradients
+from .inputs import (
+    Inputs,
+    Scores,
+    block_index,
+    no_words,
+    on_grid,
+    patches,
+    per_prompt_gradients,
+    per_text_gradients,
+    prompts_at_once,
+)
 
 
 @torch.no_grad()
@@ -22,24 +32,32 @@ def raw_attention(inputs: Inputs, parameters: RawAttention, run: Run) -> Scores:
     text_block = block_index(text, parameters.text_block, "text_block")
     run.step(0.0, "Attention of the image")
     rows = inputs.model.image_rows(1)
-    found = attention_row(image, image.embed(inputs.pixels), block, rows)
+    found = attention_row(image, inputs.stream(block), block, rows)
     run.step(0.5, "Attention of the words")
     words = _words(inputs, attention_row, text_block)
     return Scores(on_grid(found.expand(inputs.count, -1), image), words, {"block": block, "text_block": text_block})
 
 
 def _words(inputs: Inputs, row: Callable[..., Tensor], site: int) -> Tensor:
-    texts, tower = inputs.explained, inputs.model.text
-    return row(tower, tower.embed(texts.ids), site, texts.rows, texts.lengths) if tower.sites else no_words(inputs)
+    """What ``row`` reads of every prompt, (K, T)."""
+    found, tower = no_words(inputs), inputs.model.text
+
+    def work(piece: slice) -> None:
+        texts = inputs.explained[piece]
+        z = tower.run(tower.embed(texts.ids), 0, site, texts.lengths)
+        found[piece, : z.shape[1]] = row(tower, z, site, texts.rows, texts.lengths)
+
+    if tower.sites:
+        chunks(inputs.count, prompts_at_once(inputs, site), work)
+    return found
 
 
 def attention_row(tower: Tower, z: Tensor, block: int, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """(B, T): what the readout attends to in one block, mean over heads.
+    """(B, T): what the readout attends to in one block, mean over heads; ``z`` is the stream before that block.
 
     Behind the blocks that is the pool's own attention. In a block of a tower whose pool attends no token is the
     readout, so the row is that of the tokens as the pool weighs them.
     """
-    z = tower.run(z, 0, block, lengths)
     if tower.sites > tower.depth:
         _, attentions = tower.record(z, block, rows, lengths=lengths)
         row = attentions[-1].mean(dim=1)[:, 0]
@@ -55,7 +73,7 @@ def rollout(inputs: Inputs, parameters: Rollout, run: Run) -> Scores:
     start = block_index(image, parameters.start_block, "start_block")
     text_start = block_index(text, parameters.text_start_block, "text_start_block")
     run.step(0.0, "Rollout of the image")
-    found = rollout_row(image, image.embed(inputs.pixels), start, inputs.model.image_rows(1))
+    found = rollout_row(image, inputs.stream(start), start, inputs.model.image_rows(1))
     run.step(0.5, "Rollout of the words")
     words = _words(inputs, rollout_row, text_start)
     notes = {"start_block": start, "text_start_block": text_start}
@@ -63,11 +81,12 @@ def rollout(inputs: Inputs, parameters: Rollout, run: Run) -> Scores:
 
 
 def rollout_row(tower: Tower, z: Tensor, start: int, rows: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """(B, T): the readout row of the rollout, from the last block down; every row sums to 1.
+    """(B, T): the readout row of the rollout, from the last block down to ``start``, where the stream is ``z``.
 
+    Every row sums to 1.
     The query of a pool is no token of the stream and has no residual to it, so there the row is A itself.
     """
-    _, attentions = tower.record(tower.run(z, 0, start, lengths), start, rows, lengths=lengths)
+    _, attentions = tower.record(z, start, rows, lengths=lengths)
     r = tower.pool.start(attentions[-1].shape[-1], rows)
     for a in reversed(attentions):
         mean = a.mean(dim=1)
@@ -90,8 +109,7 @@ def _image_cam(inputs: Inputs, run: Run) -> Tensor:
     model, tower = inputs.model, inputs.model.image
     rows, last = model.image_rows(1), tower.sites - 1
     embedded = model.encode_text(inputs.texts)
-    with torch.no_grad():
-        z = tower.run(tower.embed(inputs.pixels), 0, last)
+    z = inputs.stream(last)
     with torch.enable_grad():
         image, (a,) = tower.record(z, last, rows, track=True)
         values = inputs.objective(model.similarity(image, embedded))[0]

@@ -40,7 +40,7 @@ def clip_surgery(inputs: Inputs, parameters: CLIPSurgery, run: Run) -> Scores:
     if redundant == "auto":
         redundant = "list" if len(inputs.texts) > 1 else "empty"
     if redundant == "list":
-        found = less_the_mean(similarity, model.similarity(model.encode_image(inputs.pixels), embedded)[0])
+        found = less_the_mean(similarity, model.similarity(inputs.embedding, embedded)[0])
     else:
         found = similarity - model.similarity(tokens, model.encode_text(_empty_prompt(inputs)))
     scores = inputs.objective(found).T

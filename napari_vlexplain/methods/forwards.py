@@ -43,7 +43,7 @@ def has_words(inputs: Inputs) -> bool:
 
 def own_values(inputs: Inputs, embedded: Tensor, fixed: Tensor) -> Tensor:
     """Varied prompts' embeddings (S, K, P), the other prompts held at ``fixed`` (K + contrasts,): (S, K)."""
-    own = inputs.model.similarity(embedded, inputs.model.encode_image(inputs.pixels))[..., 0]
+    own = inputs.model.similarity(embedded, inputs.embedding)[..., 0]
     return inputs.own_objective(own.T, torch.arange(own.shape[1], device=own.device), fixed).T
 
 
@@ -51,7 +51,7 @@ def own_values(inputs: Inputs, embedded: Tensor, fixed: Tensor) -> Tensor:
 def cosines(inputs: Inputs) -> Tensor:
     """Of the unchanged image with all prompts, contrasts included: (K + contrasts,)."""
     model = inputs.model
-    return model.similarity(model.encode_image(inputs.pixels), model.encode_text(inputs.texts))[0]
+    return model.similarity(inputs.embedding, model.encode_text(inputs.texts))[0]
 
 
 def image_gradients(

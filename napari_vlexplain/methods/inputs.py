@@ -37,10 +37,27 @@ class Inputs:
     target: Target
     seed: int
     case: str
+    _embedding: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
     @property
     def explained(self) -> TextBatch:
         return self.texts[slice(self.count)]
+
+    @property
+    def embedding(self) -> Tensor:
+        """The image's embedding (1, P), not normalised; computed once."""
+        if not self._embedding:
+            self._embedding.append(self.model.encode_image(self.pixels))
+        return self._embedding[0]
+
+    @torch.no_grad()
+    def stream(self, block: int) -> Tensor:
+        """The image's residual stream before a block, (1, T, D). The way there serves :attr:`embedding` too."""
+        tower = self.model.image
+        z = tower.run(tower.embed(self.pixels), 0, block)
+        if not self._embedding:
+            self._embedding.append(tower.tail(z, block, self.model.image_rows(1)))
+        return z
 
     def objective(self, similarity: Tensor) -> Tensor:
         """Cosines (..., K + contrasts) -> the target's scalar for each explained prompt, (..., K)."""
@@ -158,7 +175,7 @@ def per_text_gradients(
     texts, its A and its gradients, each (k, H, Q, T) with T the longest of the chunk.
     """
     model, tower, explained = inputs.model, inputs.model.text, inputs.explained
-    image = model.encode_image(inputs.pixels)
+    image = inputs.embedding
     fixed = model.similarity(image, model.encode_text(inputs.texts))[0]
 
     def work(piece: slice) -> None:
@@ -172,13 +189,15 @@ def per_text_gradients(
             gradients = torch.autograd.grad(values.sum(), attentions)
         use(piece, texts, [a.detach() for a in attentions], gradients)
 
-    # A block keeps about 32 numbers a channel for its backward, and its attention three times.
-    length, width = explained.ids.shape[1], _width(tower, explained)
-    heads = tower.blocks[-1].heads if tower.blocks else 1
-    kept = 4 * length * (32 * width + 3 * heads * length) * max(1, tower.sites - start)
-    chunks(len(explained), max(1, memory_budget(fixed.device) // kept), work)
+    chunks(len(explained), prompts_at_once(inputs, start), work)
 
 
 @torch.no_grad()
-def _width(tower: Tower, texts: TextBatch) -> int:
-    return tower.embed(texts.ids[:1]).shape[-1]
+def prompts_at_once(inputs: Inputs, start: int) -> int:
+    """Prompts whose passage through the text tower's sites from ``start`` on, kept for a backward, fits into memory."""
+    tower, ids = inputs.model.text, inputs.explained.ids
+    length, width = tower.embed(ids[:1]).shape[1:]
+    heads = tower.blocks[-1].heads if tower.blocks else 1
+    # A block keeps about 32 numbers a channel, and its attention three times.
+    kept = 4 * length * (32 * width + 3 * heads * length) * max(1, tower.sites - start)
+    return max(1, memory_budget(ids.device) // kept)

@@ -64,7 +64,7 @@ def _image(inputs: Inputs, start: int, readout: str, run: Run) -> Tensor:
 
 def _words(inputs: Inputs, start: int) -> Tensor:
     found = no_words(inputs)
-    fixed, image = cosines(inputs), inputs.model.encode_image(inputs.pixels)
+    fixed, image = cosines(inputs), inputs.embedding
     for piece in slices(inputs.count, prompts_at_once(inputs, graph=True)):
         texts = inputs.explained[piece]
         prompts = torch.arange(piece.start, piece.stop, device=fixed.device)

@@ -56,8 +56,7 @@ def _image(inputs: Inputs, parameters: M2IB, layer: int, run: Run) -> Tensor:
     model, tower = inputs.model, inputs.model.image
     embedded = model.encode_text(inputs.texts)
     run.step(0.0, "M2IB: image")
-    with torch.no_grad():
-        x = tower.run(tower.embed(inputs.pixels), 0, layer + 1)
+    x = inputs.stream(layer + 1)
     found = torch.empty(inputs.count, x.shape[1], device=x.device)
 
     def work(piece: slice) -> None:
@@ -85,7 +84,7 @@ def _image(inputs: Inputs, parameters: M2IB, layer: int, run: Run) -> Tensor:
 
 def _text(inputs: Inputs, parameters: M2IB, layer: int, run: Run) -> Tensor:
     model, tower, texts = inputs.model, inputs.model.text, inputs.explained
-    image = model.encode_image(inputs.pixels)
+    image = inputs.embedding
     fixed = model.similarity(image, model.encode_text(inputs.texts))[0]
     run.step(0.0, "M2IB: words")
     with torch.no_grad():

@@ -55,4 +55,4 @@ def _words(inputs: Inputs) -> Tensor:
     """(K, T)"""
     model, texts = inputs.model, inputs.explained
     tokens = _tokens(model.text, texts.ids, texts.lengths)
-    return model.similarity(tokens, model.encode_image(inputs.pixels))[..., 0]
+    return model.similarity(tokens, inputs.embedding)[..., 0]

@@ -35,8 +35,7 @@ def image_relevance(inputs: Inputs, start: int, run: Run) -> Tensor:
     model, tower = inputs.model, inputs.model.image
     rows = model.image_rows(1)
     embedded = model.encode_text(inputs.texts)
-    with torch.no_grad():
-        z = tower.run(tower.embed(inputs.pixels), 0, start)
+    z = inputs.stream(start)
     with torch.enable_grad():
         image, attentions = tower.record(z, start, rows, track=True)
         values = inputs.objective(model.similarity(image, embedded))[0]

@@ -167,7 +167,7 @@ def _image_scalars(inputs: Inputs) -> Callable[[Tensor], Tensor]:
 def _word_scalars(inputs: Inputs, piece: slice) -> Callable[[Tensor], Tensor]:
     """What is read of some prompts (k, D) -> the scalar of each."""
     model = inputs.model
-    image, fixed = model.encode_image(inputs.pixels), cosines(inputs)
+    image, fixed = inputs.embedding, cosines(inputs)
     prompts = torch.arange(piece.start, piece.stop, device=fixed.device)
 
     def value(read: Tensor) -> Tensor:

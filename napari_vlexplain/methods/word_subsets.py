@@ -29,7 +29,7 @@ class WordSubsets:
 
     @classmethod
     def of(cls, inputs: Inputs, fill: str, settings: Settings) -> WordSubsets:
-        return cls(inputs, inputs.model.encode_image(inputs.pixels), cosines(inputs), fill, settings)
+        return cls(inputs, inputs.embedding, cosines(inputs), fill, settings)
 
     @torch.no_grad()
     def values(self, k: int, keep: Tensor, positions: list[list[int]] | None = None) -> Tensor:

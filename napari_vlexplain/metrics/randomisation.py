@@ -7,7 +7,6 @@ which must be the same at every stage.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -98,7 +97,6 @@ def randomised(model: DualEncoder, stage: str, seed: int, how: How = "normal", s
         **towers,
         info=replace(model.info, name=f"{model.info.name} ({side} {stage} randomised)"),
         weights_hash=lambda: f"{original()} {side} {stage} {how} {seed}",
-        _texts=OrderedDict(),
     )
 
 

@@ -51,7 +51,7 @@ class DualEncoder:
     normalise: bool = True
     sigmoid: bool = False
     prompts: Literal["text", "classes", "none"] = "text"
-    _texts: OrderedDict[tuple[int, ...], Tensor] = field(default_factory=OrderedDict, repr=False)
+    _texts: OrderedDict[tuple[int, ...], Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
 
     @property
     def capabilities(self) -> frozenset[str]:
