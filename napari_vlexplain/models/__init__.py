@@ -20,13 +20,16 @@ def load_model(
 
     Parameters
     ----------
-    name : ``mini``; a folder or hub name of a ``transformers`` CLIP; ``open_clip:ARCH:PRETRAINED``, where PRETRAINED
-        is a tag or the path of a checkpoint.
+    name : one of :func:`list_models`; a folder of ``transformers``, open_clip or timm, or a hub name of one;
+        ``open_clip:ARCH:PRETRAINED`` with a tag or the path of a checkpoint; ``timm:ARCH[:FILE]``; a state dict of
+        OpenAI's layout (``chexzero:FILE``, ``cxr-repair:FILE``, ``remoteclip:FILE``). See docs/models.md.
     device : ``cpu``, ``cuda``, ``cuda:1``, ``mps``; by default the fastest there is.
     download : may weights be fetched that are not on this machine?
+    run : progress, and cancellation between pieces of a download; what has arrived is kept.
 
     Raises
     ------
+    Cancelled : the run was cancelled.
     VLExplainError : an unknown name, missing or damaged files, or weights that would run code.
     """
     from .loading import load

@@ -50,7 +50,7 @@ class ClassNames:
                 f"This model is a classifier and has no class {text!r}; among its {len(self.names)} classes are "
                 f"{', '.join(map(repr, named))} (a number from 0 to {len(self.names) - 1} will do, too)."
             )
-        return Prompt(text, (self._numbers[key],), 0, (), (), ())
+        return Prompt(text, (self._numbers[key],), 0, (), (), (), is_text=False)
 
     def cut(self, prompt: Prompt) -> Prompt:
         return prompt
@@ -75,7 +75,7 @@ class NoPrompts:
                 f"{self.model} has only an image tower, so a prompt says nothing to it: "
                 "pass the empty prompt '', or choose a model with a text side."
             )
-        return Prompt(text, (0,), 0, (), (), ())
+        return Prompt(text, (0,), 0, (), (), (), is_text=False)
 
     def cut(self, prompt: Prompt) -> Prompt:
         return prompt

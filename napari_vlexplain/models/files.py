@@ -85,9 +85,21 @@ def first_line(error: BaseException) -> str:
 
 
 def hash_of(file: Path) -> Callable[[], str]:
-    """sha256 of a file, computed when asked for and remembered until the file changes."""
+    """sha256 of a file that was just loaded, computed when asked for; "unknown" once it is gone or another."""
+    loaded = _stamp(file)
+
+    def digest() -> str:
+        try:
+            return _sha256(file, *loaded) if _stamp(file) == loaded else "unknown: the file was changed after loading"
+        except OSError:
+            return "unknown: the file is gone"
+
+    return digest
+
+
+def _stamp(file: Path) -> tuple[int, int]:
     status = file.stat()
-    return lambda: _sha256(file, status.st_size, status.st_mtime_ns)
+    return status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=16)

@@ -26,6 +26,7 @@ class Prompt:
     content : positions of the prompt's own tokens (no start, end or padding).
     tokens : their text, one per entry of ``content``.
     words : for each of them the number of the word it belongs to.
+    is_text : is it read word by word? The name of a class is not.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Prompt:
     content: tuple[int, ...]
     tokens: tuple[str, ...]
     words: tuple[int, ...]
+    is_text: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Tokenizer(Protocol):
         """Id that fills the end of a shorter prompt."""
 
     def __call__(self, text: str) -> Prompt:
-        """Tokenise one prompt, whatever its length; VLExplainError if it says nothing."""
+        """Tokenise one prompt, whatever its length; VLExplainError if it is none for this model."""
 
     def cut(self, prompt: Prompt) -> Prompt:
         """The same prompt, cut to the context with its end token kept."""
@@ -93,6 +95,8 @@ def batch(tokenizer: Tokenizer, texts: Sequence[str], truncate: bool, device: to
 
 def _fitting(tokenizer: Tokenizer, text: str, truncate: bool) -> Prompt:
     prompt = tokenizer(text)
+    if prompt.is_text and not prompt.content:
+        raise VLExplainError(f"The prompt {text!r} holds no words; write what to look for, such as 'a cat'.")
     if len(prompt.ids) <= tokenizer.context:
         return prompt
     if not truncate:
@@ -101,12 +105,6 @@ def _fitting(tokenizer: Tokenizer, text: str, truncate: bool) -> Prompt:
             "shorten it, or pass truncate=True to cut its end."
         )
     return tokenizer.cut(prompt)
-
-
-def _with_words(prompt: Prompt) -> Prompt:
-    if not prompt.content:
-        raise VLExplainError(f"The prompt {prompt.text!r} holds no words; write what to look for, such as 'a cat'.")
-    return prompt
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class HuggingFaceTokenizer:
     def __call__(self, text: str) -> Prompt:
         # Lengths are our own affair; verbose=False keeps the library's warning about them out of the log.
         encoded = self.tokenizer(self.prepare(text), verbose=False)
-        return _with_words(self._prompt(text, encoded["input_ids"], self._words(encoded), self._special()))
+        return self._prompt(text, encoded["input_ids"], self._words(encoded), self._special())
 
     def _words(self, encoded: Any) -> list[int | None]:
         """Number of each token's word. Sentence pieces mark where a word starts; the library does not always know."""
@@ -187,7 +185,7 @@ class OpenClipTokenizer:
     pad: int = 0
 
     def __call__(self, text: str) -> Prompt:
-        return _with_words(self._prompt(text, list(self.tokenizer.encode(text))))
+        return self._prompt(text, list(self.tokenizer.encode(text)))
 
     def cut(self, prompt: Prompt) -> Prompt:
         return self._prompt(prompt.text, list(prompt.ids[1 : self.context - 1]))
