@@ -12,6 +12,7 @@ import typer
 
 from ..errors import Cancelled, VLExplainError
 from .ask import ask
+from .benchmark import benchmark, datasets, report
 from .compare import compare
 from .console import hide_stdout, say
 from .demo import demo
@@ -19,6 +20,7 @@ from .edit import edit
 from .explain import explain
 from .gui import gui
 from .listing import methods, models
+from .segment import segment
 from .tokens import tokens
 
 app = typer.Typer(
@@ -28,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (explain, compare, ask, tokens, edit, models, methods, demo, gui):
+for command in (explain, compare, ask, segment, tokens, edit, models, methods, datasets, benchmark, report, demo, gui):
     app.command()(command)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -108,16 +108,16 @@ def open_dataset(
         raise VLExplainError(f"limit is {limit!r}, but it must be a whole number of at least 1.")
     module, _, function = info.entry.partition(":")
     opener = getattr(import_module(module), function)
+    source = {"name": name, "split": split, "limit": limit, "seed": seed}
     if info.drawn:
         if root is not None:
             raise VLExplainError(f"{name} is drawn on the spot; leave the folder out.")
-        return opener(name, limit, seed)
+        return replace(opener(name, limit, seed), source=source)
     found: DataSet = opener(root if root is not None else info.root, split, images)
     if not found.entries:
         first = f" The first problem: {found.problems[0]}" if found.problems else ""
         raise VLExplainError(f"{name} holds no case that can be read.{first}")
+    places = {key: str(Path(path).expanduser().resolve()) for key, path in (("root", root), ("images", images)) if path}
     if name != found.name:
-        from dataclasses import replace
-
         found = replace(found, name=name, title=info.title)
-    return found.sample(limit, seed)
+    return replace(found.sample(limit, seed), source={**source, **places})

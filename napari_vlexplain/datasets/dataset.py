@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Box = tuple[float, float, float, float]
 """x, y, width, height in source pixels from the top left."""
@@ -104,7 +104,7 @@ class DataSet:
 
     name: as in the catalogue. title: for people. entries: what can be read. problems: what was skipped, and why.
     classes: a prompt for every class, where each case is one of them: contrasts of a softmax target.
-    facts: release, files and counts, for the provenance.
+    facts: release, files and counts, for the provenance. source: keyword arguments that open it again.
     """
 
     name: str
@@ -113,6 +113,7 @@ class DataSet:
     problems: tuple[Problem, ...] = ()
     classes: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict, hash=False)
+    source: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -22,6 +22,8 @@ def sensitivity_n(
     map or the loss is constant. Source: Ancona et al. 2018, "Towards better understanding", section 4.
     """
     values = np.asarray(scores, dtype=np.float64)
+    if np.ptp(values) == 0:
+        return float("nan")  # of a constant map every subset has the same sum
     chosen = default_sizes(values.size) if sizes is None else sizes
     removed = np.stack([_subset(values.shape, n, rng) for n in chosen for _ in range(subsets)])
     losses = _losses(score, removed).reshape(len(chosen), subsets)
@@ -47,6 +49,8 @@ def infidelity(
     when scaled. Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", eq. 2 and section 4.
     """
     values = np.asarray(scores, dtype=np.float64)
+    if scaled and not values.any():
+        return float("nan")
     removed = rng.random((samples, *values.shape)) < 0.5
     losses = _losses(score, removed)
     sums = (removed * values).reshape(samples, -1).sum(axis=1)

@@ -1,0 +1,322 @@
+"""Sends the work to a cluster, keeps what comes back, and can be stopped anywhere without losing what was finished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..errors import Cancelled, VLExplainError
+from ..running import ProgressCallback
+from .plan import Plan, Task
+from .rows import FAILED, Row
+from .store import Store, finished, read_header, write_header
+from .work import Result, compute, failed, look_at_model
+
+SCHEMA = 1
+AHEAD = 4
+"""Pieces of work that wait at each worker: enough to keep it busy, few enough that a plan of any length costs alike."""
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class Outcome:
+    """What a start did: ``tasks`` pieces of work of ``total``, ``rows`` kept, ``broken`` of them failures.
+
+    unfit: (model, method) -> why that pair was left out.
+    """
+
+    total: int = 0
+    tasks: int = 0
+    rows: int = 0
+    broken: int = 0
+    seconds: float = 0.0
+    dashboard: str = ""
+    unfit: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Pieces of work per second."""
+        return self.tasks / self.seconds if self.seconds else 0.0
+
+
+OnRows = Callable[[list[Row]], None]
+Look = Callable[..., dict[str, Any]]
+Compute = Callable[[Task], Result]
+
+
+def run_benchmark(
+    plan: Plan,
+    folder: str | Path,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Callable[[], bool] | None = None,
+    on_rows: OnRows | None = None,
+    retry: bool = False,
+    work: Compute = compute,
+    look: Look = look_at_model,
+) -> Outcome:
+    """Compute what is missing of a plan and keep it in a folder.
+
+    Parameters
+    ----------
+    plan : see :func:`napari_vlexplain.benchmark.plan.make_plan`.
+    folder : new, or one that holds rows of the same data set: those are not computed again.
+    workers : processes on this machine; by default one for each GPU or core; 0 computes in this very thread.
+    scheduler : the address of a Dask scheduler instead.
+    progress : called with (share, text with rate and time left).
+    cancel : polled; True stops, what is finished stays.
+    on_rows : called with the rows of each piece of work once they are kept.
+    retry : compute rows that failed before again.
+    work, look : what computes a task, and what looks at a model beforehand.
+
+    Raises
+    ------
+    VLExplainError : the folder holds another data set or cannot be written, a model cannot be loaded, nobody answers.
+    Cancelled : ``cancel`` returned True. Rows that were finished are kept, also on any other exception.
+    """
+    store_at = Path(folder).expanduser()
+    header = read_header(store_at)
+    _refuse_other(plan, header, store_at)
+    done = finished(store_at, retry) if header else set()
+    outcome = Outcome(total=plan.count())
+    if next(plan.tasks(done), None) is None:
+        return outcome
+    report = _Report(outcome, progress, cancel)
+    with Store(store_at) as store, _pool(plan, workers, scheduler, work, look, report) as pool:
+        outcome.dashboard = pool.dashboard
+        report.say("Loading the models")
+        seen = {model: pool.look(model) for model in plan.models}
+        outcome.unfit = {(m, label): why for m, facts in seen.items() for label, why in facts["unfit"].items()}
+        unfit = frozenset(outcome.unfit)
+        report.left = sum(1 for _ in plan.tasks(done, unfit))
+        write_header(store_at, _header(plan, header, seen, outcome, pool.description))
+        report.begin()
+        for rows, maps in pool.results(plan.tasks(done, unfit)):
+            store.append(rows, maps)
+            report.count(rows)
+            if on_rows is not None:
+                on_rows(rows)
+    return outcome
+
+
+class _Report:
+    """Counts, tells, and stops where the user asked for it."""
+
+    def __init__(self, outcome: Outcome, progress: ProgressCallback | None, cancel: Callable[[], bool] | None) -> None:
+        self.outcome, self.progress, self.cancel = outcome, progress, cancel
+        self.left, self.began, self._told = 0, time.monotonic(), 0.0
+
+    def begin(self) -> None:
+        self.began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Tell what is going on, unless it is time to stop."""
+        self.look()
+        if self.progress is not None:
+            self.progress(0.0, text)
+
+    def look(self) -> None:
+        """Raise Cancelled if the user asked to stop."""
+        if self.cancel is not None and self.cancel():
+            raise Cancelled
+
+    def count(self, rows: list[Row]) -> None:
+        o = self.outcome
+        o.tasks += 1
+        o.rows += len(rows)
+        o.broken += sum(row.reason.startswith(FAILED) for row in rows)
+        o.seconds = time.monotonic() - self.began
+        if self.progress is not None and (o.seconds - self._told > 0.1 or o.tasks == self.left):
+            self._told = o.seconds
+            self.progress(o.tasks / max(1, self.left), _told(o, self.left))
+        self.look()
+
+
+def _told(outcome: Outcome, left: int) -> str:
+    remaining = (left - outcome.tasks) / outcome.rate if outcome.rate else 0.0
+    failures = f", {outcome.broken} rows failed" if outcome.broken else ""
+    return f"{outcome.tasks} of {left}, {outcome.rate:.3g} a second, {duration(remaining)} left{failures}"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class _Here:
+    """No cluster: one piece after the other in this thread."""
+
+    dashboard = ""
+    description = "this process"
+
+    def __init__(self, plan: Plan, work: Compute, look: Look, report: _Report) -> None:
+        self.plan, self._work, self._look, self._report = plan, work, look, report
+
+    def look(self, model: str) -> dict[str, Any]:
+        return self._look(model, self.plan.methods, self.plan.device, self.plan.download)
+
+    def results(self, tasks: Iterator[Task]) -> Iterator[Result]:
+        for task in tasks:
+            self._report.look()
+            yield self._work(task, single_threaded=False) if self._work is compute else self._work(task)
+
+
+class _Dask:
+    """A window of tasks on a Dask cluster."""
+
+    def __init__(self, client: Any, plan: Plan, work: Compute, look: Look, report: _Report) -> None:
+        from .cluster import dashboard_of
+
+        self.client, self.plan, self._work, self._look, self._report = client, plan, work, look, report
+        self.dashboard = dashboard_of(client)
+        self.description = f"Dask at {client.scheduler.address}" if client.scheduler else "Dask"
+
+    def look(self, model: str) -> dict[str, Any]:
+        future = self.client.submit(
+            self._look, model, self.plan.methods, self.plan.device, self.plan.download, pure=False
+        )
+        self._wait(future)
+        return self._value(future)
+
+    def results(self, tasks: Iterator[Task]) -> Iterator[Result]:
+        """What the tasks give, as it comes; those that were at a worker when it died once too often come last."""
+        suspects: list[Task] = []
+        yield from self._window(tasks, AHEAD * self._threads(), suspects)
+        for task in suspects:
+            # One at a time, so that a worker's death is the fault of the one it was computing.
+            guilty: list[Task] = []
+            yield from self._window(iter([task]), 1, guilty, "-alone")
+            if guilty:
+                yield failed(task, "its worker died again and again, perhaps for want of memory"), []
+
+    def _window(self, tasks: Iterator[Task], size: int, suspects: list[Task], mark: str = "") -> Iterator[Result]:
+        from distributed import KilledWorker, as_completed
+
+        waiting: dict[Any, Task] = {}
+
+        def submit(task: Task) -> Any:
+            future = self.client.submit(self._work, task, key=f"vlexplain-{task.key}{mark}", pure=False)
+            waiting[future] = task
+            return future
+
+        window = as_completed([submit(task) for task in islice(tasks, size)])
+        try:
+            while waiting:
+                future = self._next(window)
+                task = waiting.pop(future)
+                # Submitted first, so that no worker waits while rows are written.
+                for more in islice(tasks, max(1, size - len(waiting))):
+                    window.add(submit(more))
+                try:
+                    yield self._value(future)
+                except KilledWorker:
+                    suspects.append(task)
+                except VLExplainError as error:
+                    yield failed(task, str(error)), []
+                future.release()
+        finally:
+            if waiting:
+                self.client.cancel(list(waiting), force=True)
+
+    def _next(self, window: Any) -> Any:
+        """The next finished future, with a look at the user's wish now and then."""
+        while window.queue.empty():
+            self._report.look()
+            if not self.client.status == "running":
+                raise VLExplainError("The connection to the Dask scheduler was lost; start again to go on.")
+            time.sleep(0.01)
+        return next(window)
+
+    def _wait(self, future: Any) -> None:
+        from distributed import wait
+
+        while not future.done():
+            self._report.look()
+            try:
+                wait(future, timeout=POLL_SECONDS)
+            except TimeoutError:
+                continue
+
+    def _value(self, future: Any) -> Any:
+        from distributed import KilledWorker
+
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, KilledWorker | VLExplainError):
+                raise error
+            raise VLExplainError(f"the worker failed: {type(error).__name__}: {str(error)[:200]}")
+        if future.status != "finished":
+            raise VLExplainError(f"the work was {future.status} by the cluster")
+        return future.result()
+
+    def _threads(self) -> int:
+        return max(1, sum(self.client.nthreads().values()))
+
+
+@contextmanager
+def _pool(
+    plan: Plan, workers: int | None, scheduler: str | None, work: Compute, look: Look, report: _Report
+) -> Iterator[_Here | _Dask]:
+    if workers == 0 and scheduler is None:
+        yield _Here(plan, work, look, report)
+        return
+    from .cluster import client_of, default_workers
+
+    report.say(f"Connecting to {scheduler}" if scheduler else "Starting workers")
+    count = default_workers(plan.device) if workers is None else workers
+    if count < 1:
+        raise VLExplainError(f"workers is {count}, but it must be at least 1 (or 0 for this process).")
+    with client_of(min(count, plan.count()), scheduler, plan.device) as client:
+        yield _Dask(client, plan, work, look, report)
+
+
+def _refuse_other(plan: Plan, header: dict[str, Any], folder: Path) -> None:
+    known = header.get("dataset")
+    if known is not None and known != plan.data.name:
+        raise VLExplainError(f"{folder} holds rows of {known}, not of {plan.data.name}; name another folder.")
+    split = header.get("facts", {}).get("split")
+    if known is not None and split != plan.data.facts.get("split"):
+        raise VLExplainError(f"{folder} holds rows of the split {split!r}; name another folder.")
+
+
+def _header(
+    plan: Plan, before: dict[str, Any], seen: dict[str, dict[str, Any]], outcome: Outcome, where: str
+) -> dict[str, Any]:
+    """``benchmark.json``: the latest plan, and every start so far."""
+    from ..door import versions
+
+    start = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "where": where,
+        "versions": versions(),
+        "models": {name: {k: v for k, v in facts.items() if k != "unfit"} for name, facts in seen.items()},
+        "cases": len(plan.data.entries),
+        "methods": [choice.label for choice in plan.methods],
+        "metrics": list(plan.metrics),
+        "target": plan.target,
+        "seed": plan.seed,
+        "unfit": [{"model": m, "method": label, "why": why} for (m, label), why in outcome.unfit.items()],
+    }
+    data = plan.data
+    return {
+        "schema": SCHEMA,
+        "dataset": data.name,
+        "title": data.title,
+        "facts": data.facts,
+        "has_truth": data.has_truth,
+        "skipped": [str(problem) for problem in data.problems[:1000]],
+        "skipped_count": len(data.problems),
+        "source": data.source,
+        "starts": [*before.get("starts", []), start],
+    }

@@ -1,0 +1,188 @@
+"""What a worker does: one case, one method, all its metrics. A failure becomes rows that say so."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.cases import Case
+from ..datasets.dataset import Entry
+from ..datasets.reading import read_case
+from ..errors import VLExplainError
+from ..geometry import Geometry
+from ..methods.targets import Target
+from .plan import MethodChoice, Task
+from .rows import FAILED, Row, finite
+
+if TYPE_CHECKING:
+    from ..models.dual_encoder import DualEncoder
+    from .maps import Map, Maps
+
+Result = tuple[list[Row], list[dict[str, Any]]]
+
+
+def compute(task: Task, single_threaded: bool = True) -> Result:
+    """The rows of a task, and its maps as records. Raises nothing but what ends the process.
+
+    ``single_threaded`` keeps torch to one thread on the CPU: sums then run in one order, and the figures are the same
+    to the last digit on every worker.
+    """
+    try:
+        if single_threaded:
+            _one_thread()
+        return _compute(task)
+    except Exception as error:
+        return failed(task, _sentence(error)), []
+
+
+def failed(task: Task, why: str) -> list[Row]:
+    """The rows of a task that could not be computed."""
+    return [
+        _row(task, k, name, "{}", None, f"{FAILED}{why}", 0.0, 0.0, None)
+        for k in range(len(task.entry.prompts))
+        for name in task.metrics
+    ]
+
+
+def look_at_model(model: str, methods: tuple[MethodChoice, ...], device: str | None, download: bool) -> dict[str, Any]:
+    """Before the work starts: can the model be loaded, and which of the methods does it not fit?
+
+    Raises VLExplainError when it cannot be loaded.
+    """
+    from ..methods.catalogue import method
+    from ..methods.catalogue import refuse_unfit as refuse
+
+    loaded = _model(model, device, download)
+    unfit = {}
+    for choice in methods:
+        if choice.is_floor:
+            continue
+        try:
+            refuse(method(choice.name), model, loaded.capabilities)
+        except VLExplainError as error:
+            unfit[choice.label] = str(error)
+    return {"unfit": unfit, "device": str(loaded.device), "weights_sha256": loaded.weights_hash(),
+            "licence": loaded.info.licence, "warning": loaded.info.warning}  # fmt: skip
+
+
+def _compute(task: Task) -> Result:
+    from .maps import Asked, explain_case
+
+    case = _case(task.entry)
+    model = _model(task.model, task.device, task.download)
+    against = task.classes if task.target in ("margin", "softmax") else ()
+    asked = Asked.of(model, case.image, case.prompts, Target(task.target, against), task.seed)
+    found = explain_case(asked, task.method)
+    rows: list[Row] = []
+    for k, one in enumerate(found.maps):
+        rows += _measured(task, case, asked, found, k, one)
+    return rows, [_record(task, k, one) for k, one in enumerate(found.maps)]
+
+
+def _measured(task: Task, case: Case, asked: Any, found: Maps, k: int, one: Map) -> Iterator[Row]:
+    from .evaluate import evaluate
+    from .probes import Probes
+
+    truth = case.masks[k] if task.entry.has_truth and k < len(case.masks) else None
+    probes = Probes(asked, task.method, k, task.classes, task.other_prompt)
+    figures = evaluate(task.metrics, one, truth, case.ignored, probes)
+    for name, figure in figures.items():
+        value = finite(figure.value)
+        reason = "" if value is not None else figure.reason or "it has no value here"
+        yield _row(task, k, name, found.parameters, value, reason, found.seconds, figure.seconds, figure.detail)
+
+
+def _row(
+    task: Task,
+    prompt: int,
+    metric: str,
+    parameters: str,
+    value: float | None,
+    reason: str,
+    seconds: float,
+    metric_seconds: float,
+    detail: dict[str, Any] | None,
+) -> Row:
+    entry = task.entry
+    return Row(
+        key=task.row_key(prompt, metric),
+        dataset=task.dataset,
+        case=entry.id,
+        category=entry.category,
+        group=entry.group or entry.id,
+        prompt=prompt,
+        text=entry.prompts[prompt],
+        model=task.model,
+        method=task.method.label,
+        parameters=parameters,
+        target=task.target,
+        metric=metric,
+        value=value,
+        reason=reason,
+        seed=task.seed,
+        seconds=round(seconds, 5),
+        metric_seconds=round(metric_seconds, 5),
+        versions=_versions(),
+        detail=detail,
+    )
+
+
+def _record(task: Task, prompt: int, found: Map) -> dict[str, Any]:
+    """A map small enough to keep: patch scores in half precision, scaled to their largest magnitude."""
+    largest = float(np.abs(found.patch_scores).max()) or 1.0
+    return {
+        "key": task.row_key(prompt, "map"),
+        "case": task.entry.id,
+        "prompt": prompt,
+        "model": task.model,
+        "method": task.method.label,
+        "scale": largest,
+        "scores": base64.b64encode((found.patch_scores / largest).astype("<f2").tobytes()).decode(),
+        "geometry": asdict(found.geometry),
+    }
+
+
+def map_of_record(record: dict[str, Any]) -> tuple[NDArray[np.float32], Geometry]:
+    """Patch scores (gh, gw) and their geometry. Raises VLExplainError for a record that is none."""
+    try:
+        geometry = Geometry(**{name: tuple(value) for name, value in record["geometry"].items()})
+        scores = np.frombuffer(base64.b64decode(record["scores"], validate=True), "<f2").astype(np.float32)
+        return scores.reshape(geometry.grid) * np.float32(record["scale"]), geometry
+    except (KeyError, TypeError, ValueError) as error:
+        raise VLExplainError(f"A kept map cannot be read ({error}); compute its case again.") from None
+
+
+@lru_cache(maxsize=2)
+def _case(entry: Entry) -> Case:
+    return read_case(entry)
+
+
+def _model(name: str, device: str | None, download: bool) -> DualEncoder:
+    from .. import load_model
+
+    return load_model(name, device, download)
+
+
+def _one_thread() -> None:
+    import torch
+
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=1)
+def _versions() -> str:
+    from ..door import versions
+
+    return ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
+def _sentence(error: Exception) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no details")
+    return first[:300] if isinstance(error, VLExplainError) else f"{type(error).__name__}: {first[:200]}"
