@@ -100,6 +100,13 @@ def test_models_as_json(vlexplain: Command) -> None:
     assert listed["openai/clip-vit-base-patch16"]["licence"] == "MIT"
 
 
+def test_all_that_is_known_of_a_model(vlexplain: Command) -> None:
+    shown = vlexplain("models", "google/medsiglip-448").out
+    for word in ("Health AI Developer Foundations", "3514 MB, gated", "32 x 32 patches", "not for diagnosis"):
+        assert word in shown
+    assert json.loads(vlexplain("models", "biovil", "--json").out)["towers"].startswith("ResNet-50")
+
+
 def test_what_lies_in_the_cache_is_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     names = {

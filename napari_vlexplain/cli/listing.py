@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..explaining import model_info
 from ..methods import MethodInfo, list_methods
 from ..methods.catalogue import method
 from ..models import ModelInfo, list_models
@@ -15,17 +16,53 @@ from .console import output, table, write_json
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 
-def models(as_json: AsJson = False) -> None:
-    """List the models; the folder of a model works too."""
-    found = list_models()
+def models(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show all that is known of this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the models, or what is known of one; the folder of a model works too."""
+    found = list_models() if name is None else [model_info(name)]
     if as_json:
-        write_json([_model(info) for info in found])
+        shown = [_model(info) for info in found]
+        write_json(shown if name is None else shown[0])
         return
-    listed = table("", "name", "licence", "download", "here", "good for", "warning")
+    if name is not None:
+        _show_model(found[0])
+        return
+    console = output()
     for info in found:
-        size = "none" if info.local else f"{info.size_mb} MB"
-        listed.add_row(info.name, info.licence, size, _yes(on_this_machine(info)), info.good_for, info.warning)
-    output().print(listed)
+        here = "on this machine" if on_this_machine(info) else _download(info) + " to download"
+        console.print(info.name, style="bold", soft_wrap=True)
+        console.print(f"  {here}; licence {info.licence}; good for {info.good_for}", soft_wrap=True)
+    for warning in dict.fromkeys(info.warning for info in found):
+        warned = [info.name for info in found if info.warning == warning]
+        console.print(
+            f"{', '.join(warned) if len(warned) < len(found) / 2 else 'The others'}: {warning}", soft_wrap=True
+        )
+    console.print("vlexplain models NAME shows source, towers and intended use of one.", soft_wrap=True)
+
+
+def _download(info: ModelInfo) -> str:
+    return "none" if info.local else f"{info.size_mb} MB" + (", gated" if info.gated else "")
+
+
+def _show_model(info: ModelInfo) -> None:
+    console = output()
+    console.print(f"{info.title} ({info.name})", style="bold", soft_wrap=True)
+    facts = {
+        "Source": info.source,
+        "Licence": info.licence,
+        "Download": _download(info),
+        "On this machine": _yes(on_this_machine(info)),
+        "Towers": info.towers,
+        "Good for": info.good_for,
+        "Made for": info.intended_use,
+        "Files": ", ".join(info.files),
+        "Note": info.warning,
+    }
+    for what, fact in facts.items():
+        if fact:
+            console.print(f"{what}: {fact}", soft_wrap=True)
 
 
 def methods(
