@@ -133,13 +133,11 @@ def save(pixmap: Any, file: Path) -> None:
     pixmap.save(str(file))
     with Image.open(file) as opened:
         picture = opened.convert("RGB")
-    picture.save(file, optimize=True)
-    for share in (1.0, 0.8, 0.7, 0.6):
+    for share in (1.0, 0.8, 0.7, 0.6, 0.5):
+        size = round(picture.width * share), round(picture.height * share)
+        picture.resize(size, Image.Resampling.LANCZOS).save(file, optimize=True)
         if file.stat().st_size <= LARGEST:
             break
-        size = round(picture.width * share), round(picture.height * share)
-        smaller = picture.resize(size, Image.Resampling.LANCZOS)
-        smaller.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, optimize=True)
     print(f"{file} {file.stat().st_size // 1000} kB")
 
 

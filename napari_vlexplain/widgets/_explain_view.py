@@ -102,7 +102,7 @@ class ExplainView(QWidget):
     def say(self, text: str, bad: bool = False) -> None:
         """Show a sentence in the status line."""
         self.status.setText(text)
-        self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
+        self.status.setStyleSheet("color: #e8503a" if bad else "")
 
     def show_progress(self, share: float, what: str) -> None:
         """Show how far it is; a bar at 0 only moves to and fro."""

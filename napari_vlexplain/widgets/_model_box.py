@@ -47,6 +47,11 @@ class ModelBox(QObject):
         for number, info in enumerate(info for info in list_models() if info.kind != "detector"):
             self.combo.addItem(info.name)
             self.combo.setItemData(number, info.title, Qt.ItemDataRole.ToolTipRole)
+        self.combo.setMaxVisibleItems(20)
+        names = self.combo.view()
+        if names is not None:
+            names.setTextElideMode(Qt.TextElideMode.ElideNone)
+            names.setMinimumWidth(names.sizeHintForColumn(0) + 30)  # the box is narrow, its list need not be
         self.folder_button = QPushButton("Folder…")
         self.folder_button.setToolTip("Take the folder of a CLIP model that lies on this computer")
         self.facts, self.warning = QLabel(), QLabel()
@@ -95,6 +100,9 @@ class ModelBox(QObject):
         self._name = name
         self.combo.setCurrentIndex(self.combo.findText(name))
         self.combo.setEditText(name)  # after the index, which clears it for a name that is not in the list
+        line = self.combo.lineEdit()
+        if line is not None:
+            line.setCursorPosition(0)  # the start of a name says more than its end
         info = model_info(name)
         fetch = needs_download(name)
         size = f", {info.size_mb} MB to download" if fetch and info.size_mb else ""

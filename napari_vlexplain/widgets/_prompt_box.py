@@ -100,9 +100,10 @@ class PromptBox(QWidget):
 
     def _fill_menu(self) -> None:
         self.menu.clear()
-        for title, prompts in (("For this image", self._suggested), ("Used before", self.history.prompts[:SHOWN])):
+        before = [prompt for prompt in self.history.prompts if prompt not in self._suggested][:SHOWN]
+        for title, prompts in (("For this image:", self._suggested), ("Used before:", before)):
             if prompts:
-                self.menu.addSection(title)
+                self._add(title, False)
             for prompt in prompts:
                 action = self._add(prompt.replace("&", "&&"), prompt not in self.prompts)
                 action.triggered.connect(lambda _=False, prompt=prompt: self.set_prompts([*self.prompts, prompt]))
