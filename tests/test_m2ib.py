@@ -184,6 +184,22 @@ def test_variance_one_is_the_default_and_others_differ(model):
     assert (scores_of("m2ib", inputs, steps=3, samples=3, variance=0.1).image != default).any()
 
 
+@pytest.mark.parametrize("variance", [0.25, 1.0, 4.0])
+def test_what_is_let_through_by_the_formula(variance):
+    x = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(0))
+    seen = []
+
+    def watched(t):
+        seen.append(t.detach())
+        return no_fit(t)
+
+    bottleneck(M2IB(steps=2, variance=variance), x, everything(x), watched, noise_of((1, 3, 6, 8), seed=5), Run())
+    epsilon, keep = noise_of((1, 3, 6, 8), seed=5)(), torch.sigmoid(torch.tensor(5.0))
+    torch.testing.assert_close(seen[0], keep * x[:, None] + variance**0.5 * (1 - keep) * epsilon, rtol=1e-4, atol=1e-5)
+    assert len(seen) == 2
+    assert (seen[1] != seen[0]).all()  # fresh noise, another λ
+
+
 def test_both_forms_of_the_logarithm_agree(model):
     inputs = inputs_of(model, PROMPTS[:1])
     stable, published = (scores_of("m2ib", inputs, kl_form=form).image for form in ("stable", "reference"))
