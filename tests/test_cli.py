@@ -263,7 +263,7 @@ def test_the_command_that_a_request_prints_computes_it_again(vlexplain: Command,
     )[0]
     words = shlex.split(explanation.request.as_command())
     assert words[0] == "vlexplain"
-    assert json.loads(vlexplain(*words[1:], "--json").out)["key"] == explanation.request.key
+    assert json.loads(vlexplain(words[1], "--json", *words[2:]).out)["key"] == explanation.request.key
 
 
 def test_optional_parameters_can_be_left_to_the_method(vlexplain: Command, scene: Path, prompt: str) -> None:
