@@ -1,0 +1,64 @@
+"""A short list of names to tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
+
+
+class CheckList(QListWidget):
+    """Names with a box each; ``changed`` when one was ticked or cleared."""
+
+    changed = Signal()
+
+    def __init__(self, rows: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows = rows
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.itemChanged.connect(self.changed.emit)
+
+    def add(self, name: str, title: str, tip: str, ticked: bool = False) -> None:
+        """Another name, at the end; one that is there already is only ticked."""
+        for row in range(self.count()):
+            if self._name(row) == name:
+                self._item(row).setCheckState(_state(ticked))
+                return
+        item = QListWidgetItem(title)
+        item.setData(Qt.ItemDataRole.UserRole, name)
+        item.setToolTip(tip)
+        item.setCheckState(_state(ticked))
+        self.addItem(item)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are ticked, in order."""
+        ticked = Qt.CheckState.Checked
+        return tuple(self._name(row) for row in range(self.count()) if self._item(row).checkState() == ticked)
+
+    def tick(self, names: Iterable[str]) -> None:
+        """Tick these and clear all others."""
+        wanted = set(names)
+        for row in range(self.count()):
+            self._item(row).setCheckState(_state(self._name(row) in wanted))
+
+    def sizeHint(self) -> QSize:
+        """Room for the first rows."""
+        return QSize(200, self._rows * (self.fontMetrics().lineSpacing() + 4) + 6)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(120, 3 * self.fontMetrics().lineSpacing())
+
+    def _item(self, row: int) -> QListWidgetItem:
+        item = self.item(row)
+        assert item is not None
+        return item
+
+    def _name(self, row: int) -> str:
+        return str(self._item(row).data(Qt.ItemDataRole.UserRole))
+
+
+def _state(ticked: bool) -> Qt.CheckState:
+    return Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked

@@ -1,0 +1,121 @@
+"""How the *Compare* dock looks: what to compare, from the image down to the Run button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..methods.catalogue import list_methods
+from ..models.zoo import MINI, known_models
+from ..prompt_history import PromptHistory
+from ._check_list import CheckList
+from ._layer_combo import LayerCombo
+from ._layers import layer_kind
+from ._measure_inputs import is_truth
+from ._picture import is_picture
+from ._prompt_box import PromptBox
+
+if TYPE_CHECKING:
+    import napari
+
+FIRST = ("relevance", "attention_grad_cam", "raw_attention", "rollout")
+"""Methods that are quick on any computer."""
+
+
+class CompareView(QWidget):
+    """The fields, laid out. It knows neither jobs nor layers."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, history: PromptHistory) -> None:
+        super().__init__()
+        self.image = LayerCombo(viewer, is_picture, empty="no image yet: open one, or a sample")
+        self.prompts = PromptBox(history)
+        self.methods, self.models = CheckList(9), CheckList(3)
+        self.folder_button = QPushButton("Add a model's folder…")
+        self.truth = LayerCombo(viewer, is_truth, prefers=lambda layer: layer_kind(layer) == "truth", first="none")
+        self.one_each = QCheckBox("one label a prompt, in order")
+        self.check = QCheckBox("sanity checks too (slower)")
+        self.run_button = QPushButton("Compare")
+        self.progress = QProgressBar()
+        self.status = QLabel()
+        self._fill()
+        self._lay_out()
+
+    def say(self, text: str, bad: bool = False) -> None:
+        """Show a sentence in the status line."""
+        self.status.setText(text)
+        self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
+
+    def enable_fields(self, enabled: bool) -> None:
+        """Let the user change what is compared, or not while it runs."""
+        for part in (self.prompts, self.methods, self.models, self.folder_button, self.one_each, self.check):
+            part.setEnabled(enabled)
+        for combo in (self.image, self.truth):
+            combo.setEnabled(enabled and combo.count() > 0)
+
+    def _fill(self) -> None:
+        for info in list_methods():
+            self.methods.add(info.name, info.title, f"{info.summary} ({info.source})", info.name in FIRST)
+        for model in known_models().values():
+            if model.local and model.kind == "dual_encoder":
+                self.models.add(model.name, model.title, f"Good for {model.good_for}.", model is MINI)
+        self.one_each.setChecked(True)
+        self.progress.setVisible(False)
+        self.status.setWordWrap(True)
+        self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 2)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        tips = {
+            self.image: "The image to look at; of a stack, the plane in view.",
+            self.truth: "What is right, if it is known: then every heatmap is measured against it.",
+            self.one_each: "Otherwise everything that is painted is the answer to every prompt.",
+            self.check: "Does the heatmap change with the prompt, and with the model's weights?",
+            self.run_button: "Explain every prompt in every way, and open a window with all of them side by side.",
+        }
+        for widget, tip in tips.items():
+            widget.setToolTip(tip)
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        form.addRow("&Image", self.image)
+        form.addRow(self.prompts)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addLayout(form)
+        for title, widget in (("&Methods", self.methods), ("M&odels", self.models)):
+            label = QLabel(title)
+            label.setBuddy(widget)
+            layout.addWidget(label)
+            layout.addWidget(widget)
+        layout.addWidget(self.folder_button)
+        truths = QFormLayout()
+        truths.setContentsMargins(0, 0, 0, 0)
+        truths.addRow("&Truth", self.truth)
+        layout.addLayout(truths)
+        for widget in (self.one_each, self.check, self.run_button, self.progress, self.status):
+            layout.addWidget(widget)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(content)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(280)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
