@@ -16,17 +16,21 @@ if TYPE_CHECKING:
     from .explanation import Explanation
     from .methods import list_methods
     from .models import list_models, load_model
+    from .segmentation import Segmentation
+    from .segmenting import segment
 
 __all__ = [
     "Answer",
     "Detections",
     "Explanation",
+    "Segmentation",
     "ask",
     "detect",
     "explain",
     "list_methods",
     "list_models",
     "load_model",
+    "segment",
 ]
 __version__ = "0.1.0"
 
@@ -34,12 +38,14 @@ _HOMES = {
     "Answer": "answer",
     "Detections": "detecting",
     "Explanation": "explanation",
+    "Segmentation": "segmentation",
     "ask": "answering",
     "detect": "detecting",
     "explain": "door",
     "list_methods": "methods",
     "list_models": "models",
     "load_model": "models",
+    "segment": "segmenting",
 }
 
 

@@ -20,6 +20,7 @@ from .edit import edit
 from .explain import explain
 from .gui import gui
 from .listing import methods, models
+from .segment import segment
 from .tokens import tokens
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (explain, compare, ask, tokens, edit, models, methods, datasets, benchmark, report, demo, gui):
+for command in (explain, compare, ask, segment, tokens, edit, models, methods, datasets, benchmark, report, demo, gui):
     app.command()(command)
 
 

@@ -31,6 +31,7 @@ MINI = ModelInfo(
     recommended={
         "relevance": {"start_block": 0, "text_start_block": 0},
         "m2ib": {"layer": 5},
+        "segments": {"features": "output", "block": -1, "eigenvectors": 4, "clusters": 4},
         "latent_text": {
             "vocabulary": "demo",
             "template": ("a photo of {}", "{}"),

@@ -1,0 +1,136 @@
+"""An image's spectral segments: eigenvectors, regions and object, with what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .request import ImageIdentity
+from .spectral.eigenvectors import Eigenvectors
+from .spectral.parameters import CutParameters
+from .spectral.segments import Cut, cut
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """One image, a model, all parameters resolved and a seed, which is that of k-means."""
+
+    image: ImageIdentity
+    model: str
+    parameters: tuple[tuple[str, Any], ...]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """sha256 over everything that decides the result."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "parameters": dict(self.parameters)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:
+        image = dict(data["image"])
+        limits = image["contrast_limits"]
+        return cls(
+            image=ImageIdentity(
+                image["name"],
+                image["sha256"],
+                tuple(image["shape"]),
+                None if limits is None else (limits[0], limits[1]),
+            ),
+            model=data["model"],
+            parameters=tuple(sorted(data["parameters"].items())),
+            seed=int(data["seed"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Regions of an image as a vision tower's own features suggest them; no prompt, no training.
+
+    Attributes
+    ----------
+    request : what was asked.
+    eigenvectors : of the graph of patches.
+    cut : regions and object, on source pixels and on the grid of patches.
+    provenance : model and weights hash, features and block, versions, device, seconds.
+    image : the source image as given; None after loading.
+    """
+
+    request: SegmentRequest
+    eigenvectors: Eigenvectors
+    cut: Cut
+    provenance: dict[str, Any]
+    image: NDArray | None = field(default=None, repr=False)
+
+    @property
+    def regions(self) -> NDArray[np.int32]:
+        """(H, W) int32: 0 for the background and where the model does not look, others by size."""
+        return self.cut.regions
+
+    @property
+    def object_mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool: what the first eigenvector takes for the object."""
+        return self.cut.object_mask
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """(4,) the object's box, (x0, y0, x1, y1) in source pixels."""
+        return self.cut.box
+
+    @property
+    def count(self) -> int:
+        """Regions, the background included."""
+        return int(self.cut.patch_regions.max()) + 1
+
+    @property
+    def found_nothing(self) -> bool:
+        """Are all patches alike, so that there is nothing to cut?"""
+        return not self.eigenvectors.vectors.any()
+
+    @cached_property
+    def areas(self) -> tuple[int, ...]:
+        """Pixels of each region that the model sees, background first."""
+        seen = self.regions[self.eigenvectors.geometry.seen()]
+        return tuple(int(n) for n in np.bincount(seen, minlength=self.count))
+
+    def recut(self, seed: int | None = None, **changes: Any) -> Segmentation:
+        """The same eigenvectors cut otherwise; the model is not run again.
+
+        Parameters
+        ----------
+        changes : fields of :class:`napari_vlexplain.spectral.parameters.CutParameters`.
+
+        Raises
+        ------
+        VLExplainError : an unknown name, a wrong type, a value out of range.
+        """
+        from .methods.parameters import fill
+
+        known = dict(self.request.parameters)
+        names = CutParameters.__dataclass_fields__
+        chosen = fill(CutParameters, {**{name: known[name] for name in names}, **changes}, "segment")
+        seed = self.request.seed if seed is None else seed
+        request = replace(self.request, parameters=tuple(sorted({**known, **asdict(chosen)}.items())), seed=seed)
+        return replace(self, request=request, cut=cut(self.eigenvectors, chosen, seed))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a folder of pictures, arrays and a manifest, see :mod:`napari_vlexplain.io.segments`."""
+        from .io.segments import save
+
+        return save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Segmentation:
+        """Read a folder that :meth:`save` wrote."""
+        from .io.segments import load
+
+        return load(Path(folder))

@@ -1,0 +1,109 @@
+"""The door for spectral segments: :func:`segment`, used alike by the dock and the command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .door import source_of, versions
+from .errors import VLExplainError
+from .io.images import as_rgb
+from .methods.parameters import fill
+from .models import load_model
+from .request import ImageIdentity
+from .running import ProgressCallback, Run
+from .segmentation import Segmentation, SegmentRequest
+from .spectral.eigenvectors import eigenvectors_of
+from .spectral.parameters import RECOMMENDED, CutParameters, EigenParameters
+from .spectral.segments import cut
+
+if TYPE_CHECKING:
+    from .models.dual_encoder import DualEncoder
+
+SOURCE = "Melas-Kyriazi, Rupprecht, Laina, Vedaldi, Deep spectral methods, CVPR 2022"
+_CUT = {f.name for f in fields(CutParameters)}
+_KNOWN = _CUT | {f.name for f in fields(EigenParameters)}
+
+
+def segment(
+    image: Any,
+    model: str | DualEncoder = "mini",
+    *,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    cancel: Callable[[], bool] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
+    device: str | None = None,
+    download: bool = False,
+    name: str | None = None,
+    **parameters: Any,
+) -> Segmentation:
+    """Segment an image by the eigenvectors of a vision tower's patch graph.
+
+    Parameters
+    ----------
+    image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
+    model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model; any with an image tower.
+    seed : of k-means.
+    progress, cancel, contrast_limits, device, download, name : see :func:`napari_vlexplain.explain`.
+    parameters : fields of :class:`napari_vlexplain.spectral.parameters.EigenParameters` and ``CutParameters``; what
+        is left out takes the model's recommended value, else the default.
+
+    Raises
+    ------
+    VLExplainError : bad input, in one sentence.
+    Cancelled : ``cancel`` returned True.
+    """
+    run = Run(progress, cancel)
+    split_parameters(parameters)  # refuse a typing error before loading anything
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise VLExplainError(f"seed is {seed!r}, but it must be a whole number of at least 0.")
+    source, called = source_of(image, name)
+    rgb = as_rgb(source, contrast_limits)
+    loaded = load_model(model, device, download, run.part(0.0, 0.3)) if isinstance(model, str) else model
+    asked, cutting = split_parameters({**loaded.info.recommended.get(RECOMMENDED, {}), **parameters})
+    began = time.perf_counter()
+    run.step(0.3, "Looking at the image, and its eigenvectors")
+    found, facts = eigenvectors_of(loaded, rgb, asked)
+    run.step(0.8, "Cutting regions")
+    pieces = cut(found, cutting, int(seed))
+    run.step(1.0, "Done")
+    request = SegmentRequest(
+        image=ImageIdentity.of(source, called, contrast_limits),
+        model=loaded.info.name,
+        parameters=tuple(sorted({**asdict(asked), **asdict(cutting)}.items())),
+        seed=int(seed),
+    )
+    record = {
+        "model": loaded.info.name,
+        "licence": loaded.info.licence,
+        "warning": loaded.info.warning,
+        "weights_sha256": loaded.weights_hash(),
+        "source": SOURCE,
+        **facts,
+        "device": str(loaded.device),
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - began, 4),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return Segmentation(request, found, pieces, record, source)
+
+
+def split_parameters(given: dict[str, Any]) -> tuple[EigenParameters, CutParameters]:
+    """What needs the model, and what is done with the eigenvectors afterwards.
+
+    Raises
+    ------
+    VLExplainError : an unknown name, a wrong type, a value out of range.
+    """
+    for name in given:
+        if name not in _KNOWN:
+            raise VLExplainError(f"segment has no parameter {name!r}; it has {', '.join(sorted(_KNOWN))}.")
+    first = {name: value for name, value in given.items() if name not in _CUT}
+    second = {name: value for name, value in given.items() if name in _CUT}
+    return fill(EigenParameters, first, "segment"), fill(CutParameters, second, "segment")
