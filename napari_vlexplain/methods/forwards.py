@@ -121,7 +121,13 @@ def images_at_once(inputs: Inputs, graph: bool = False) -> int:
     else:
         length = tower.prefix_tokens + height * width
         each = 4 * area + _stream_bytes(tower, length, graph)
-    return max(1, memory_budget(inputs.pixels.device) // each)
+    device = inputs.pixels.device
+    return max(1, min(memory_budget(device) // each, _most_at_once(device)))
+
+
+def _most_at_once(device: torch.device) -> int:
+    """A CPU gains nothing from larger batches, and who cancels waits for the end of one."""
+    return 16 if device.type == "cpu" else 4096
 
 
 def prompts_at_once(inputs: Inputs, graph: bool = False) -> int:
