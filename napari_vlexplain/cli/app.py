@@ -20,6 +20,7 @@ from .edit import edit
 from .explain import explain
 from .gui import gui
 from .listing import methods, models
+from .perturb import perturb
 from .segment import segment
 from .tokens import tokens
 
@@ -30,7 +31,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (explain, compare, ask, segment, tokens, edit, models, methods, datasets, benchmark, report, demo, gui):
+for command in (
+    explain,
+    compare,
+    ask,
+    segment,
+    tokens,
+    edit,
+    models,
+    methods,
+    datasets,
+    benchmark,
+    report,
+    perturb,
+    demo,
+    gui,
+):
     app.command()(command)
 
 

@@ -7,7 +7,7 @@ Read is the row of the answer's token, with its own entry 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class Recorded:
     sites: tuple[Tensor, ...]
     logits: Tensor | None = None
     streams: Streams = ()
+    known: list[tuple[Tensor, ...]] = field(default_factory=list, repr=False)
 
     def samples(self, sites: Sequence[Tensor]) -> list[list[Tensor]]:
         """Each sample's sites (H, S, S) without padding."""
@@ -44,7 +45,13 @@ class Recorded:
 
     def gradients(self, values: Tensor | None = None) -> tuple[Tensor, ...]:
         """G of all sites from one backward pass; see the two-stream models."""
-        return torch.autograd.grad((self.values if values is None else values).sum(), self.sites)
+        if values is None and self.known:
+            return self.known[0]
+        scalar = (self.values if values is None else values).sum()
+        found = torch.autograd.grad(scalar, self.sites, retain_graph=True)
+        if values is None:
+            self.known.append(found)
+        return found
 
     def layers(self, gradients: Sequence[Tensor] | None = None) -> list[list[Layer]]:
         """Each sample's layers, words among words and boxes among boxes; without gradients G is A."""

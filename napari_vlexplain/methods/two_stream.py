@@ -5,7 +5,7 @@ Each takes (recorded, parameters) and returns, for each sample, the relevance of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ class Recorded:
     sites: TwoStreamSites
     logits: Tensor | None = None
     streams: Streams = ()
+    known: list[TwoStreamSites] = field(default_factory=list, repr=False)
 
     def samples(self, sites: TwoStreamSites) -> list[TwoStreamSites]:
         """Each sample's sites without padding."""
@@ -39,11 +40,18 @@ class Recorded:
     def gradients(self, values: Tensor | None = None) -> TwoStreamSites:
         """G of all sites from one backward pass: questions do not see each other, so their sum serves them all.
 
-        ``values`` are by default the explained logits. A site that they do not depend on has gradient 0.
+        ``values`` are by default the explained logits, whose gradients are remembered for the next method. A site
+        that they do not depend on has gradient 0.
         """
-        tensors = self.sites.tensors()
-        found = torch.autograd.grad((self.values if values is None else values).sum(), tensors, allow_unused=True)
-        return self.sites.like([torch.zeros_like(a) if g is None else g for a, g in zip(tensors, found, strict=True)])
+        if values is None and self.known:
+            return self.known[0]
+        tensors, scalar = self.sites.tensors(), (self.values if values is None else values).sum()
+        slopes = torch.autograd.grad(scalar, tensors, allow_unused=True, retain_graph=True)
+        pairs = zip(tensors, slopes, strict=True)
+        found = self.sites.like([torch.zeros_like(a) if g is None else g for a, g in pairs])
+        if values is None:
+            self.known.append(found)
+        return found
 
 
     def layers(self, gradients: TwoStreamSites | None = None) -> list[list[Layer]]:
