@@ -129,6 +129,14 @@ def test_nobody_at_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         run_benchmark(bw.plan(2), tmp_path, scheduler="tcp://127.0.0.1:1", work=bw.work, look=bw.look)
 
 
+def test_each_worker_sees_one_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    run_benchmark(bw.plan(16), tmp_path, work=bw.tells_device, look=bw.look)
+    pairs = {tuple(row.reason.split()) for row in st.read_rows(tmp_path)}
+    assert {device for device, _ in pairs} == {"3", "5"}
+    assert len({process for _, process in pairs}) == len(pairs) == 2
+
+
 def test_one_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     assert gpu_names() == ["3", "5"] and default_workers() == 2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,16 +104,28 @@ def _per_cluster(values: NDArray[np.float64], clusters: NDArray[np.intp]) -> NDA
 def _ratios(sums: NDArray[np.float64], counts: NDArray[np.float64], seed: int, replicates: int) -> NDArray[np.float64]:
     """(replicates, columns) of resampled means."""
     found = np.empty((replicates, sums.shape[1]))
+    both = np.concatenate([sums, counts], axis=1)
     start = 0
     for weights in _weights(len(sums), seed, replicates):
+        above, below = np.split(weights @ both, 2, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found[start : start + len(weights)] = (weights @ sums) / (weights @ counts)
+            found[start : start + len(weights)] = above / below
         start += len(weights)
     return found
 
 
-def _weights(count: int, seed: int, replicates: int) -> Iterator[NDArray[np.float64]]:
-    """How often each cluster is drawn, (some replicates, clusters); replicate r is the same however they are cut."""
+def _weights(count: int, seed: int, replicates: int) -> Iterable[NDArray[np.float64]]:
+    """How often each cluster is drawn, (some replicates, clusters); drawn once for all metrics where that is small."""
+    small = count * replicates <= _AT_ONCE
+    return _kept_weights(count, seed, replicates) if small else _draw_weights(count, seed, replicates)
+
+
+@lru_cache(maxsize=2)
+def _kept_weights(count: int, seed: int, replicates: int) -> tuple[NDArray[np.float64], ...]:
+    return tuple(_draw_weights(count, seed, replicates))
+
+
+def _draw_weights(count: int, seed: int, replicates: int) -> Iterator[NDArray[np.float64]]:
     rng = np.random.default_rng([seed, count])
     at_once = max(1, _AT_ONCE // max(count, 1))
     for start in range(0, replicates, at_once):

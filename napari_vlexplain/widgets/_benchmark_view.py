@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
@@ -77,7 +78,7 @@ class BenchmarkView(QWidget):
         self.limit, self.processes, self.metrics = QSpinBox(), QSpinBox(), QComboBox()
         self.model = QComboBox()
         self.methods = CheckList(6)
-        self.floors = QCheckBox("floors: uniform, random, centre, edges")
+        self.floors = QCheckBox("floors beside them")
         self.run_button, self.report_button = QPushButton("Run"), QPushButton("Report")
         self.progress, self.state = QProgressBar(), QLabel()
         self.means, self.cases = QTableWidget(), QTableWidget()
@@ -156,12 +157,16 @@ class BenchmarkView(QWidget):
             self.metrics: "Perturbation, confidence, stability and randomisation run the model again and again.",
             self.processes: "Workers of a local Dask cluster; 0 computes one case after the other in this process.",
             self.folder: "Rows are kept here; the same folder goes on where it stopped.",
-            self.floors: "Maps that know neither model nor prompt: what a method must beat.",
+            self.floors: "Uniform, random, centre, edges: maps that know neither model nor prompt, to be beaten.",
             self.report_button: "Write report.html, .md and .csv into the folder.",
             self.cases: "Click a row to open its image, heatmap and ground truth.",
         }
         for part, tip in tips.items():
             part.setToolTip(tip)
+        for box in (self.dataset, self.model, self.metrics):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(6)
+        self.floors.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         form = QFormLayout()
         for title, row in (("&Data set", self.dataset), ("&Folder", self.root), ("Ca&ses", self.limit),
                            ("M&odel", self.model),
@@ -201,8 +206,12 @@ class BenchmarkView(QWidget):
 
 def _resize(table: QTableWidget, rows: int, heads: list[str]) -> None:
     table.setRowCount(rows)
+    if table.columnCount() == len(heads):
+        return
     table.setColumnCount(len(heads))
     table.setHorizontalHeaderLabels(heads)
+    for column, head in enumerate(heads):
+        table.setColumnWidth(column, max(90, table.fontMetrics().horizontalAdvance(head) + 24))
 
 
 def _put(table: QTableWidget, row: int, column: int, text: str, tip: str = "") -> None:
