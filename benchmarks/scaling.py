@@ -49,7 +49,10 @@ def main() -> None:
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="vlexplain-scaling-") as scratch:
         lines = [*workers(Path(scratch), chosen.cases), *length(Path(scratch)), *report(Path(scratch))]
-    heading = f"Measured on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}."
+    cores, busy = os.cpu_count() or 1, os.getloadavg()[0]
+    heading = f"Measured on {platform.machine()}, {cores} cores, Python {platform.python_version()}, load {busy:.1f}."
+    if busy > cores + 2:
+        heading += " The machine was shared while this ran: the rates of workers say nothing about a quiet one."
     text = "\n".join(["# How the benchmark scales", "", heading, "", *lines]) + "\n"
     print(text)
     if chosen.markdown:

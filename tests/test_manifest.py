@@ -94,7 +94,12 @@ def test_there_are_no_keys_that_npe2_does_not_know(raw):
 
 
 def test_the_docks_are_there(manifest):
-    assert [widget.display_name for widget in manifest.contributions.widgets] == ["Explain", "Measure", "Compare"]
+    assert [widget.display_name for widget in manifest.contributions.widgets] == [
+        "Explain",
+        "Measure",
+        "Compare",
+        "Benchmark",
+    ]
 
 
 def test_settings_have_the_defaults_of_the_code(raw):
