@@ -17,6 +17,7 @@ from .compare import compare
 from .console import hide_stdout, say
 from .demo import demo
 from .edit import edit
+from .experiment import experiment
 from .explain import explain
 from .gui import gui
 from .listing import methods, models
@@ -48,6 +49,7 @@ for command in (
     gui,
 ):
     app.command()(command)
+app.add_typer(experiment)
 
 
 @app.callback()

@@ -1,0 +1,190 @@
+"""``vlexplain experiment``: the experiments of the latent text method, on drawn scenes or on the published data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import VLExplainError
+from . import latent_options as latent
+from .console import output, progress, table, write_json
+
+if TYPE_CHECKING:
+    from ..latent_text.experiments.report import Table
+    from ..models.dual_encoder import DualEncoder
+    from ..running import Run
+
+experiment = typer.Typer(
+    name="experiment",
+    help="Run an experiment of the latent text method and print its table beside the published one.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+CountOption = Annotated[int | None, typer.Option(min=1, help="Images to score.", show_default="64 scenes, or all")]
+SaveOption = Annotated[str | None, typer.Option(metavar="FILE", help="Save the table as .json or .md as well.")]
+
+
+def _folder(name: str, layout: str) -> object:
+    return typer.Option(f"--{name}", metavar="DIR", help=f"Run on {layout} instead of drawn scenes.")
+
+
+@experiment.command()
+def typographic(
+    imagenet: Annotated[str | None, _folder("imagenet", "ImageNet validation images")] = None,
+    count: CountOption = None,
+    tune: Annotated[int, typer.Option(min=1, help="Images to choose layers and thresholds on; none is scored.")] = 32,
+    samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 50,
+    model: latent.ModelName = "mini",
+    device: latent.DeviceOption = None,
+    seed: latent.SeedOption = 0,
+    download: latent.DownloadOption = False,
+    out: SaveOption = None,
+    as_json: latent.JsonOption = False,
+) -> None:
+    """Repair typographic attacks by zeroing tokens that read as printed text."""
+
+    def work(loaded: DualEncoder, run: Run) -> Table:
+        from ..latent_text.experiments import attacks, typographic
+
+        if imagenet is None:
+            tuning = attacks.sticker_attacks(2 * seed + 1, tune)
+            scored = attacks.sticker_attacks(2 * seed + 2, count or 64)
+        else:
+            tuning = attacks.imagenet_attacks(imagenet, seed, tune)
+            scored = attacks.imagenet_attacks(imagenet, seed, count, skip=max(tune, 10))
+        return typographic.typographic(loaded, tuning, scored, samples, seed, run)
+
+    _run(work, model, device, download, out, as_json)
+
+
+@experiment.command()
+def entities(
+    uc_merced: Annotated[str | None, _folder("uc-merced", "the UC Merced land use images")] = None,
+    count: CountOption = None,
+    samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 20,
+    model: latent.ModelName = "mini",
+    device: latent.DeviceOption = None,
+    seed: latent.SeedOption = 0,
+    download: latent.DownloadOption = False,
+    out: SaveOption = None,
+    as_json: latent.JsonOption = False,
+) -> None:
+    """Replace the tokens of cars by those of airplanes, and see the prediction follow."""
+
+    def work(loaded: DualEncoder, run: Run) -> Table:
+        from ..latent_text.experiments import entities
+
+        data = (
+            entities.sticker_entities(seed, count or 64)
+            if uc_merced is None
+            else entities.uc_merced_entities(uc_merced, seed, count)
+        )
+        return entities.entities(loaded, data, samples, seed=seed, run=run)
+
+    _run(work, model, device, download, out, as_json)
+
+
+@experiment.command()
+def spurious(
+    celeba: Annotated[str | None, _folder("celeba", "the CelebA faces")] = None,
+    count: CountOption = None,
+    samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 10,
+    model: latent.ModelName = "mini",
+    device: latent.DeviceOption = None,
+    seed: latent.SeedOption = 0,
+    download: latent.DownloadOption = False,
+    out: SaveOption = None,
+    as_json: latent.JsonOption = False,
+) -> None:
+    """Train a head on biased images, with and without the tokens that carry the bias."""
+
+    def work(loaded: DualEncoder, run: Run) -> Table:
+        from ..latent_text.experiments import spurious
+
+        if celeba is None:
+            data, head = spurious.sticker_bias(seed, 48, count or 32), spurious.STICKER_HEAD
+        else:
+            data, head = spurious.celeba_bias(celeba, seed, count), spurious.CELEBA_HEAD
+        return spurious.spurious(loaded, data, head, samples, seed, run)
+
+    _run(work, model, device, download, out, as_json)
+
+
+@experiment.command()
+def verify(
+    count: CountOption = None,
+    model: latent.ModelName = "mini",
+    device: latent.DeviceOption = None,
+    seed: latent.SeedOption = 0,
+    download: latent.DownloadOption = False,
+    out: SaveOption = None,
+    as_json: latent.JsonOption = False,
+) -> None:
+    """Black out objects and see texts change; see what tokens that name an object attend to."""
+
+    def work(loaded: DualEncoder, run: Run) -> Table:
+        from ..latent_text.experiments import verification
+
+        return verification.verification(loaded, verification.sticker_scenes(seed, count or 64), seed, run)
+
+    _run(work, model, device, download, out, as_json)
+
+
+def _run(
+    work: Callable[[DualEncoder, Run], Table],
+    model: str,
+    device: str | None,
+    download: bool,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    if out is not None and Path(out).suffix.lower() not in (".json", ".md"):
+        raise VLExplainError(f"--out is {out!r}, but it must end in .json or .md.")
+    with redirect_stdout(sys.stderr), progress() as report:
+        report(0.0, "Starting the engine")
+        from ..latent_text.tails import check_readable
+        from ..models import load_model
+        from ..running import Run
+
+        loaded = load_model(model, device, download)
+        check_readable(loaded)
+        found = work(loaded, Run(report))
+        warning = loaded.info.warning
+    if out is not None:
+        _save(found, Path(out))
+    if as_json:
+        write_json({**found.to_dict(), "warning": warning})
+    else:
+        _show(found, warning)
+
+
+def _show(found: Table, warning: str) -> None:
+    from ..latent_text.experiments.report import written
+
+    console = output()
+    shown = table(found.title, *found.columns, right=found.columns[1:])
+    for row in found.rows:
+        shown.add_row(*(written(cell) for cell in row))
+    console.print(shown)
+    for note in found.notes:
+        console.print(note, soft_wrap=True)
+    console.print(warning, style="yellow", soft_wrap=True)
+
+
+def _save(found: Table, file: Path) -> None:
+    import json
+
+    notes = "".join(f"\n{note}\n" for note in found.notes)
+    text = f"### {found.title}\n\n{found.markdown()}{notes}"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found.to_dict(), indent=1) if file.suffix == ".json" else text, encoding="utf-8")
+    except OSError as error:
+        raise VLExplainError(f"{file} cannot be written: {error.strerror or error}.") from None
