@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # One screen for the second tier of tests and for pictures.
 SCREEN := xvfb-run --auto-servernum --server-args="-screen 0 1600x1200x24"
 PYTEST := $(BIN)/python -m pytest
+# One process a core, one thread a process: the tests' tensors are too small for threads to pay.
+EACH_CORE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PYTEST) --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit window packaging screenshots bench clean
@@ -48,8 +50,8 @@ lint: $(VENV)/.test
 
 # First tier: no display. The Qt tests run on both bindings.
 unit: $(VENV)/.test
-	env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen QT_API=pyqt5 $(PYTEST) -m "not gl and not packaging"
-	env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen QT_API=pyqt6 $(PYTEST) -m "qt and not gl"
+	env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen QT_API=pyqt5 $(EACH_CORE) -m "not gl and not packaging"
+	env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen QT_API=pyqt6 $(EACH_CORE) -m "qt and not gl"
 
 # Second tier: real windows with OpenGL on a virtual screen, on both bindings.
 window: $(VENV)/.test
