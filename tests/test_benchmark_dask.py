@@ -15,6 +15,7 @@ from pathlib import Path
 import benchmark_work as bw
 import pytest
 
+from napari_vlexplain.benchmark import runner
 from napari_vlexplain.benchmark import store as st
 from napari_vlexplain.benchmark.cluster import default_workers, gpu_names
 from napari_vlexplain.benchmark.rows import UNTIMED
@@ -70,6 +71,21 @@ def test_cancelled_work_goes_on_where_it_stopped(cluster, tmp_path: Path) -> Non
     assert 5 <= kept < 40
     outcome = run_benchmark(bw.plan(40), tmp_path / "out", scheduler=address, work=bw.work, look=bw.look)
     assert outcome.tasks == 40 - kept
+
+
+def test_a_result_lost_on_its_way_is_computed_again(cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch, lost = runner._Dask._value, []
+
+    def lose_one(self, future):
+        found = fetch(self, future)
+        if not lost and isinstance(found, tuple) and found[0][0].case == "case-00002":
+            lost.append(future.key)
+            raise runner._LostError
+        return found
+
+    monkeypatch.setattr(runner._Dask, "_value", lose_one)
+    outcome = run_benchmark(bw.plan(6), tmp_path, scheduler=scaled(cluster, 1), work=bw.work, look=bw.look)
+    assert lost and (outcome.tasks, outcome.rows, outcome.broken) == (6, 12, 0)
 
 
 def test_an_error_of_the_work_is_a_row(cluster, tmp_path: Path) -> None:

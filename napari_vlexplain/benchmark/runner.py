@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ SCHEMA = 1
 AHEAD = 4
 """Pieces of work that wait at each worker: enough to keep it busy, few enough that a plan of any length costs alike."""
 POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -106,6 +108,10 @@ def run_benchmark(
     return outcome
 
 
+class _LostError(Exception):
+    """The result went with its worker, or never came: nobody's fault, so it is computed again."""
+
+
 class _Report:
     """Counts, tells, and stops where the user asked for it."""
 
@@ -184,6 +190,8 @@ class _Dask:
 
     def look(self, model: str) -> dict[str, Any]:
         """On every worker there is, so that all have loaded the model before the clock starts."""
+        from distributed import KilledWorker
+
         asked = model, self.plan.methods, self.plan.device, self.plan.download
         futures = [
             self.client.submit(self._look, *asked, pure=False, workers=[worker], allow_other_workers=True)
@@ -191,7 +199,12 @@ class _Dask:
         ] or [self.client.submit(self._look, *asked, pure=False)]
         for future in futures:
             self._wait(future)
-        found = [self._value(future) for future in futures]
+        try:
+            found = [self._value(future) for future in futures]
+        except (_LostError, KilledWorker):
+            raise VLExplainError(
+                f"A worker died while it loaded {model}, perhaps for want of memory; use fewer workers (--workers 1)."
+            ) from None
         return found[0]
 
     def results(self, tasks: Iterator[Task]) -> Iterator[Result]:
@@ -225,7 +238,7 @@ class _Dask:
                     window.add(submit(more))
                 try:
                     yield self._value(future)
-                except KilledWorker:
+                except (KilledWorker, _LostError):
                     suspects.append(task)
                 except VLExplainError as error:
                     yield failed(task, str(error)), []
@@ -254,16 +267,18 @@ class _Dask:
                 continue
 
     def _value(self, future: Any) -> Any:
+        """The result; KilledWorker, _LostError, or VLExplainError for what the work itself raised."""
         from distributed import KilledWorker
 
-        if future.status == "error":
-            error = future.exception()
-            if isinstance(error, KilledWorker | VLExplainError):
-                raise error
-            raise VLExplainError(f"the worker failed: {type(error).__name__}: {str(error)[:200]}")
-        if future.status != "finished":
-            raise VLExplainError(f"the work was {future.status} by the cluster")
-        return future.result()
+        # A result lies at its worker until it is fetched, and is lost with it; the status can change at any moment.
+        try:
+            return future.result(timeout=PATIENCE_SECONDS)
+        except (KilledWorker, VLExplainError):
+            raise
+        except (CancelledError, TimeoutError) as error:
+            raise _LostError from error
+        except Exception as error:
+            raise VLExplainError(f"the worker failed: {type(error).__name__}: {str(error)[:200]}") from None
 
     def _threads(self) -> int:
         return max(1, sum(self.client.nthreads().values()))
