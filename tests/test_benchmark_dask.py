@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -111,6 +112,36 @@ def test_a_killed_worker_costs_no_row_but_its_own(work, tmp_path: Path, monkeypa
     assert outcome.tasks == 12 and outcome.rows == 24
     guilty = {row.case for row in st.read_rows(tmp_path / "out") if row.value is None}
     assert guilty == (set() if work is bw.dies_once else {"case-00001"})
+
+
+INTERRUPTED = """
+import sys, benchmark_work as bw
+from napari_vlexplain.benchmark.runner import run_benchmark
+if __name__ == "__main__":
+    try:
+        run_benchmark(bw.plan(2000), sys.argv[1], workers=2, work=bw.slow_work, look=bw.look)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def test_an_interrupt_of_the_whole_terminal_ends_in_peace(tmp_path: Path) -> None:
+    """Ctrl-C reaches the workers as well: nothing finished is lost, nobody complains, no process stays."""
+    script, out = tmp_path / "script.py", tmp_path / "out"
+    script.write_text(INTERRUPTED)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(out)], env=HERE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    while len(list(st.iterate_records(out, "rows"))) < 10:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.decode()) == (130, "")
+    kept = untimed(out)
+    assert len(kept) >= 10
+    outcome = run_benchmark(bw.plan(2000), out, workers=0, work=bw.work, look=bw.look)
+    assert outcome.rows == 4000 - len(kept)
 
 
 def test_scheduler_and_workers_of_somebody_else(tmp_path: Path) -> None:

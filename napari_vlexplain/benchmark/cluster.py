@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -81,6 +82,7 @@ def client_of(workers: int, scheduler: str | None = None, device: str | None = N
             stack.callback(_close, cluster)
             client = Client(cluster)
             stack.callback(_close, client)
+            client.register_plugin(_deaf_to_interrupts())
         yield client
 
 
@@ -114,6 +116,18 @@ def _local(workers: int, device: str | None, scratch: str) -> Any:
     }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     return SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.CRITICAL)
+
+
+def _deaf_to_interrupts() -> Any:
+    """For our own workers: Ctrl-C in a terminal reaches them too, but the command alone decides what it means."""
+    from distributed import WorkerPlugin
+
+    class DeafToInterrupts(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            with suppress(ValueError):  # not on the main thread
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return DeafToInterrupts()
 
 
 def dashboard_of(client: Client) -> str:
