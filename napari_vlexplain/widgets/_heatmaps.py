@@ -45,7 +45,7 @@ def show_heatmap(
     else:
         layer = _add(viewer, source, heatmap, name_of(source, explanation, index), looks, details)
     if index:
-        layer.translate = _place_of_plane(source, index)
+        layer.translate = place_of_plane(source, index)
     return layer
 
 
@@ -126,7 +126,7 @@ def _outline_truth(viewer: napari.viewer.Viewer, source: Image) -> None:
             truth.opacity = 1.0
 
 
-def _place_of_plane(source: Layer, index: tuple[int, ...]) -> np.ndarray:
+def place_of_plane(source: Layer, index: tuple[int, ...]) -> np.ndarray:
     """The translate of a stack of one plane that lies where plane ``index`` of the source lies."""
     corner = np.zeros(source.ndim)
     corner[: len(index)] = index

@@ -24,13 +24,14 @@ from ..models.zoo import list_models
 class ModelBox(QObject):
     """``picker`` chooses a model and ``details`` tells of it.
 
-    ``chosen`` carries a model's name (from the list, typed, or a folder), ``download`` whether it may be fetched.
+    Listed are models of these ``kinds``. ``chosen`` carries a model's name (from the list, typed, or a folder),
+    ``download`` whether it may be fetched.
     """
 
     chosen = Signal(str)
     download = Signal(bool)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, *, kinds: tuple[str, ...] = ("dual_encoder", "question")) -> None:
         super().__init__(parent)
         self.picker, self.details = QWidget(), QWidget()
         self.combo = QComboBox()
@@ -44,7 +45,7 @@ class ModelBox(QObject):
             "the Hugging Face hub, open_clip:ARCH:PRETRAINED), or take a folder."
         )
         self.combo.setAccessibleName("Model")
-        for number, info in enumerate(info for info in list_models() if info.kind != "detector"):
+        for number, info in enumerate(info for info in list_models() if info.kind in kinds):
             self.combo.addItem(info.name)
             self.combo.setItemData(number, info.title, Qt.ItemDataRole.ToolTipRole)
         self.combo.setMaxVisibleItems(20)

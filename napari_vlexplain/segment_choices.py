@@ -1,0 +1,117 @@
+"""What the *Segments* dock holds: the request being written. No Qt, no torch; the dock is a view over this."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import VLExplainError
+from .explaining import model_info, remedy
+from .methods.parameters import Parameter, check, describe
+from .models.zoo import MINI
+from .spectral.parameters import RECOMMENDED, CutParameters, EigenParameters
+
+if TYPE_CHECKING:
+    from .running import ProgressCallback
+    from .segmentation import Segmentation
+
+EIGEN = describe(EigenParameters)
+CUT = describe(CutParameters)
+
+
+@dataclass
+class SegmentChoices:
+    """Model, parameters and seed, as chosen so far; ``parameters`` holds only what the user set."""
+
+    model: str = MINI.name
+    download: bool = False
+    device: str | None = None
+    seed: int = 0
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def default(self, name: str) -> Any:
+        """The model's advice, else the general default."""
+        advice = model_info(self.model).recommended.get(RECOMMENDED, {})
+        return advice.get(name, _known(name).default)
+
+    def value(self, name: str) -> Any:
+        return self.parameters.get(name, self.default(name))
+
+    def values(self, some: list[Parameter]) -> dict[str, Any]:
+        """Of these parameters, what holds."""
+        return {p.name: self.value(p.name) for p in some}
+
+    def defaults(self, some: list[Parameter]) -> dict[str, Any]:
+        return {p.name: self.default(p.name) for p in some}
+
+    def set_value(self, name: str, value: Any) -> None:
+        """Give a parameter a value; the default sets it free again.
+
+        Raises
+        ------
+        VLExplainError : an unknown name, a wrong type, a value out of range.
+        """
+        checked = check(_known(name), value)
+        if checked == self.default(name):
+            self.parameters.pop(name, None)
+        else:
+            self.parameters[name] = checked
+
+    def reset(self, name: str) -> None:
+        self.parameters.pop(name, None)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`napari_vlexplain.segment`, the image excepted."""
+        chosen = {"model": self.model, "seed": self.seed, "device": self.device, "download": self.download}
+        return {**chosen, **self.values([*EIGEN, *CUT])}
+
+
+def compute(
+    choices: SegmentChoices,
+    image: Any,
+    name: str,
+    contrast_limits: tuple[float, float] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> tuple[Segmentation, np.ndarray]:
+    """Segment, and the eigenvectors (K, H, W) at source pixels, so that whoever shows them has nothing to compute.
+
+    ``image`` may be lazy. Running out of memory becomes a VLExplainError, and memory is given back.
+    """
+    from .running import Run, is_out_of_memory, release_memory
+    from .segmenting import segment
+
+    run = Run(progress, cancel)
+    try:
+        run.step(0.0, "Starting" if "torch" in sys.modules else "Loading the libraries, once a session")
+        found = segment(
+            np.asarray(image),
+            progress=run.part(0.0, 0.9).step,
+            cancel=cancel,
+            contrast_limits=contrast_limits,
+            name=name,
+            **choices.options(),
+        )
+        run.step(0.9, "Drawing eigenvectors")
+        maps = found.eigenvectors.at_source()
+        found.areas  # noqa: B018 - cached
+        run.step(1.0, "Done")
+        return found, maps
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        message = remedy(error)
+    # Outside the handler the traceback, and the tensors that it holds, are gone.
+    release_memory()
+    raise VLExplainError(message)
+
+
+def _known(name: str) -> Parameter:
+    for parameter in (*EIGEN, *CUT):
+        if parameter.name == name:
+            return parameter
+    raise VLExplainError(f"Segments have no parameter {name!r}.")

@@ -1,0 +1,120 @@
+"""How the *Segments* dock looks. What its fields do is in ``segments``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QGroupBox,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..segment_choices import CUT, EIGEN
+from ._form import ParameterForm
+from ._layer_combo import LayerCombo
+from ._layers import layer_kind
+from ._measure_inputs import is_heatmap
+from ._model_box import ModelBox
+from ._picture import is_picture
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+NARROWEST = 285
+CLICK = "Click a region to see its size and what a heatmap says of it."
+
+
+class SegmentsView(QWidget):
+    """The fields, laid out. It knows neither jobs nor layers."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.image = LayerCombo(viewer, is_picture, empty="no image yet: open one, or a sample")
+        self.model = ModelBox(kinds=("dual_encoder",))
+        self.form, self.cut = ParameterForm(EIGEN), ParameterForm(CUT)
+        self.run_button = QPushButton("Run")
+        self.progress = QProgressBar()
+        self.status, self.summary, self.region = QLabel(), QLabel(), QLabel(CLICK)
+        self.heatmap = LayerCombo(
+            viewer, _is_score, prefers=lambda layer: layer_kind(layer) == "heatmap", empty="no heatmap yet"
+        )
+        self.mask_button = QPushButton("Region as mask")
+        self._explain()
+        self._lay_out()
+
+    def say(self, text: str, bad: bool = False) -> None:
+        """Show a sentence in the status line."""
+        self.status.setText(text)
+        self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
+
+    def show_progress(self, share: float, what: str) -> None:
+        self.progress.setValue(round(100 * share))
+        self.say(what)
+
+    def enable_fields(self, enabled: bool) -> None:
+        """Let the user change what is asked, or not while it runs."""
+        for part in (self.model.picker, self.model.details, self.form, self.cut):
+            part.setEnabled(enabled)
+        self.image.setEnabled(enabled and self.image.layer is not None)
+
+    def _explain(self) -> None:
+        for label in (self.status, self.summary, self.region):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        self.progress.setRange(0, 100)
+        self.progress.setVisible(False)
+        self.mask_button.setEnabled(False)
+        self.image.setToolTip("The image to segment; of a stack the plane in view.")
+        self.heatmap.setToolTip("Whose mean over a region is shown when the region is clicked.")
+        self.mask_button.setToolTip("Add the region that was clicked as a mask of its own; Measure takes it up.")
+        self.region.setAccessibleName("Region")
+
+    def _lay_out(self) -> None:
+        top = QFormLayout()
+        top.setContentsMargins(0, 0, 0, 0)
+        top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        top.addRow("&Image", self.image)
+        label = QLabel("M&odel")
+        label.setBuddy(self.model.combo)
+        top.addRow(label, self.model.picker)
+        top.addRow(self.model.details)
+        again, clicked = QGroupBox("Cut again, without the model"), QGroupBox("Regions")
+        inside = QVBoxLayout(again)
+        inside.addWidget(self.cut)
+        below = QVBoxLayout(clicked)
+        below.addWidget(self.summary)
+        scores = QFormLayout()
+        scores.addRow("&Heatmap", self.heatmap)
+        below.addLayout(scores)
+        below.addWidget(self.region)
+        below.addWidget(self.mask_button)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addLayout(top)
+        for part in (self.form, self.run_button, self.progress, self.status, again, clicked):
+            layout.addWidget(part)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(content)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(NARROWEST)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+
+def _is_score(layer: Layer) -> bool:
+    return is_heatmap(layer) and layer_kind(layer) != "eigenvectors"
