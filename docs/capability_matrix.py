@@ -71,7 +71,7 @@ def matrix(models: dict[str, Any]) -> str:
     lines = [_row("method", *models), _row(*["---"] * (len(models) + 1))]
     for info in list_methods():
         lines.append(_row(f"`{info.name}`", *(attempt(model, info) for model in models.values())))
-        print(lines[-1], file=sys.stderr)  # noqa: T201
+        print(lines[-1], file=sys.stderr)
     return "\n".join(lines)
 
 

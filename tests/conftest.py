@@ -24,6 +24,7 @@ for _variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STA
 os.environ["NAPARI_CONFIG"] = str(Path(_sandbox.name, "napari", "settings.yaml"))
 os.environ.setdefault("QT_API", "pyqt5" if find_spec("PyQt5") else "pyqt6")
 os.environ["PYTEST_QT_API"] = os.environ["QT_API"]
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it; tables are as wide as in a pipe
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 

@@ -38,8 +38,9 @@ def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
     found = Table(
         title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD, pad_edge=False
     )
-    for name in columns:
-        found.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right)
+    for number, name in enumerate(columns):
+        whole = number == 0 or name in right  # names are there to be copied, numbers to be read
+        found.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=whole)
     return found
 
 
