@@ -98,6 +98,7 @@ def test_the_docks_are_there(manifest):
         "Explain",
         "Measure",
         "Segments",
+        "Latent text",
         "Compare",
         "Benchmark",
     ]

@@ -85,10 +85,14 @@ def _merge(a: Nearest, b: Nearest, k: int) -> Nearest:
 
 
 def _in_order(found: Nearest, k: int) -> Nearest:
-    """By falling score, then by rising index: two stable sorts, the lesser key first."""
+    """By falling score, then by rising index: two stable sorts, the lesser key first.
+
+    Scores that agree to a millionth count as equal, for rounding depends on what is multiplied together.
+    """
     indices, order = found.indices.sort(dim=-1)
-    scores, best = found.scores.gather(-1, order).sort(dim=-1, descending=True, stable=True)
-    return Nearest(indices.gather(-1, best)[..., :k], scores[..., :k])
+    scores = found.scores.gather(-1, order)
+    best = (scores * 1e6).round().argsort(dim=-1, descending=True, stable=True)
+    return Nearest(indices.gather(-1, best)[..., :k], scores.gather(-1, best)[..., :k])
 
 
 def class_probabilities(similarity: Tensor, scale: float) -> Tensor:

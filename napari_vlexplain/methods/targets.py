@@ -46,7 +46,6 @@ class Target:
             )
         return self
 
-
     def refuse_unfit(self, model: str, capabilities: frozenset[str]) -> None:
         """Raise if the model lacks what this target needs.
 

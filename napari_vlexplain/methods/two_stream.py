@@ -53,7 +53,6 @@ class Recorded:
             self.known.append(found)
         return found
 
-
     def layers(self, gradients: TwoStreamSites | None = None) -> list[list[Layer]]:
         """Each sample's cross-modality layers, self-attention only; without gradients G is A."""
         a = self.samples(self.sites.map(Tensor.detach))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import scipy.linalg
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -103,7 +104,14 @@ def _is_large(matrix: Tensor, count: int) -> bool:
 
 
 def _dense(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(matrix)
+    n = len(matrix)
+    if matrix.device.type == "cpu" and count > 0:
+        # LAPACK can leave out the vectors that nobody wants; torch does not let it.
+        wanted = (n - count, n - 1)
+        found = scipy.linalg.eigh(matrix.numpy(), subset_by_index=wanted, driver="evr", check_finite=False)
+        values, vectors = (torch.from_numpy(part) for part in found)
+    else:
+        values, vectors = torch.linalg.eigh(matrix)
     return values.flip(0)[:count], vectors.flip(1)[:, :count]
 
 

@@ -1,0 +1,392 @@
+"""The Latent text dock on a viewer model: what a user does, and what follows."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_clip
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from napari_vlexplain.geometry import centre_crop
+from napari_vlexplain.latent_text import EditPlan, text_banks
+from napari_vlexplain.latent_text.legend import painted
+from napari_vlexplain.widgets._latent_layers import COLOURED, PAINTED, on_patches
+from napari_vlexplain.widgets._latent_view import FILE, PASTED
+from napari_vlexplain.widgets._layers import find_layers
+from napari_vlexplain.widgets.latent_text import LatentTextDock
+
+WORDS = "a cat\na dog\na lung\na red car\nthe word tree"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    place = tmp_path_factory.mktemp("dock")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_banks, "folder", lambda: place / "banks")
+        text_banks.forget_banks()
+        yield str(tiny_clip.save(place / "tiny"))
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, folder: str, qtbot: Any) -> Iterator[LatentTextDock]:
+    dock = LatentTextDock(viewer)
+    qtbot.addWidget(dock)
+    dock.view.model.choose(folder)
+    choose(dock, PASTED)
+    dock.view.pasted.setPlainText(WORDS)
+    yield dock
+    dock.close()
+    qtbot.waitUntil(lambda: not dock.jobs.busy)
+
+
+@pytest.fixture
+def settle(dock: LatentTextDock, qtbot: Any) -> Callable[[], None]:
+    return lambda: qtbot.waitUntil(lambda: not dock.busy and not dock.running, timeout=60_000)
+
+
+@pytest.fixture
+def done(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any, settle: Any) -> Image:
+    layer = viewer.add_image(tiny_clip.picture(), name="noise", scale=(2, 2), translate=(10, -4))
+    with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
+        qtbot.mouseClick(dock.view.read_button, Qt.MouseButton.LeftButton)
+    assert blocker.args == ["done"]
+    settle()
+    return layer
+
+
+def choose(dock: LatentTextDock, data: str) -> None:
+    combo = dock.view.vocabulary
+    combo.setCurrentIndex(combo.findData(data))
+    combo.activated.emit(combo.currentIndex())
+
+
+def of_kind(viewer: ViewerModel, kind: str) -> Any:
+    found = find_layers(viewer.layers, kind)
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def world(layer: Any, row: float, column: float) -> Any:
+    return layer.data_to_world((row, column))
+
+
+def move_to(viewer: ViewerModel, position: Any) -> None:
+    for callback in own(viewer.mouse_move_callbacks):
+        callback(viewer, SimpleNamespace(position=position, type="mouse_move"))
+
+
+def own(callbacks: Any) -> list[Any]:
+    """Ours among napari's own."""
+    return [callback for callback in callbacks if "napari_vlexplain" in callback.__module__]
+
+
+def click(viewer: ViewerModel, position: Any, drag: bool = False) -> None:
+    for callback in own(viewer.mouse_drag_callbacks):
+        event = SimpleNamespace(position=position, type="mouse_press")
+        going = callback(viewer, event)
+        next(going)
+        if drag:
+            event.type = "mouse_move"
+            next(going)
+        event.type = "mouse_release"
+        with pytest.raises(StopIteration):
+            next(going)
+
+
+def test_reading_colours_the_patches_where_they_lie(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
+    layer, found = of_kind(viewer, COLOURED), dock.session.read.found
+    assert layer.rgb and layer.data.shape == (4, 4, 3)
+    np.testing.assert_array_equal(layer.data, painted(found, 3, dock.session.read.shades))
+    # 32 pixels in 4 patches: patch (1, 2) covers rows 8 to 15 and columns 16 to 23.
+    assert world(layer, 1, 2) == pytest.approx(world(done, 11.5, 19.5))
+    assert world(layer, -0.5, -0.5) == pytest.approx(world(done, -0.5, -0.5))
+    assert "Read 17 tokens at 4 layers; 5 texts" in dock.view.state.text()
+    legend = [dock.view.legend.item(i).text() for i in range(dock.view.legend.count())]
+    assert sum(int(row.split("(")[-1].rstrip(")")) for row in legend) == 16
+
+
+def test_the_slider_shows_a_layer(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
+    layer, read = of_kind(viewer, COLOURED), dock.session.read
+    assert (dock.view.layer.minimum(), dock.view.layer.maximum(), dock.view.layer.value()) == (0, 3, 3)
+    for number in (0, 2):
+        dock.view.layer.setValue(number)
+        np.testing.assert_array_equal(layer.data, painted(read.found, number, read.shades))
+        assert dock.view.layer_name.text() == f"layer {number}"
+        assert dock.view.legend.count() == len(read.found.counts(number))
+    assert of_kind(viewer, COLOURED) is layer
+
+
+def test_pointing_shows_and_clicking_keeps(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
+    found = dock.session.read.found
+    move_to(viewer, world(done, 10, 20))
+    said = dock.view.token_texts.text()
+    assert said.startswith("patch 1,2 at layer 3") and found.says(3, found.token_of(1, 2))[0][0] in said
+    move_to(viewer, world(done, -5, 0))
+    assert dock.view.token_texts.text().startswith("Point at a patch")
+    click(viewer, world(done, 30, 1))
+    move_to(viewer, world(done, -5, 0))
+    assert dock.view.token_texts.text().startswith("patch 3,0 at layer 3, kept")
+    dock.view.layer.setValue(1)
+    assert dock.view.token_texts.text().startswith("patch 3,0 at layer 1, kept")
+    click(viewer, world(done, 1, 1), drag=True)
+    assert "patch 3,0" in dock.view.token_texts.text()
+
+
+def test_search_dims_the_rest_and_tells_the_layers(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
+    read, layer = dock.session.read, of_kind(viewer, COLOURED)
+    item = dock.view.legend.item(0)
+    dock.view.legend.itemClicked.emit(item)
+    text = dock.view.search.text()
+    assert text == read.found.counts(3)[0][0]
+    first = read.found.winners(3) == dock._index_of(text)
+    assert (layer.data[first] == read.shades[dock._index_of(text)]).all()
+    assert f"“{text}”" in dock.view.search_found.text() and "3: " in dock.view.search_found.text()
+    dock.view.search.setText("an unheard of thing")
+    assert (layer.data == 40).all() and "No patch has" in dock.view.search_found.text()
+    dock.view.search.setText("")
+    np.testing.assert_array_equal(layer.data, painted(read.found, 3, read.shades))
+
+
+def test_edits_by_text_move_the_bars(dock: LatentTextDock, done: Image, settle: Any, qtbot: Any) -> None:
+    before = {name: value for name, value, _, _ in dock.view.bars.rows}
+    assert len(before) >= 2 and sum(before.values()) == pytest.approx(1, abs=1e-4)
+    text = dock.session.read.found.counts(3)[0][0]
+    dock.view.find_texts.setText(text)
+    qtbot.mouseClick(dock.view.edit_button, Qt.MouseButton.LeftButton)
+    settle()
+    assert dock.session.plans == [EditPlan(find=(text,), when="ahead")]
+    assert dock.view.edits.count() == 1 and dock.session.result.changed.any()
+    rows = {row[0]: row for row in dock.view.bars.rows}
+    assert any(abs(after - first) > 1e-3 for _, first, after, _ in rows.values())
+    assert {name: row[1] for name, row in rows.items()} == pytest.approx(before, abs=1e-5)
+    qtbot.mouseClick(dock.view.undo_button, Qt.MouseButton.LeftButton)
+    settle()
+    assert dock.session.plans == [] and all(row[1] == row[2] for row in dock.view.bars.rows)
+    assert not dock.view.undo_button.isEnabled()
+
+
+def test_replacing_and_wrong_edits(dock: LatentTextDock, done: Image, settle: Any) -> None:
+    view, (text, _) = dock.view, dock.session.read.found.counts(3)[0]
+    view.edit_button.click()
+    assert "Name the texts" in view.state.text()
+    view.find_texts.setText(text)
+    view.action.setCurrentIndex(view.action.findData("replace"))
+    assert not view.with_text.isHidden()
+    view.edit_button.click()
+    assert "take their place" in view.state.text()
+    view.with_text.setText("a  cat")  # the tokenizer takes it for "a cat", which stands first and always wins
+    view.edit_button.click()
+    settle()
+    assert "No patch of the donor image says 'a  cat'" in view.state.text()
+    view.undo_button.click()
+    view.with_text.setText(text)
+    view.edit_button.click()
+    settle()
+    assert dock.session.result.changed.any()
+    view.find_texts.setText("@nothing")
+    view.edit_button.click()
+    assert "no packaged list" in view.state.text() and len(dock.session.plans) == 1
+    view.clear_button.click()
+    view.find_texts.setText("a  dog")
+    view.action.setCurrentIndex(0)
+    view.edit_button.click()
+    settle()
+    assert "nothing was edited" in view.state.text()
+
+
+def test_every_stroke_is_followed_and_undone(
+    viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any
+) -> None:
+    dock.view.paint_button.click()
+    layer = of_kind(viewer, PAINTED)
+    assert isinstance(layer, Labels) and layer.mode == "paint" and viewer.layers.selection.active is layer
+    assert world(layer, 3, 0) == pytest.approx(world(done, 27.5, 3.5))
+    layer.paint((1, 2), 1)
+    settle()
+    assert dock.session.result.patches.tolist() == dock.session.painted().tolist()
+    assert dock.session.painted()[1, 2] and dock.session.painted().sum() == 1
+    one = dock.session.result.after
+    layer.paint((3, 3), 1)
+    settle()
+    assert dock.session.painted().sum() == 2 and not np.array_equal(dock.session.result.after, one)
+    dock.view.undo_button.click()
+    settle()
+    assert np.asarray(layer.data).sum() == 1 and np.array_equal(dock.session.result.after, one)
+    layer.data = np.zeros((4, 4), np.uint8)
+    settle()
+    assert dock.session.plans == []
+    dock.view.undo_button.click()
+    settle()
+    assert np.asarray(layer.data)[1, 2] == 1 and dock.session.painted().sum() == 1
+    assert of_kind(viewer, PAINTED) is layer
+
+
+def test_the_classes_are_the_users(dock: LatentTextDock, done: Image, settle: Any) -> None:
+    dock.view.classes.setText("a cat, a house, a cat")
+    dock.view.classes.editingFinished.emit()
+    settle()
+    assert sorted(name for name, *_ in dock.view.bars.rows) == ["a cat", "a house"]
+    dock.view.classes.setText("a cat")
+    dock.view.classes.editingFinished.emit()
+    settle()
+    assert dock.view.bars.rows == () and "two classes" in dock.view.state.text()
+
+
+def test_only_the_last_edit_is_shown(dock: LatentTextDock, done: Image, settle: Any, qtbot: Any) -> None:
+    seen: list[Any] = []
+    dock.edited.connect(seen.append)
+    for token in range(1, 9):
+        dock._change(lambda token=token: dock.session.add(EditPlan(tokens=((None, token),))))
+        qtbot.wait(5)
+    settle()
+    assert seen[-1] is dock.session.result and seen[-1].patches.sum() == 8 and len(seen) < 8
+
+
+def test_layers_follow_the_image(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
+    dock.view.paint_button.click()
+    done.translate, done.scale = (100, 50), (0.5, 3)
+    for kind in (COLOURED, PAINTED):
+        assert world(of_kind(viewer, kind), 0, 0) == pytest.approx(world(done, 3.5, 3.5))
+
+
+@pytest.mark.parametrize(
+    "placing",
+    [{}, {"rotate": 30, "scale": (2, 0.5)}, {"shear": [0.3], "translate": (3, 4)},
+     {"affine": np.array([[1, 0.2, 5], [0.1, 1, 3], [0, 0, 1]]), "scale": (3, 2)}],
+)  # fmt: skip
+def test_patches_lie_on_a_cropped_image_however_it_lies(placing: dict[str, Any]) -> None:
+    source = Image(np.zeros((40, 80)), **placing)
+    lies = centre_crop((40, 80), (32, 32), 32).geometry((40, 80), (32, 32), (4, 4), (8, 8))
+    layer = Labels(np.zeros((4, 4), int), **on_patches(source, lies))
+    # The model sees the middle 40 x 40 pixels; a patch is 10 of them.
+    for row, column in ((0, 0), (3, 3), (1, 2)):
+        assert world(layer, row, column) == pytest.approx(world(source, 10 * row + 4.5, 20 + 10 * column + 4.5))
+
+
+def test_saving(dock: LatentTextDock, done: Image, settle: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    dock._change(lambda: dock.session.add(EditPlan(tokens=((None, 3),))))
+    settle()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.json"), ""))
+    dock.view.save_button.click()
+    assert "Saved a.json and a_edit.json" in dock.view.state.text()
+    assert len(json.loads((tmp_path / "a.json").read_text())["layers"]) == 4
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.txt"), ""))
+    dock.view.save_button.click()
+    assert "must end in .json or .csv" in dock.view.state.text()
+
+
+def test_vocabularies(dock: LatentTextDock, tmp_path: Path, monkeypatch: Any) -> None:
+    choose(dock, "findings")
+    assert dock._asked().vocabulary == "findings" and dock.view.pasted.isHidden()
+    file = tmp_path / "words.txt"
+    file.write_text("a\nb\n")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
+    choose(dock, FILE)
+    assert dock._asked().vocabulary == str(file)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
+    choose(dock, FILE)
+    assert dock._asked().vocabulary == "" and dock.view.vocabulary.currentIndex() == 0
+
+
+def test_an_empty_list_means_the_models_own(dock: LatentTextDock) -> None:
+    dock.view.pasted.setPlainText(" \n ")
+    assert dock._asked().pasted.strip() == "" and dock._asked().vocabulary == ""
+
+
+def test_failures_are_told(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
+    dock.view.read_button.click()
+    assert "Open an image first" in dock.view.state.text()
+    viewer.add_image(np.full((20, 20), np.nan, np.float32), contrast_limits=(0, 1))
+    for template, says in (("no place", "needs one {}"), ("{}", "NaN pixels")):
+        dock.view.template.setText(template)
+        with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
+            dock.view.read_button.click()
+        assert blocker.args == ["failed"] and not dock.running and says in dock.view.state.text()
+    assert dock.session.read is None and not dock.view.paint_button.isEnabled()
+
+
+def test_cancelling(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
+    viewer.add_image(tiny_clip.picture())
+    with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
+        dock.view.read_button.click()
+        assert dock.view.read_button.text() == "Cancel"
+        dock.view.read_button.click()
+    assert blocker.args[0] == "cancelled" and dock.view.read_button.text() == "Read tokens"
+    assert find_layers(viewer.layers, COLOURED) == []
+
+
+def test_an_image_that_goes_while_it_is_read(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
+    viewer.add_image(tiny_clip.picture())
+    with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
+        dock.view.read_button.click()
+        viewer.layers.clear()
+    assert blocker.args == ["dropped"] and len(viewer.layers) == 0
+
+
+def test_deleting_the_image_or_the_painting(
+    viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any
+) -> None:
+    dock.view.paint_button.click()
+    viewer.layers.remove(of_kind(viewer, PAINTED))
+    dock.view.paint_button.click()
+    of_kind(viewer, PAINTED).paint((0, 0), 1)
+    settle()
+    viewer.layers.remove(done)
+    settle()
+    assert dock.session.read is None and dock.view.legend.count() == 0 and not dock.view.layer.isEnabled()
+    move_to(viewer, (1, 1))
+    click(viewer, (1, 1))
+
+
+def test_a_closed_dock_lets_go(viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any) -> None:
+    dock.view.paint_button.click()
+    layer = of_kind(viewer, PAINTED)
+    dock.close()
+    assert not own(viewer.mouse_move_callbacks) and not own(viewer.mouse_drag_callbacks)
+    assert not [t for t in threading.enumerate() if t.name.startswith("vlexplain")]
+    layer.paint((1, 1), 1)
+    assert not dock.busy and dock.session.plans == []
+    dock.show()
+    layer.paint((2, 2), 1)
+    settle()
+    assert dock.session.painted().sum() == 2
+
+
+def test_the_dock_is_narrow_and_labelled_and_tells_what_mini_was_taught(viewer: ViewerModel, qtbot: Any) -> None:
+    fresh = LatentTextDock(viewer)
+    qtbot.addWidget(fresh)
+    assert "trained to be readable" in fresh.view.note.text() and not fresh.view.note.isHidden()
+    assert "never for clinical use" in fresh.view.model.warning.text()
+    assert fresh.minimumSizeHint().width() <= 320
+    for part in (fresh.view.layer, fresh.view.find_texts, fresh.view.classes, fresh.view.legend, fresh.view.edits):
+        assert part.accessibleName() and part.toolTip()
+    fresh.close()
+
+
+def test_opening_the_dock_imports_no_torch() -> None:
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from qtpy.QtWidgets import QApplication; a = QApplication([]); "
+        "from napari.components import ViewerModel; from napari_vlexplain.widgets.latent_text import LatentTextDock; "
+        "d = LatentTextDock(ViewerModel()); d.close(); sys.exit('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
