@@ -236,7 +236,10 @@ def test_out_keeps_a_bundle_for_each_prompt_and_a_picture(
     words = ("explain", scene / "scene.png", *prompts, "--out", out, "--ground-truth", scene / "truth.png")
     document = json.loads(vlexplain(*words, "--threshold", "otsu", "--json").out)
     folders = [Path(entry["folder"]) for entry in document["explanations"]]
-    assert [folder.name for folder in folders][1:] == ["scene_a-kite_relevance", "scene_a-kite-2_relevance"]
+    assert [folder.name for folder in folders][1:] == [
+        "scene_a-kite_relevance.vlexplain",
+        "scene_a-kite-2_relevance.vlexplain",
+    ]
     for folder, asked, entry in zip(folders, prompts, document["explanations"], strict=True):
         loaded = Explanation.load(folder)
         assert loaded.prompt == asked

@@ -66,9 +66,9 @@ def make_folder(folder: Path) -> None:
 
 
 def save_results(results: list[Result], out: Path, stem: str, with_mask: bool) -> Path:
-    """A folder for each prompt, ``IMAGE_PROMPT_METHOD``, and a picture of them all; returns the picture's path.
+    """A folder for each prompt, ``IMAGE_PROMPT_METHOD.vlexplain``, and a picture of them all; returns its path.
 
-    ``with_mask`` adds the heatmap cut at the threshold. The ground truth, where there is one, is kept too.
+    napari knows the folders by their ending. ``with_mask`` adds the heatmap cut at the threshold. The ground truth, where there is one, is kept too.
     """
     from ..io.figure import figure
 
@@ -81,7 +81,7 @@ def save_results(results: list[Result], out: Path, stem: str, with_mask: bool) -
         if with_mask or result.truth is not None:
             with np.errstate(invalid="ignore"):
                 masks["prediction"] = result.explanation.heatmap >= result.threshold
-        result.folder = result.explanation.save(out / f"{slug(stem)}_{name}_{method}", masks=masks)
+        result.folder = result.explanation.save(out / f"{slug(stem)}_{name}_{method}.vlexplain", masks=masks)
     try:
         figure(explanations, [result.truth for result in results]).save(picture)
     except OSError as error:
