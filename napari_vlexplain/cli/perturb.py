@@ -125,27 +125,39 @@ def _family(model: str) -> str | None:
 
 def print_perturbed(console: Console, found: Perturbed) -> None:
     """Our areas with intervals, those that were published where there are any, and the means over steps."""
-    shown = "published" if found.unit.startswith("soft") else ""
-    console.print(_table(found, "trapezoid", f"area under the curve, {found.unit}, {len(found.cases)} cases", shown))
-    console.print(_table(found, "mean", "mean over the steps", ""))
+    console.print(_table(found, "trapezoid", f"area under the curve, {found.unit}, {len(found.cases)} cases"))
+    if _published(found):
+        console.print(_published_table(found))
+    console.print(_table(found, "mean", "mean over the steps"))
     console.print(
         f"{found.model}; nothing taken away: {found.clean:.2f}. + takes the most relevant parts away first (lower is "
         "better), - the least relevant (higher is better). In brackets: 95 % bootstrap interval.",
         soft_wrap=True,
     )
-    if shown and _published(found):
+    if _published(found):
         console.print(f"published: {SOURCE}.", soft_wrap=True)
 
 
-def _table(found: Perturbed, how: How, title: str, shown: str) -> Any:
-    headings = [f"{HEADINGS[modality]} {MARKS[sign]}" for modality, sign in _columns()]
-    columns = [*headings, *([f"{shown} {h}" for h in headings] if shown else [])]
-    listed = table(title, "method", *columns, right=tuple(columns))
+def _table(found: Perturbed, how: How, title: str) -> Any:
+    headings = _headings()
+    listed = table(title, "method", *headings, right=headings)
     for method, row in found.table(how).items():
-        cells = [f"{cell.mean:.2f} [{cell.low:.1f}, {cell.high:.1f}]" for cell in row.values()]
-        others = [f"{PUBLISHED[method][c]:.2f}" if method in PUBLISHED else "-" for c in row] if shown else []
-        listed.add_row(method, *cells, *others)
+        listed.add_row(method, *(f"{cell.mean:.2f} [{cell.low:.1f}, {cell.high:.1f}]" for cell in row.values()))
     return listed
+
+
+def _published_table(found: Perturbed) -> Any:
+    """A table of its own: beside ours it would not fit onto a terminal."""
+    headings = _headings()
+    listed = table("published, LXMERT on VQA v2", "method", *headings, right=headings)
+    for method in found.methods:
+        if method in PUBLISHED:
+            listed.add_row(method, *(f"{PUBLISHED[method][column]:.2f}" for column in _columns()))
+    return listed
+
+
+def _headings() -> tuple[str, ...]:
+    return tuple(f"{HEADINGS[modality]} {MARKS[sign]}" for modality, sign in _columns())
 
 
 def _columns() -> tuple[tuple[str, str], ...]:

@@ -68,7 +68,8 @@ def make_folder(folder: Path) -> None:
 def save_results(results: list[Result], out: Path, stem: str, with_mask: bool) -> Path:
     """A folder for each prompt, ``IMAGE_PROMPT_METHOD.vlexplain``, and a picture of them all; returns its path.
 
-    napari knows the folders by their ending. ``with_mask`` adds the heatmap cut at the threshold. The ground truth, where there is one, is kept too.
+    napari knows the folders by their ending. ``with_mask`` adds the heatmap cut at the threshold. The ground truth,
+    where there is one, is kept too.
     """
     from ..io.figure import figure
 
