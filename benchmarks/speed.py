@@ -146,9 +146,9 @@ def noise_of(model: DualEncoder, question: published.Question, prompts: Any) -> 
 
 def difference(ours: Result, theirs: Result) -> float:
     """Largest difference as a share of the largest score, patches and tokens each by their own."""
-    found = [np.abs(ours[0] - theirs[0]).max() / np.abs(theirs[0]).max()]
-    found += [np.abs(a - b).max() / max(np.abs(b).max(), 1e-12) for a, b in zip(ours[1], theirs[1], strict=True)]
-    return float(max(found))
+    pairs = [(ours[0], theirs[0]), *zip(ours[1], theirs[1], strict=True)]
+    # A map may be zero everywhere; then both must be.
+    return float(max(np.abs(a - b).max() / max(np.abs(b).max(), 1e-12) for a, b in pairs))
 
 
 def compare(shape: str, folder: Path, task: Task, device: str, most: int) -> dict[str, Any]:
