@@ -1,0 +1,1 @@
+"""Going through a study: reading, judging, correcting, exporting. No Qt, no torch at import."""

@@ -1,0 +1,58 @@
+"""What is known of one prompt of one case: what the journal keeps, and what an export writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..explanation import Explanation
+
+Verdict = Literal["", "agree", "partly", "disagree", "flag"]
+VERDICTS: tuple[Verdict, ...] = ("", "agree", "partly", "disagree", "flag")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a reader says of one prompt of one case.
+
+    verdict: "" is none yet. confidence: 1 (a guess) to 5 (certain), 0 not said. time: ISO 8601 in UTC, of the last change.
+    """
+
+    case: str
+    prompt: str
+    reader: str = ""
+    verdict: Verdict = ""
+    confidence: int = 0
+    comment: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CaseRecord:
+    """One prompt of one case, complete.
+
+    image : (H, W) or (H, W, 3), the source pixels as read.
+    source : the file it came from, None for a drawn one.
+    limits : (low, high) of the pixels as shown, black and white; None for the whole range.
+    explanation : of this prompt; None before one was computed. threshold : in [0, 1] on its heatmap.
+    masks : (H, W) bool by their role: "truth" (the data set's), "model" (the thresholded heatmap), "reader" (drawn or
+        corrected by the reader); roles that do not exist are left out.
+    spacing : (row, column) in mm, None where unknown.
+    """
+
+    case: str
+    prompt: str
+    image: NDArray[Any] = field(repr=False)
+    source: Path | None = None
+    category: str = ""
+    group: str = ""
+    limits: tuple[float, float] | None = None
+    spacing: tuple[float, float] | None = None
+    explanation: Explanation | None = None
+    threshold: float | None = None
+    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+    judgement: Judgement | None = None
