@@ -19,7 +19,8 @@ VERDICTS: tuple[Verdict, ...] = ("", "agree", "partly", "disagree", "flag")
 class Judgement:
     """What a reader says of one prompt of one case.
 
-    verdict: "" is none yet. confidence: 1 (a guess) to 5 (certain), 0 not said. time: ISO 8601 in UTC, of the last change.
+    verdict: "" is none yet. confidence: 1 (a guess) to 5 (certain), 0 not said.
+    time: ISO 8601 in UTC, of the last change.
     """
 
     case: str
