@@ -16,7 +16,7 @@ from npe2 import DynamicPlugin, PluginManager, PluginManifest
 from npe2.manifest.contributions import ContributionPoints
 
 from napari_vlexplain.widgets._layers import KEY
-from napari_vlexplain.widgets._settings import Settings, settings
+from napari_vlexplain.widgets._settings import PAGES, Settings, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "napari.yaml"
@@ -105,8 +105,9 @@ def test_the_docks_are_there(manifest):
 
 
 def test_settings_have_the_defaults_of_the_code(raw):
-    (page,) = raw["contributions"]["configurations"].values()
-    declared = {name: field["default"] for name, field in page["properties"].items()}
+    pages = raw["contributions"]["configurations"]
+    assert tuple(pages) == PAGES
+    declared = {name: field["default"] for page in pages.values() for name, field in page["properties"].items()}
     assert declared == dataclasses.asdict(Settings())
 
 

@@ -1,25 +1,37 @@
-"""The user's choices on the plugin's page of napari's Preferences."""
+"""The user's choices on the plugin's pages of napari's Preferences."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 PLUGIN = "napari-vlexplain"
+PAGES = ("explain", "reading")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """As declared in napari.yaml; the values here hold where napari has no such page (before 0.9)."""
+    """As declared in napari.yaml; the values here hold where napari has no such pages (before 0.9).
+
+    precision : "auto", "float32", "bfloat16" or "float16", of the models.
+    cache_mb : megabytes that explanations kept on disk may take; 0 keeps none.
+    cache_folder : where they are kept; "" is the user's own cache folder.
+    reader : who judges, for journals and exports.
+    """
 
     device: str = "auto"
+    precision: str = "auto"
     offline: bool = False
     colormap: str = "inferno"
     fade: bool = True
     opacity: float = 0.7
+    reader: str = ""
+    cache_mb: int = 2048
+    cache_folder: str = ""
 
 
 def settings() -> Settings:
-    """What they are now."""
+    """What they are now; asked for each time, so that a change holds at once."""
     from npe2 import PluginManager
 
     if PLUGIN not in PluginManager.instance():
@@ -27,7 +39,12 @@ def settings() -> Settings:
     try:
         from napari.settings import get_plugin_settings
 
-        page = get_plugin_settings(PLUGIN).explain
-        return Settings(**{field.name: getattr(page, field.name) for field in fields(Settings)})
+        plugin = get_plugin_settings(PLUGIN)
+        pages = [getattr(plugin, page) for page in PAGES]
+        return Settings(**{field.name: _found(pages, field.name) for field in fields(Settings)})
     except (ImportError, KeyError, AttributeError):
         return Settings()
+
+
+def _found(pages: list[Any], name: str) -> Any:
+    return getattr(next(page for page in pages if name in type(page).model_fields), name)
