@@ -1,0 +1,134 @@
+"""The keys of the docks: free ones only, working everywhere but where somebody types."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QLineEdit,
+    QMainWindow,
+    QPlainTextEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_vlexplain.widgets._keys import KEYS, Keys, with_keys
+
+CODES = {"N": Qt.Key.Key_N, "PgDown": Qt.Key.Key_PageDown, "J": Qt.Key.Key_J, ",": Qt.Key.Key_Comma}
+
+
+class Dock(QWidget):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pressed: list[str] = []
+        self.keys = Keys(self)
+        self.keys.bind("next_case", lambda: self.pressed.append("next"))
+        self.keys.bind("blink", lambda: self.pressed.append("blink"))
+
+
+@pytest.fixture
+def main(qtbot):
+    """A main window with a button and fields in its middle, and a dock."""
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    middle = QWidget()
+    window.setCentralWidget(middle)
+    layout = QVBoxLayout(middle)
+    window.parts = [QPushButton("x"), QLineEdit(), QPlainTextEdit(), QSpinBox()]
+    for part in window.parts:
+        layout.addWidget(part)
+    window.dock, window.frame = Dock(), QDockWidget()
+    window.frame.setWidget(window.dock)
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, window.frame)
+    with qtbot.waitExposed(window):
+        window.show()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    return window
+
+
+def press(qtbot, widget, *keys):
+    widget.setFocus()
+    qtbot.waitUntil(widget.hasFocus)
+    for key in keys:
+        QTest.keyClick(widget, CODES[key])
+
+
+def test_keys_work_wherever_the_focus_is(main, qtbot):
+    press(qtbot, main.parts[0], "N", "PgDown", "J")
+    assert main.dock.pressed == ["next", "next", "blink"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_in_text_fields_letters_are_letters(main, qtbot, number):
+    field = main.parts[number]
+    press(qtbot, field, "N", "J", "PgDown")
+    assert main.dock.pressed == []
+    if number < 3:
+        text = field.text() if number == 1 else field.toPlainText()
+        assert text == "nj"
+    press(qtbot, main.parts[0], "N")
+    assert main.dock.pressed == ["next"]
+
+
+def test_a_read_only_text_is_no_text_field(main, qtbot):
+    main.parts[2].setReadOnly(True)
+    press(qtbot, main.parts[2], "N")
+    assert main.dock.pressed == ["next"]
+
+
+def test_a_dock_behind_another_tab_keeps_its_keys(main, qtbot):
+    other = QDockWidget()
+    other.setWidget(QWidget())
+    main.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, other)
+    main.tabifyDockWidget(main.frame, other)
+    other.raise_()
+    qtbot.waitUntil(main.dock.visibleRegion().isEmpty)
+    press(qtbot, main.parts[0], "N")
+    assert main.dock.pressed == ["next"]
+
+
+def test_a_floating_dock_keeps_its_keys(main, qtbot):
+    main.frame.setFloating(True)
+    press(qtbot, main.parts[0], "N")
+    assert main.dock.pressed == ["next"]
+
+
+def test_a_removed_dock_takes_its_keys_along_and_brings_them_back(main, qtbot):
+    main.dock.setParent(None)
+    press(qtbot, main.parts[0], "N")
+    assert main.dock.pressed == []
+    main.frame.setWidget(main.dock)
+    main.dock.show()
+    qtbot.wait(20)
+    press(qtbot, main.parts[0], "N")
+    assert main.dock.pressed == ["next"]
+
+
+def test_two_docks_of_a_kind_do_not_silence_each_other(main, qtbot):
+    second, frame = Dock(), QDockWidget()
+    frame.setWidget(second)
+    main.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, frame)
+    qtbot.wait(20)
+    press(qtbot, main.parts[0], "N")
+    assert main.dock.pressed + second.pressed == ["next"]
+
+
+def test_an_unknown_action_is_refused(qtbot):
+    dock = Dock()
+    qtbot.addWidget(dock)
+    with pytest.raises(KeyError):
+        dock.keys.bind("fly", print)
+
+
+def test_each_key_is_given_once():
+    keys = [key for entry in KEYS for key in entry.keys]
+    assert len(set(keys)) == len(keys) and len({entry.action for entry in KEYS}) == len(KEYS)
+
+
+def test_tooltips_name_the_keys():
+    assert with_keys("Next", "next_case") == "Next (PgDown, N)"
