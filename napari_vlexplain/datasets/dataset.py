@@ -103,6 +103,7 @@ class DataSet:
     """A data set, opened.
 
     name: as in the catalogue. title: for people. entries: what can be read. problems: what was skipped, and why.
+    missing: entries whose image is not where it should be, for reading lists; each is among the problems too.
     classes: a prompt for every class, where each case is one of them: contrasts of a softmax target.
     facts: release, files and counts, for the provenance. source: keyword arguments that open it again.
     """
@@ -114,6 +115,7 @@ class DataSet:
     classes: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict, hash=False)
     source: dict[str, Any] = field(default_factory=dict, hash=False)
+    missing: tuple[Entry, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)

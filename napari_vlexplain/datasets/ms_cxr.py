@@ -14,7 +14,19 @@ from typing import Any
 
 from ..errors import VLExplainError
 from .dataset import Box, Boxes, DataSet, Entry, Problem, digest, unique
-from .tables import Broken, box_of, check_within, csv_rows, existing, folder, listed, read_json, size_of, text_of
+from .tables import (
+    Broken,
+    Missing,
+    box_of,
+    check_within,
+    csv_rows,
+    existing,
+    folder,
+    listed,
+    read_json,
+    size_of,
+    text_of,
+)
 
 LAYOUT = "MS_CXR_Local_Alignment_v1.1.0.csv (or .json), and files/p10/p.../s.../....jpg (or .dcm)"
 _NAMED = re.compile(r"MS_CXR_Local_Alignment_v(\d+)\.(\d+)\.(\d+)\.(csv|json)")
@@ -60,9 +72,10 @@ def open_ms_cxr(root: str | Path | None, split: str | None = None, images: str |
         rows = [row for row in rows if row.split == split]
         if not rows:
             raise VLExplainError(f"{table.name} has no case in the split {split!r}; there are train, val and test.")
-    entries = unique(_grouped(rows, places, table.name, problems), problems, table.name)
+    missing: list[Entry] = []
+    entries = unique(_grouped(rows, places, table.name, problems, missing), problems, table.name)
     facts = {"release": version, "table": table.name, "boxes": str(len(rows)), "split": split or "all"}
-    return DataSet("ms-cxr", "MS-CXR", entries, tuple(problems), (), facts)
+    return DataSet("ms-cxr", "MS-CXR", entries, tuple(problems), (), facts, missing=tuple(missing))
 
 
 def _newest(base: Path) -> Path:
@@ -116,26 +129,33 @@ def _annotation(item: dict[str, Any], categories: dict[Any, Any], pictures: dict
     return _Row(None, dicom, category, text_of(item, "label_text"), path, box, size, str(item.get("split") or ""))
 
 
-def _grouped(rows: list[_Row], images: Path, table: str, problems: list[Problem]) -> Iterator[Entry]:
+def _grouped(
+    rows: list[_Row], images: Path, table: str, problems: list[Problem], missing: list[Entry]
+) -> Iterator[Entry]:
     """Rows of one image, category and phrase as one entry, in the order of their first box."""
     groups: dict[tuple[str, str, str], list[_Row]] = {}
     for row in rows:
         groups.setdefault((row.dicom, row.category, row.phrase), []).append(row)
-    for (dicom, category, phrase), members in groups.items():
+    for members in groups.values():
         first = members[0]
         try:
-            image = _image(images, first.path, dicom)
+            yield _entry(members, _image(images, first.path, first.dicom))
         except Broken as error:
             problems.extend(Problem(table, row.line, f"{error}.") for row in members)
-            continue
-        yield Entry(
-            id=f"{dicom}/{category}/{digest(phrase)}",
-            image=image,
-            prompts=(phrase,),
-            truths=(Boxes(tuple(row.box for row in members), first.size),),
-            category=category,
-            group=_patient(first.path) or dicom,
-        )
+            if isinstance(error, Missing):
+                missing.append(_entry(members, error.path))
+
+
+def _entry(rows: list[_Row], image: Path) -> Entry:
+    first = rows[0]
+    return Entry(
+        id=f"{first.dicom}/{first.category}/{digest(first.phrase)}",
+        image=image,
+        prompts=(first.phrase,),
+        truths=(Boxes(tuple(row.box for row in rows), first.size),),
+        category=first.category,
+        group=_patient(first.path) or first.dicom,
+    )
 
 
 def _image(images: Path, path: str, dicom: str) -> Path:

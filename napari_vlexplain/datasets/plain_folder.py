@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ..errors import VLExplainError
 from .dataset import Boxes, DataSet, Entry, MaskFile, Problem, Truth
-from .tables import Broken, box_of, csv_rows, existing, folder, inside, text_of
+from .tables import Broken, Missing, box_of, csv_rows, existing, folder, inside, text_of
 
 LAYOUT = "prompts.csv with the columns image, prompt and, if you like, mask, boxes, category, group; images/ and masks/"
 
@@ -25,6 +26,7 @@ def open_folder(root: str | Path | None, split: str | None = None, images: str |
         raise VLExplainError(f"There is no {table}. Expected: {LAYOUT}")
     places = folder(images, LAYOUT) if images is not None else base
     problems: list[Problem] = []
+    missing: list[Entry] = []
     seen: dict[str, int] = {}
 
     def entries() -> Iterator[Entry]:
@@ -34,20 +36,24 @@ def open_folder(root: str | Path | None, split: str | None = None, images: str |
             try:
                 name, prompt = text_of(row, "image"), text_of(row, "prompt")
                 inside(places, name)
-                path = existing(places, name, f"images/{name}")
                 truth = _truth(base, row, name)
                 key = f"{name}/{prompt}"
                 seen[key] = seen.get(key, 0) + 1
                 number = "" if seen[key] == 1 else f" ({seen[key]})"
-                yield Entry(
-                    f"{key}{number}", path, (prompt,), () if truth is None else (truth,),
+                entry = Entry(
+                    f"{key}{number}", places / name, (prompt,), () if truth is None else (truth,),
                     row.get("category", "").strip(), row.get("group", "").strip() or name,
                 )  # fmt: skip
+                try:
+                    yield replace(entry, image=existing(places, name, f"images/{name}"))
+                except Missing as error:
+                    missing.append(replace(entry, image=error.path))
+                    raise
             except Broken as error:
                 problems.append(Problem(table.name, line, f"{error}."))
 
     found = tuple(entries())
-    return DataSet("folder", base.name, found, tuple(problems), (), {"table": table.name})
+    return DataSet("folder", base.name, found, tuple(problems), (), {"table": table.name}, missing=tuple(missing))
 
 
 def _truth(base: Path, row: dict[str, str], image: str) -> Truth | None:

@@ -21,6 +21,14 @@ class Broken(Exception):
     """A row that cannot be used, in one sentence; whoever reads the file reports it with its line."""
 
 
+class Missing(Broken):
+    """All is well with the row, but its image is not there; ``path`` is where it was expected."""
+
+    def __init__(self, what: str, path: Path) -> None:
+        super().__init__(what)
+        self.path = path
+
+
 def folder(root: str | Path | None, layout: str) -> Path:
     """The root as a folder that exists, links resolved.
 
@@ -52,12 +60,12 @@ def inside(root: Path, relative: str) -> Path:
 
 
 def existing(root: Path, *candidates: str) -> Path:
-    """The first of the candidates that is a file; Broken names the first if none is."""
+    """The first of the candidates that is a file; Missing names the first if none is."""
     for relative in candidates:
         path = inside(root, relative)
         if path.is_file():
             return path
-    raise Broken(f"there is no image {candidates[0]!r}")
+    raise Missing(f"there is no image {candidates[0]!r}", inside(root, candidates[0]))
 
 
 def csv_rows(
