@@ -65,7 +65,7 @@ def test_text_parity(pair):
 
 
 def test_code_of_the_folder_was_not_run(pair):
-    assert pair[1].tokenize(["No pleural effusion."]).prompts[0].tokens == ("no", "pleural", "effusion")
+    assert pair[1].tokenize(["No pleural effusion."]).prompts[0].tokens == ("No", "pleural", "effusion")
 
 
 def test_every_method(pair):

