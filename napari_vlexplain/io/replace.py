@@ -1,7 +1,8 @@
-"""Folders that appear whole or not at all."""
+"""Folders and files that appear whole or not at all."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -32,3 +33,20 @@ def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    """Make ``file`` hold ``content``, on the disk and whole; whatever happens, it holds the old or the new.
+
+    Raises OSError, and then the file is as it was and nothing else is left.
+    """
+    fresh = file.parent / f".vlexplain-{uuid4().hex[:12]}.partial"
+    try:
+        with fresh.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(fresh, file)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
