@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import urlopen
 
 import benchmark_work as bw
 import pytest
@@ -60,6 +61,17 @@ def test_one_two_and_four_workers_give_identical_rows(cluster, tmp_path: Path) -
         assert (outcome.tasks, outcome.rows, outcome.broken) == (60, 120, 0)
         found.append(untimed(out))
     assert found[0] == found[1] == found[2]
+
+
+def test_the_dashboard_answers_while_it_works(cluster, tmp_path: Path) -> None:
+    told: list[bytes] = []
+
+    def look_at(address: str) -> None:
+        with urlopen(address, timeout=30) as page:
+            told.append(page.read())
+
+    run_benchmark(bw.plan(2), tmp_path, scheduler=scaled(cluster, 1), on_dashboard=look_at, work=bw.work, look=bw.look)
+    assert len(told) == 1 and b"Dask" in told[0]
 
 
 def test_cancelled_work_goes_on_where_it_stopped(cluster, tmp_path: Path) -> None:

@@ -68,7 +68,10 @@ def test_cancel_keeps_what_was_finished(
 ) -> None:
     go = threading.Event()
 
-    def slow(plan: Any, folder: Any, workers: Any, scheduler: Any, progress: Any, cancel: Any, on_rows: Any) -> Any:
+    def slow(plan: Any, folder: Any, workers: Any, scheduler: Any, progress: Any, cancel: Any, on_rows: Any,
+             on_dashboard: Any) -> Any:  # fmt: skip
+        on_dashboard("http://127.0.0.1:8787/status")
+
         def tell(rows: Any) -> None:
             on_rows(rows)
             go.set()
@@ -80,9 +83,12 @@ def test_cancel_keeps_what_was_finished(
         dock.run()
         qtbot.waitUntil(go.is_set, timeout=PATIENCE)
         assert dock.view.run_button.text() == "Cancel"
+        qtbot.waitUntil(dock.view.dashboard.isVisible, timeout=PATIENCE)
+        assert "8787/status" in dock.view.dashboard.text()
         dock.view.run_button.click()
         assert dock.view.run_button.text() == "Cancelling…"
     assert told.args == ["cancelled"] and "kept" in dock.view.state.text()
+    assert not dock.view.dashboard.isVisible()
     assert 1 <= dock.view.cases.rowCount() < 500 and dock.view.run_button.text() == "Run"
 
 

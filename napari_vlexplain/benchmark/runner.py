@@ -38,7 +38,6 @@ class Outcome:
     rows: int = 0
     broken: int = 0
     seconds: float = 0.0
-    dashboard: str = ""
     unfit: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
@@ -60,6 +59,7 @@ def run_benchmark(
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
     on_rows: OnRows | None = None,
+    on_dashboard: Callable[[str], None] | None = None,
     retry: bool = False,
     work: Compute = compute,
     look: Look = look_at_model,
@@ -75,6 +75,7 @@ def run_benchmark(
     progress : called with (share, text with rate and time left).
     cancel : polled; True stops, what is finished stays.
     on_rows : called with the rows of each piece of work once they are kept.
+    on_dashboard : called with the address of Dask's dashboard, if it serves one.
     retry : compute rows that failed before again.
     work, look : what computes a task, and what looks at a model beforehand.
 
@@ -92,7 +93,8 @@ def run_benchmark(
         return outcome
     report = _Report(outcome, progress, cancel)
     with Store(store_at) as store, _pool(plan, workers, scheduler, work, look, report) as pool:
-        outcome.dashboard = pool.dashboard
+        if on_dashboard is not None and pool.dashboard:
+            on_dashboard(pool.dashboard)
         report.say("Loading the models")
         seen = {model: pool.look(model) for model in plan.models}
         outcome.unfit = {(m, label): why for m, facts in seen.items() for label, why in facts["unfit"].items()}

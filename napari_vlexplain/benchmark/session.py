@@ -80,7 +80,9 @@ class Session:
                          device=self.device)  # fmt: skip
         self.live.start(self.folder, {task.row_key(k, m) for task in plan.tasks(set())
                                       for k in range(len(task.entry.prompts)) for m in task.metrics})  # fmt: skip
-        return run_benchmark(plan, self.folder, self.processes, None, progress, cancel, self.live.add)
+        return run_benchmark(
+            plan, self.folder, self.processes, None, progress, cancel, self.live.add, self.live.serve_dashboard
+        )
 
     def layers_of(self, line: Line) -> Shown:
         """Image, heatmap and ground truth of a line. Raises VLExplainError when they are gone."""
@@ -98,13 +100,21 @@ class LiveTable:
         self._lock = threading.Lock()
         self._lines: dict[tuple[Item, Arm], Line] = {}
         self.changes = 0
+        self.dashboard = ""
 
     def start(self, folder: str | Path, wanted: set[str]) -> None:
         """Begin anew, with those of the folder's rows that belong to the plan."""
         kept = [row for row in read_rows(Path(folder).expanduser()) if row.key in wanted]
         with self._lock:
             self._lines = {}
+            self.dashboard = ""
         self.add(kept)
+
+    def serve_dashboard(self, address: str) -> None:
+        """Dask shows what it does at this address."""
+        with self._lock:
+            self.dashboard = address
+            self.changes += 1
 
     def add(self, rows: list[Row]) -> None:
         """Take rows in."""

@@ -77,7 +77,7 @@ def benchmark(
     folder = Path(out)
     try:
         with redirect_stdout(sys.stderr), _telling() as report:
-            outcome = run_benchmark(plan, folder, workers, scheduler, report, retry=retry)
+            outcome = run_benchmark(plan, folder, workers, scheduler, report, on_dashboard=_tell_dashboard, retry=retry)
     except KeyboardInterrupt:
         say(f"Stopped. What was finished is kept in {folder}; the same command goes on.")
         raise typer.Exit(130) from None
@@ -148,6 +148,10 @@ def _telling() -> Iterator[ProgressCallback]:
                 say(text)
 
         yield tell
+
+
+def _tell_dashboard(address: str) -> None:
+    say(f"Dask's dashboard: {address}")
 
 
 def _tell_outcome(outcome: Outcome, folder: Path) -> None:

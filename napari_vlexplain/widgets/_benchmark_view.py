@@ -80,7 +80,7 @@ class BenchmarkView(QWidget):
         self.methods = CheckList(6)
         self.floors = QCheckBox("floors beside them")
         self.run_button, self.report_button = QPushButton("Run"), QPushButton("Report")
-        self.progress, self.state = QProgressBar(), QLabel()
+        self.progress, self.state, self.dashboard = QProgressBar(), QLabel(), QLabel()
         self.means, self.cases = QTableWidget(), QTableWidget()
         self._lines: list[Line] = []
         self._fill()
@@ -108,6 +108,8 @@ class BenchmarkView(QWidget):
 
     def show_live(self, live: LiveTable) -> None:
         """Both tables anew; the selection and the place in the list stay."""
+        self.dashboard.setText(f'<a href="{live.dashboard}">Dask’s dashboard</a>' if live.dashboard else "")
+        self.dashboard.setVisible(bool(live.dashboard))
         metrics = live.metrics
         heads = [f"{title_of(name)} {ARROWS[better_of(name)]}".strip() for name in metrics]
         means = live.means()
@@ -148,6 +150,8 @@ class BenchmarkView(QWidget):
         self.progress.setTextVisible(False)
         self.state.setWordWrap(True)
         self.state.setTextFormat(Qt.TextFormat.PlainText)
+        self.dashboard.setOpenExternalLinks(True)
+        self.dashboard.hide()
 
     def _build(self) -> None:
         tips = {
@@ -180,8 +184,11 @@ class BenchmarkView(QWidget):
         inner = QVBoxLayout(content)
         inner.addLayout(form)
         inner.addLayout(buttons)
-        for part in (self.progress, self.state, QLabel("Means"), self.means, QLabel("Cases"), self.cases):
+        for part in (self.progress, self.state, self.dashboard):
             inner.addWidget(part)
+        for heading, listed in (("Means", self.means), ("Cases", self.cases)):
+            inner.addWidget(QLabel(heading))
+            inner.addWidget(listed)
         for table in (self.means, self.cases):
             table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
             table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -158,6 +158,7 @@ class BenchmarkDock(QWidget):
         self._mine = False
         self._timer.stop()
         self._show_live()
+        self.view.dashboard.hide()  # it went with its workers
         self.view.progress.setValue(0)
         self._refresh()
         self.view.say(told, bad)
