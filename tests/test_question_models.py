@@ -279,7 +279,7 @@ def test_the_vocabulary_alone_is_a_tokenizer_and_nothing_is_not(tmp_path):
     assert "that of bert-base-uncased" in refused(load_question_model, str(tmp_path / "model"))
     (tmp_path / "model" / "vocab.txt").write_text("\n".join(WORDS))
     prompt = load_question_model(str(tmp_path / "model"), device="cpu").tokenizer("What is the CATTY?")
-    assert prompt.tokens == ("what", "is", "the", "cat", "ty", "?")
+    assert prompt.tokens == ("What", "is", "the", "CAT", "TY", "?")
     assert prompt.words == (0, 1, 2, 3, 3, 4)
 
 
