@@ -56,6 +56,19 @@ def save(explanation: Explanation, folder: Path, masks: Masks | None = None) -> 
     return target
 
 
+def save_scores(explanation: Explanation, folder: Path) -> None:
+    """Write a bundle without its pictures, a few kilobytes that :func:`load` reads like any other; raises OSError.
+
+    ``folder`` is replaced, whatever it holds.
+    """
+
+    def write(fresh: Path) -> None:
+        _write_values(fresh / PATCH_SCORES, explanation.patch_scores)
+        write_manifest(fresh, manifest_of(explanation, {"patch_scores": PATCH_SCORES, "masks": {}}))
+
+    replace_folder(folder, write)
+
+
 def load(folder: Path) -> Explanation:
     """Read a bundle; its ``image`` is None.
 
@@ -99,12 +112,9 @@ def is_bundle(folder: Path | str) -> bool:
 
 
 def _write(explanation: Explanation, folder: Path, masks: Masks) -> None:
-    import tifffile
-
     heatmap = explanation.heatmap
     for name, values in ((HEATMAP, heatmap), (PATCH_SCORES, explanation.patch_scores)):
-        pixels = np.ascontiguousarray(values, dtype=np.float32)
-        tifffile.imwrite(folder / name, pixels, compression="zlib", photometric="minisblack", metadata=None)
+        _write_values(folder / name, values)
     image, limits = explanation.image, explanation.request.image.contrast_limits
     if image is None:  # loaded from a bundle: the heatmap stands alone
         image, limits = np.zeros(heatmap.shape, dtype=np.uint8), None
@@ -116,6 +126,13 @@ def _write(explanation: Explanation, folder: Path, masks: Masks) -> None:
         _write_png(folder / names[name], mask.astype(np.uint8) * np.uint8(255))
     files = {"heatmap": HEATMAP, "patch_scores": PATCH_SCORES, "overlay": OVERLAY, "masks": names}
     write_manifest(folder, manifest_of(explanation, files))
+
+
+def _write_values(file: Path, values: NDArray[np.float32]) -> None:
+    import tifffile
+
+    pixels = np.ascontiguousarray(values, dtype=np.float32)
+    tifffile.imwrite(file, pixels, compression="zlib", photometric="minisblack", metadata=None)
 
 
 def _write_png(file: Path, pixels: NDArray[np.uint8]) -> None:
@@ -202,4 +219,4 @@ def _read_mask(file: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
         raise VLExplainError(f"{file} cannot be read as a mask; copy the saved explanation again.") from None
 
 
-__all__ = ["FORMAT", "is_bundle", "load", "load_masks", "save"]
+__all__ = ["FORMAT", "is_bundle", "load", "load_masks", "save", "save_scores"]

@@ -1,0 +1,136 @@
+"""Explanations kept on disk, so that nothing is computed twice: a small bundle for each prompt of a request.
+
+::
+
+    explanations/KEY/0, 1, ...    bundles without pictures (patch scores and manifest), one a prompt
+
+KEY is :attr:`Request.key`, with whatever else may change the answer. What was used longest ago goes first when the
+folder grows beyond its limit; an entry that cannot be read is thrown away and computed anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import RLock
+
+from platformdirs import user_cache_path
+
+from ..errors import VLExplainError
+from ..explanation import Explanation
+from ..io.bundle import load, save_scores
+from ..request import Request
+
+log = logging.getLogger(__name__)
+DEFAULT_MB = 2048
+ROOM = 0.9  # share of the limit that is left full once something had to go, so that it need not go one by one
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class Cache:
+    """Explanations by request. Several threads, and programs, may use one folder.
+
+    trouble : why the last ``put`` kept nothing, "" if it did. An explanation is never lost by that, only slower to
+    come by the next time.
+    """
+
+    def __init__(self, folder: str | Path = "", limit_mb: int = DEFAULT_MB) -> None:
+        """``folder`` : "" is the user's own cache folder. ``limit_mb`` : 0 keeps nothing."""
+        base = Path(folder).expanduser() if str(folder) else user_cache_path("napari-vlexplain")
+        self.folder = base / "explanations"  # of our own, in whatever folder was named: only here is anything deleted
+        self.limit = limit_mb << 20
+        self.trouble = ""
+        self._size: int | None = None
+        self._lock = RLock()
+
+    def get(self, request: Request) -> list[Explanation] | None:
+        """The explanations of a request, one for each prompt and without their image; None where they are not kept."""
+        entry = self.folder / key_of(request)
+        if self.limit <= 0 or not entry.is_dir():
+            return None
+        try:
+            found = [load(entry / str(number)) for number in range(len(request.prompts))]
+            if [one.prompt for one in found] != list(request.prompts) or any(
+                one.request.image.sha256 != request.image.sha256 or one.request.method != request.method
+                for one in found
+            ):
+                raise VLExplainError(f"{entry} holds the answer to another request.")
+        except VLExplainError as error:
+            log.info("Dropped from the cache: %s", error)
+            self._drop(entry)
+            return None
+        with suppress(OSError):
+            os.utime(entry)
+        return found
+
+    def put(self, request: Request, explanations: Sequence[Explanation]) -> None:
+        """Keep the explanations of a request; a disk that refuses is noted in ``trouble``."""
+        self.trouble = ""
+        if self.limit <= 0:
+            return
+        entry = self.folder / key_of(request)
+        try:
+            for number, one in enumerate(explanations):
+                save_scores(one, entry / str(number))
+            with self._lock:
+                self._size = self._size + _size(entry) if self._size is not None else _size(self.folder)
+                if self._size > self.limit:
+                    self._shrink(keep=entry)
+        except OSError as error:
+            self._drop(entry)
+            reason = error.strerror or type(error).__name__
+            self.trouble = f"Explanations are not kept in {self.folder}: {reason}. They are computed again each time."
+
+    def _shrink(self, keep: Path) -> None:
+        """Drop entries, longest unused first, until there is room again."""
+        entries = [entry for entry in self.folder.iterdir() if _KEY.fullmatch(entry.name)]
+        sizes = {entry: _size(entry) for entry in entries}
+        total = sum(sizes.values())
+        for entry in sorted(entries, key=_last_used):
+            if total <= ROOM * self.limit:
+                break
+            if entry != keep:
+                self._drop(entry)
+                total -= sizes[entry]
+        self._size = total
+
+    def _drop(self, entry: Path) -> None:
+        if _KEY.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def key_of(request: Request) -> str:
+    """The request's key; of a model that is a folder, also when its files were last changed."""
+    return hashlib.sha256(f"{request.key} {_changed(request.model)}".encode()).hexdigest()
+
+
+def _changed(model: str) -> str:
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return ""
+    files = sorted(folder.iterdir())
+    return " ".join(f"{file.name}:{file.stat().st_mtime_ns}" for file in files if file.is_file())
+
+
+def _last_used(entry: Path) -> float:
+    try:
+        return entry.stat().st_mtime
+    except OSError:  # another program dropped it
+        return time.time()
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with suppress(OSError):
+                total += os.path.getsize(os.path.join(place, name))
+    return total

@@ -1,0 +1,170 @@
+"""A case, read: its pixels in the sizes that a window needs, its ground truth, and what the file says of both."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import RLock
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.dataset import Boxes, Drawn, Entry
+from ..datasets.reading import mask_of, read_case, read_pixels
+from ..errors import VLExplainError
+from ..request import ImageIdentity
+
+Mask = NDArray[np.bool_]
+COARSEST = 1024  # pixels of the longer side, below which a window has nothing to gain
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """One case in memory.
+
+    pixels : (H, W) or (H, W, 3 or 4), as read. levels : ``pixels``, then halved again and again, means of four.
+    limits : (low, high) shown as black and white, what the model sees too; None for colours and for all of uint8.
+    spacing : (row, column) in mm, None where unknown.
+    truths : for each prompt (H, W) uint8, 1 inside; None where no ground truth is known.
+    boxes : for each prompt (n, 4) x, y, width, height in pixels.
+    """
+
+    entry: Entry
+    source: Path | None
+    pixels: NDArray[Any]
+    levels: tuple[NDArray[Any], ...]
+    limits: tuple[float, float] | None
+    spacing: tuple[float, float] | None
+    truths: tuple[NDArray[np.uint8] | None, ...]
+    boxes: tuple[NDArray[np.float64], ...]
+
+    @property
+    def rgb(self) -> bool:
+        return self.pixels.ndim == 3
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def shown_limits(self) -> tuple[float, float]:
+        """The limits in full: ``limits``, or 0 and 255."""
+        return self.limits or (0.0, 255.0)
+
+    @cached_property
+    def identity(self) -> ImageIdentity:
+        """For requests; hashes the pixels once."""
+        return ImageIdentity.of(self.pixels, str(self.source or self.entry.id), self.limits)
+
+
+def read(entry: Entry) -> Opened:
+    """Read a case from its files, or draw it.
+
+    Raises
+    ------
+    VLExplainError : a file is missing or broken, a ground truth does not fit its image.
+    """
+    count = max(1, len(entry.prompts))
+    if isinstance(entry.image, Drawn):
+        case = read_case(entry)
+        masks = [mask.view(np.uint8) for mask in case.masks]
+        return _opened(entry, None, case.image, None, None, masks, [_NO_BOXES] * count)
+    pixels, limits, spacing = _read_file(entry.image)
+    shape = (pixels.shape[0], pixels.shape[1])
+    truths: list[NDArray[np.uint8] | None] = [None] * count
+    boxes = [_NO_BOXES] * count
+    for number, truth in enumerate(entry.truths):
+        mask, _ = mask_of(truth, shape, entry.id)
+        truths[number] = mask.view(np.uint8)
+        if isinstance(truth, Boxes):
+            width, height = truth.size or (shape[1], shape[0])
+            factor = np.array([shape[1] / width, shape[0] / height] * 2)
+            boxes[number] = np.asarray(truth.boxes, float).reshape(-1, 4) * factor
+    return _opened(entry, entry.image, pixels, limits, spacing, truths, boxes)
+
+
+def halved(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Means of two by two pixels, in the same dtype; an odd last row or column is left out."""
+    height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
+    even = pixels[:height, :width]
+    if pixels.dtype.kind == "f":
+        rows = even[0::2] + even[1::2]
+        return np.ascontiguousarray((rows[:, 0::2] + rows[:, 1::2]) * pixels.dtype.type(0.25))
+    wide = np.int64 if pixels.dtype.itemsize > 2 else np.int32
+    rows = even[0::2].astype(wide) + even[1::2]
+    return np.ascontiguousarray(((rows[:, 0::2] + rows[:, 1::2]) >> 2).astype(pixels.dtype))
+
+
+def levels_of(pixels: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """The pixels, then halved until the longer side is at most ``COARSEST``."""
+    levels = [pixels]
+    while max(levels[-1].shape[:2]) > COARSEST and min(levels[-1].shape[:2]) > 1:
+        levels.append(halved(levels[-1]))
+    return tuple(levels)
+
+
+class Recent(Generic[T]):
+    """The few things used last, by key; threads may share it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: OrderedDict[Hashable, T] = OrderedDict()
+        self._lock = RLock()
+
+    def get(self, key: Hashable) -> T | None:
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def put(self, key: Hashable, value: T) -> T:
+        with self._lock:
+            self._held[key] = value
+            self._held.move_to_end(key)
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+        return value
+
+    def get_or(self, key: Hashable, make: Callable[[], T]) -> T:
+        found = self.get(key)
+        return found if found is not None else self.put(key, make())
+
+    def clear(self) -> None:
+        with self._lock:
+            self._held.clear()
+
+
+_NO_BOXES = np.zeros((0, 4))
+
+
+def _opened(
+    entry: Entry, source: Path | None, pixels: NDArray[Any], limits: Any, spacing: Any, truths: list[Any], boxes: Any
+) -> Opened:
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape or pixels.dtype.kind not in "buif":
+        raise VLExplainError(f"The image of {entry.id} has shape {pixels.shape}; a picture has rows and columns.")
+    if pixels.dtype.kind == "b":
+        pixels = pixels.view(np.uint8) * np.uint8(255)
+    if pixels.ndim == 2 and limits is None and pixels.dtype != np.uint8:
+        limits = _range(pixels, entry.id)
+    pixels.flags.writeable = False
+    return Opened(entry, source, pixels, levels_of(pixels), limits, spacing, tuple(truths), tuple(boxes))
+
+
+def _read_file(path: Path) -> tuple[NDArray[Any], tuple[float, float] | None, tuple[float, float] | None]:
+    """(pixels, limits, spacing)."""
+    return np.ascontiguousarray(read_pixels(path)), None, None
+
+
+def _range(pixels: NDArray[Any], name: str) -> tuple[float, float]:
+    low, high = float(pixels.min()), float(pixels.max())
+    if not np.isfinite(high - low):
+        raise VLExplainError(f"The image of {name} holds pixels that are NaN or infinite; replace them.")
+    return (low, high) if low < high else (low, low + 1)
