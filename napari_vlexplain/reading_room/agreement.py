@@ -1,0 +1,234 @@
+"""Reader, model and ground truth against each other: as a whole, and label by label or box by box, signed.
+
+Of a pair the second is what the first is held against: ``difference`` is above 0 where the first covers more. Masks
+are (H, W), 0 or False outside; every other number is a label. Rules for empty masks: as in
+:mod:`napari_vlexplain.metrics.overlap`. No Qt here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from ..errors import VLExplainError
+from ..metrics.overlap import Confusion, ratio, same_shape
+
+ROLES = ("truth", "model", "reader")
+PAIRS = (("model", "truth"), ("reader", "truth"), ("model", "reader"))
+MOST_PARTS = 20
+_MOST_LABELS = 1 << 12
+_EIGHT = np.ones((3, 3), dtype=bool)
+
+Edges = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]
+"""x, y, width, height in pixels from the top left."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pixels of one label, box or connected part: in the first mask, in the second, and in both.
+
+    ``row``, ``column``: its centre, for people to find it.
+    """
+
+    name: str
+    first: int
+    second: int
+    both: int
+    row: float = float("nan")
+    column: float = float("nan")
+
+    @property
+    def difference(self) -> int:
+        """Pixels of the first minus those of the second."""
+        return self.first - self.second
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union of this part alone, in [0, 1]; NaN where both are empty."""
+        return ratio(self.both, self.first + self.second - self.both)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One mask against another: pixel counts of the whole, and of each part."""
+
+    first: str
+    second: str
+    counts: Confusion
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def difference(self) -> int:
+        """Pixels of the first minus those of the second."""
+        return self.counts.fp - self.counts.fn
+
+
+def agreements(
+    masks: Mapping[str, ArrayLike],
+    valid: ArrayLike | None = None,
+    boxes: Sequence[Box] = (),
+    pairs: Iterable[tuple[str, str]] = PAIRS,
+) -> list[Agreement]:
+    """Every pair of which both masks are there. ``masks``: role -> (H, W), bool or labels.
+
+    ``valid``: pixels that the model saw; pairs with the model are compared there alone. ``boxes``: parts by these.
+    """
+    return [
+        compare(masks[first], masks[second], first, second, valid if "model" in (first, second) else None, boxes)
+        for first, second in pairs
+        if first in masks and second in masks
+    ]
+
+
+def compare(
+    first: ArrayLike,
+    second: ArrayLike,
+    first_name: str = "first",
+    second_name: str = "second",
+    valid: ArrayLike | None = None,
+    boxes: Sequence[Box] = (),
+) -> Agreement:
+    """One mask against another.
+
+    Parts are the boxes where they are given; else the labels, where both masks use several and share one; else the
+    connected parts of the second mask (at most ``MOST_PARTS``, the largest), and each pixel of the first belongs to
+    the part whose bounding box is nearest, so that the parts' figures add up to the whole.
+
+    Raises VLExplainError for masks of different shape.
+    """
+    a, b = _labels(first, first_name), _labels(second, second_name)
+    same_shape(a, b)
+    pixels = a.size
+    if valid is not None:
+        seen = np.asarray(valid, dtype=bool)
+        same_shape(a, seen)
+        a, b, pixels = a * seen, b * seen, int(np.count_nonzero(seen))
+    window = _window(a, b)
+    a, b = a[window], b[window]
+    inside, wanted = a != 0, b != 0
+    both = int(np.count_nonzero(inside & wanted))
+    fp, fn = int(np.count_nonzero(inside)) - both, int(np.count_nonzero(wanted)) - both
+    counts = Confusion(both, fp, fn, pixels - both - fp - fn)
+    origin = (window[0].start, window[1].start)
+    if boxes:
+        parts = _by_box(inside, wanted, boxes, origin)
+    elif _labelled_alike(a, b):
+        parts = _by_label(a, b, origin)
+    else:
+        parts = _by_part(inside, wanted, origin)
+    return Agreement(first_name, second_name, counts, tuple(parts))
+
+
+def _by_label(a: NDArray[Any], b: NDArray[Any], origin: tuple[int, int]) -> list[Part]:
+    return [
+        _part(f"label {label}", a == label, b == label, origin) for label in sorted({*_numbers(a), *_numbers(b)} - {0})
+    ]
+
+
+def _by_box(
+    inside: NDArray[np.bool_], wanted: NDArray[np.bool_], boxes: Sequence[Box], origin: tuple[int, int]
+) -> list[Part]:
+    edges = [(y - origin[0], x - origin[1], y + h - origin[0], x + w - origin[1]) for x, y, w, h in boxes]
+    owner = _nearest(edges, inside.shape)
+    return [
+        _part(f"box {k + 1}", inside & (owner == k), wanted & (owner == k), origin, edges[k]) for k in range(len(edges))
+    ]
+
+
+def _by_part(inside: NDArray[np.bool_], wanted: NDArray[np.bool_], origin: tuple[int, int]) -> list[Part]:
+    numbered, count = ndimage.label(wanted, _EIGHT)
+    if count < 2:
+        return [_part("part 1", inside, wanted, origin)] if count else []
+    sizes = np.bincount(numbered.ravel())[1:]
+    kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_PARTS])
+    found = ndimage.find_objects(numbered)
+    edges = [
+        (found[k][0].start, found[k][1].start, found[k][0].stop, found[k][1].stop) for k in kept if found[k] is not None
+    ]
+    owner = _nearest(edges, wanted.shape)
+    for place, k in enumerate(kept):  # a part's own pixels are its own, whatever box they lie in
+        own = found[k]
+        owner[own][numbered[own] == k + 1] = place
+    return [
+        _part(f"part {k + 1}", inside & (owner == k), wanted & (owner == k), origin, edges[k]) for k in range(len(kept))
+    ]
+
+
+def _part(
+    name: str,
+    inside: NDArray[np.bool_],
+    wanted: NDArray[np.bool_],
+    origin: tuple[int, int],
+    edges: Edges | None = None,
+) -> Part:
+    first, second = int(np.count_nonzero(inside)), int(np.count_nonzero(wanted))
+    top, left, bottom, right = edges or _edges(wanted if second else inside)
+    row, column = origin[0] + (top + bottom - 1) / 2, origin[1] + (left + right - 1) / 2
+    return Part(name, first, second, int(np.count_nonzero(inside & wanted)), row, column)
+
+
+def _edges(mask: NDArray[Any]) -> Edges:
+    """Top, left, bottom, right of what is not 0; all 0 where nothing is."""
+    rows, columns = _span(mask, 1), _span(mask, 0)
+    return rows.start, columns.start, rows.stop, columns.stop
+
+
+def _span(mask: NDArray[Any], axis: int) -> slice:
+    held = np.nonzero(mask.any(axis=axis))[0]
+    return slice(int(held[0]), int(held[-1]) + 1) if held.size else slice(0, 0)
+
+
+def _nearest(edges: Sequence[Edges], shape: tuple[int, ...]) -> NDArray[np.int16]:
+    """For each pixel the box (top, left, bottom, right) that is nearest; of equally near ones the first."""
+    owner = np.zeros(shape, dtype=np.int16)
+    best: NDArray[np.float32] | None = None
+    for k, (top, left, bottom, right) in enumerate(edges):
+        rows, columns = (
+            np.maximum(np.maximum(low - at, at - high), 0).astype(np.float32) ** 2
+            for at, low, high in ((np.arange(shape[0]), top, bottom - 1), (np.arange(shape[1]), left, right - 1))
+        )
+        distance = rows[:, None] + columns[None, :]
+        if best is None:
+            best = distance
+        else:
+            nearer = distance < best
+            owner[nearer] = k
+            np.minimum(best, distance, out=best)
+    return owner
+
+
+def _labels(mask: ArrayLike, name: str) -> NDArray[Any]:
+    found = np.asarray(mask)
+    if found.ndim != 2 or found.dtype.kind not in "bui":
+        raise VLExplainError(f"The {name} is {found.dtype} {found.shape}, but must be a mask or labels (H, W).")
+    return found.view(np.uint8) if found.dtype == bool else found
+
+
+def _labelled_alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    first, second = _numbers(a) - {0}, _numbers(b) - {0}
+    return len(first | second) > 1 and bool(first & second) and len(first | second) <= MOST_PARTS
+
+
+def _numbers(labels: NDArray[Any]) -> set[int]:
+    if not labels.size:
+        return set()
+    low, high = int(labels.min()), int(labels.max())
+    if low >= 0 and high < _MOST_LABELS:  # counting is faster than sorting
+        return {int(number) for number in np.nonzero(np.bincount(labels.ravel()))[0]}
+    return {int(number) for number in np.unique(labels)}
+
+
+def _window(a: NDArray[Any], b: NDArray[Any]) -> tuple[slice, slice]:
+    """The smallest window that holds all of both masks."""
+    spans = []
+    for axis in (1, 0):
+        one, other = _span(a, axis), _span(b, axis)
+        held = [span for span in (one, other) if span.stop] or [one]
+        spans.append(slice(min(span.start for span in held), max(span.stop for span in held)))
+    return spans[0], spans[1]

@@ -1,0 +1,152 @@
+"""A record's masks as a DICOM segmentation: one binary segment for each role, referring to the source image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VLExplainError
+from .dicom_source import (
+    MAKER,
+    finding,
+    person,
+    read_source,
+    save,
+    settle,
+    short,
+    software_version,
+    time_of,
+    uid,
+)
+from .records import CaseRecord
+from .rows import masks_of, shape_of
+
+
+def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> None:
+    """Write the segmentation of a record whose source is a DICOM file.
+
+    Segments are numbered from 1 in the order of ``masks_of``, labelled by role, with the finding's code; the model's
+    says which method and model made it. ``keep_patient``: copy the patient from the source, as the standard demands of
+    objects that go back into the archive; else a pseudonym stands there.
+
+    Raises
+    ------
+    VLExplainError : no DICOM source, see :func:`read_source`; no masks.
+    """
+    import highdicom as hd
+
+    source = read_source(record, keep_patient)
+    masks = masks_of(record)
+    if not masks:
+        raise VLExplainError(f"{record.case}: there is no mask to write as a DICOM segmentation.")
+    pixels = np.stack(list(masks.values()), axis=-1)[np.newaxis].astype(np.uint8)
+    content = _digest(pixels)
+    made = hd.seg.Segmentation(
+        source_images=[source],
+        pixel_array=pixels,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_segment(record, role, number) for number, role in enumerate(masks, start=1)],
+        series_instance_uid=uid(source.SeriesInstanceUID, "segmentations"),
+        series_number=9100,
+        sop_instance_uid=uid(source.SOPInstanceUID, "segmentation", record.case, record.prompt, content),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions=software_version(),
+        device_serial_number="0",
+        content_label="MASKS",
+        content_description=short(record.prompt),
+        content_creator_name=person(record.judgement.reader) if record.judgement else None,
+    )
+    _drop_half_measures(made)
+    _settle_dimensions(made, uid(made.SOPInstanceUID, "dimensions"))
+    settle(made, time_of(record))
+    save(made, file)
+
+
+def read_seg(file: Path, record: CaseRecord) -> dict[str, NDArray[np.bool_]]:
+    """The masks by role that :func:`write_seg` wrote; ``record`` says the size.
+
+    Raises VLExplainError for a file that is no segmentation, or one of another size.
+    """
+    import highdicom as hd
+
+    try:
+        found = hd.seg.segread(file)
+        if (found.Rows, found.Columns) != shape_of(record):
+            raise VLExplainError(f"{file.name} is {(found.Rows, found.Columns)}, but the image is {shape_of(record)}.")
+        source = str(found.SourceImageSequence[0].ReferencedSOPInstanceUID)
+        pixels = found.get_pixels_by_source_instance([source], assert_missing_frames_are_empty=True)[0]
+        roles = [str(found.get_segment_description(n).tracking_id) for n in found.segment_numbers]
+    except VLExplainError:
+        raise
+    except Exception as error:
+        raise VLExplainError(f"{file.name} cannot be read as a DICOM segmentation ({type(error).__name__}).") from None
+    return {role: pixels[..., k].astype(bool) for k, role in enumerate(roles)}
+
+
+def tracking_uid(record: CaseRecord, role: str) -> str:
+    """By which the segment of a role and its figures in a report belong together."""
+    image = "" if record.explanation is None else record.explanation.request.image.sha256
+    return uid("tracking", image, record.case, record.prompt, role)
+
+
+def algorithm_facts(record: CaseRecord) -> tuple[str, str, dict[str, str]] | None:
+    """(name, version, parameters) of what made the model's mask, None without an explanation."""
+    if record.explanation is None:
+        return None
+    request, weights = record.explanation.request, str(record.explanation.provenance.get("weights_sha256", ""))
+    parameters = {**dict(request.parameters), "target": request.target.name, "seed": request.seed}
+    if record.threshold is not None:
+        parameters["threshold"] = record.threshold
+    return (
+        short(f"{request.method} on {request.model}"),
+        short(f"{MAKER} {software_version()}" + (f", weights {weights[:16]}" if weights else "")),
+        {name: str(value) for name, value in parameters.items()},
+    )
+
+
+def _segment(record: CaseRecord, role: str, number: int) -> Any:
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    facts, algorithm = algorithm_facts(record), None
+    if role == "model" and facts is not None:
+        name, version, parameters = facts
+        algorithm = hd.AlgorithmIdentificationSequence(
+            name, codes.cid7162.ArtificialIntelligence, version, parameters=parameters
+        )
+    kinds = hd.seg.SegmentAlgorithmTypeValues
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=short(f"{role}: {record.prompt}"),
+        segmented_property_category=codes.cid7150.MorphologicallyAbnormalStructure,
+        segmented_property_type=finding(record.category, record.prompt),
+        algorithm_type=kinds.AUTOMATIC if algorithm is not None else kinds.MANUAL,
+        algorithm_identification=algorithm,
+        tracking_uid=tracking_uid(record, role),
+        tracking_id=role,
+    )
+
+
+def _drop_half_measures(made: Any) -> None:
+    """highdicom copies a radiograph's pixel spacing, then asks for a slice thickness when it reads; a projection has
+    none. Spacing is optional here, and stands in the source image."""
+    shared = made.SharedFunctionalGroupsSequence[0]
+    if "PixelMeasuresSequence" in shared and "SliceThickness" not in shared.PixelMeasuresSequence[0]:
+        del shared.PixelMeasuresSequence
+
+
+def _settle_dimensions(made: Any, identifier: str) -> None:
+    """highdicom draws this identifier by chance; ours belongs to the content."""
+    for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+        item.DimensionOrganizationUID = identifier
+
+
+def _digest(pixels: NDArray[np.uint8]) -> str:
+    import hashlib
+
+    return hashlib.sha256(np.packbits(pixels).tobytes()).hexdigest()

@@ -1,0 +1,178 @@
+"""The DICOM file that a case came from, as far as segmentations and reports must refer to it.
+
+The standard has every object of a study carry that study's patient. Unless it is asked to keep the patient, what goes
+into our objects is a short list of attributes about the pixels and the identifiers by which the source is found again
+(``KEPT``, nothing else), with a pseudonym for the patient. The identifiers of study, series and instance stay, as a
+segmentation without them belongs to nothing; whoever holds the source can find the patient through them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..datasets.radiographs import is_dicom
+from ..errors import VLExplainError
+from .records import CaseRecord
+from .rows import shape_of
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAKER = "napari-vlexplain"
+SCHEME = "99VLEXPLAIN"
+LONGEST = 64
+"""Letters of DICOM's short texts (LO, PN)."""
+KEPT = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
+    "ImageType", "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
+    "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelSpacing",
+    "ImagerPixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness",
+    "SpacingBetweenSlices", "PatientOrientation", "LossyImageCompression", "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)  # fmt: skip
+_EMPTIED = (
+    "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+# Findings of chest radiographs by their SNOMED CT code; all others get a code of our own with the study's word.
+_FINDINGS = {
+    "atelectasis": ("46621007", "Atelectasis"),
+    "cardiomegaly": ("8186001", "Cardiomegaly"),
+    "consolidation": ("95436008", "Lung consolidation"),
+    "edema": ("19242006", "Pulmonary edema"),
+    "pleural effusion": ("60046008", "Pleural effusion"),
+    "pneumonia": ("233604007", "Pneumonia"),
+    "pneumothorax": ("36118008", "Pneumothorax"),
+}
+
+
+def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
+    """The header of a record's DICOM file, without pixels, the patient replaced unless asked otherwise.
+
+    Raises
+    ------
+    VLExplainError : the source is no DICOM file, is gone or broken, has several frames or another size; pydicom or
+        highdicom is missing.
+    """
+    try:
+        import highdicom  # noqa: F401 - a better sentence here than later
+        import pydicom
+    except ImportError:
+        raise VLExplainError(
+            "DICOM segmentations and reports need pydicom and highdicom; install them with: "
+            "pip install 'napari-vlexplain[dicom]'"
+        ) from None
+    if record.source is None or not is_dicom(record.source):
+        raise VLExplainError(f"{record.case}: its image is no DICOM file, so no DICOM object can refer to it.")
+    try:
+        header = pydicom.dcmread(record.source, stop_before_pixels=True)
+    except Exception as error:
+        raise VLExplainError(f"{record.case}: its DICOM file cannot be read ({type(error).__name__}).") from None
+    missing = [name for name in _NEEDED if not header.get(name)]
+    if missing:
+        raise VLExplainError(f"{record.case}: its DICOM file has no {missing[0]}, so nothing can refer to it.")
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise VLExplainError(f"{record.case}: its DICOM file has several frames; only single images can be exported.")
+    size = (header.get("Rows"), header.get("Columns"))
+    if size != shape_of(record):
+        raise VLExplainError(f"{record.case}: its DICOM file is {size}, but the case's image is {shape_of(record)}.")
+    return header if keep_patient else without_patient(header)
+
+
+def without_patient(header: Dataset) -> Dataset:
+    """Of a header only ``KEPT``, with a pseudonym for the patient, the same for all images of the study."""
+    from pydicom import Dataset
+    from pydicom.dataset import FileMetaDataset
+
+    found = Dataset()
+    for name in KEPT:
+        if name in header:
+            found[name] = header[name]
+    found.PatientName = found.PatientID = pseudonym(str(header.StudyInstanceUID))
+    for name in _EMPTIED:
+        setattr(found, name, None)
+    found.PatientIdentityRemoved = "YES"
+    found.DeidentificationMethod = f"{MAKER}: only identifiers of study, series and image are kept"
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = header.file_meta.TransferSyntaxUID
+    return found
+
+
+def pseudonym(study: str) -> str:
+    """A name for a patient, made of the study's identifier, which the file tells anyway, and of nothing else."""
+    return f"VLX-{hashlib.sha256(study.encode()).hexdigest()[:12].upper()}"
+
+
+def uid(*parts: str) -> str:
+    """A DICOM identifier that belongs to these texts: the same export again gets the same."""
+    from pydicom.uid import generate_uid
+
+    return str(generate_uid(entropy_srcs=["napari-vlexplain", *parts]))
+
+
+def finding(category: str, prompt: str) -> Any:
+    """What a record is about as a coded concept of highdicom's."""
+    from highdicom.sr import CodedConcept
+
+    known = _FINDINGS.get(category.casefold().strip())
+    if known is not None:
+        return CodedConcept(known[0], "SCT", known[1])
+    text = category or prompt or "finding"
+    return own_code(f"F{hashlib.sha256(text.encode()).hexdigest()[:12].upper()}", text)
+
+
+def own_code(value: str, meaning: str) -> Any:
+    """A concept of our own scheme."""
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(value, SCHEME, short(meaning))
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """As DICOM's short texts take it: one line, no backslash (which separates values), at most ``longest``."""
+    line = " ".join("".join(c if c.isprintable() and c != "\\" else " " for c in text).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def person(name: str) -> str:
+    """A reader's name as DICOM takes it."""
+    return short(name.replace("^", " ").replace("=", " ")) or "Unknown"
+
+
+def software_version() -> str:
+    """Of this package."""
+    try:
+        return version(MAKER)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def settle(dataset: Dataset, time: str) -> None:
+    """Texts as UTF-8; dates and times of making those of the record, so that the same record gives the same file."""
+    from datetime import UTC, datetime
+
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    try:
+        made = datetime.fromisoformat(time).astimezone(UTC)
+    except ValueError:
+        return
+    for name in ("InstanceCreation", "Content"):
+        setattr(dataset, f"{name}Date", made.strftime("%Y%m%d"))
+        setattr(dataset, f"{name}Time", made.strftime("%H%M%S"))
+    dataset.TimezoneOffsetFromUTC = "+0000"
+
+
+def time_of(record: CaseRecord) -> str:
+    """When the record came about: the judgement, else the explanation; "" where nobody knows."""
+    if record.judgement is not None and record.judgement.time:
+        return record.judgement.time
+    return str(record.explanation.provenance.get("created", "")) if record.explanation is not None else ""
+
+
+def save(dataset: Dataset, file: Path) -> None:
+    """Write a DICOM file, whole or not at all as far as the caller sees to its folder."""
+    dataset.save_as(file, enforce_file_format=True)

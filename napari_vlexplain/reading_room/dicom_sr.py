@@ -1,0 +1,193 @@
+"""A record's figures and judgement as a DICOM structured report (Comprehensive SR, TID 1500).
+
+A group of measurements (TID 1501) for each pair of masks and one for each mask's area, one for the heatmap, and one
+for the reading: the verdict and confidence as coded evaluations, the comment as text. The reader is the person, the
+method on its model the device that observed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .agreement import PAIRS, ROLES
+from .dicom_seg import algorithm_facts, tracking_uid
+from .dicom_source import (
+    MAKER,
+    finding,
+    own_code,
+    person,
+    read_source,
+    save,
+    settle,
+    short,
+    software_version,
+    time_of,
+    uid,
+)
+from .records import CaseRecord
+from .rows import row_of
+
+FIGURES = {
+    "iou": "Intersection over union",
+    "dice": "Dice coefficient",
+    "precision": "Precision",
+    "recall": "Recall",
+    "difference_px": "Signed area difference",
+    "pointing": "Pointing game",
+    "energy": "Energy in ground truth",
+    "cnr": "Contrast to noise ratio",
+    "threshold": "Threshold on the heatmap",
+}
+WARNING = "Research tool, not for clinical decisions."
+
+
+def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> None:
+    """Write the report of a record whose source is a DICOM file; ``keep_patient`` as in ``write_seg``.
+
+    Raises VLExplainError where there is no such source, see :func:`read_source`.
+    """
+    from highdicom import sr
+    from pydicom.sr.coding import Code
+
+    source, row = read_source(record, keep_patient), row_of(record)
+    image = sr.SourceImageForMeasurementGroup.from_source_image(source)
+    groups = [*_areas(record, row, image), *_pairs(record, row, image), _heatmap(record, row, image)]
+    report = sr.MeasurementReport(
+        _context(record),
+        Code("363679005", "SCT", "Imaging"),
+        [group for group in (*groups, _reading(record, image)) if group is not None],
+    )
+    made = sr.ComprehensiveSR(
+        evidence=[source],
+        content=report,
+        series_instance_uid=uid(source.SeriesInstanceUID, "reports"),
+        series_number=9101,
+        sop_instance_uid=uid(source.SOPInstanceUID, "report", repr(row)),
+        instance_number=1,
+        manufacturer=MAKER,
+        is_complete=True,
+        is_final=False,
+    )
+    settle(made, time_of(record))
+    save(made, file)
+
+
+def _context(record: CaseRecord) -> Any:
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+
+    name, version, _ = algorithm_facts(record) or (MAKER, software_version(), {})
+    reader = record.judgement.reader if record.judgement is not None else ""
+    return sr.ObservationContext(
+        observer_person_context=sr.ObserverContext(
+            codes.DCM.Person, sr.PersonObserverIdentifyingAttributes(name=person(reader))
+        ),
+        observer_device_context=sr.ObserverContext(
+            codes.DCM.Device,
+            sr.DeviceObserverIdentifyingAttributes(
+                uid=uid("device", name, version), name=name, manufacturer_name=MAKER, model_name=version
+            ),
+        ),
+    )
+
+
+def _areas(record: CaseRecord, row: dict[str, Any], image: Any) -> list[Any]:
+    from pydicom.sr.coding import Code
+
+    area, found = Code("42798000", "SCT", "Area"), []
+    for role in ROLES:
+        measured = []
+        if row[f"{role}_mm2"] is not None:
+            measured.append((area, row[f"{role}_mm2"], Code("mm2", "UCUM", "square millimeter")))
+        if row[f"{role}_px"] is not None:
+            measured.append((area, row[f"{role}_px"], Code("{pixels}", "UCUM", "pixels")))
+        found.append(_group(record, f"{role}: area", measured, image, tracking=role))
+    return found
+
+
+def _pairs(record: CaseRecord, row: dict[str, Any], image: Any) -> list[Any]:
+    found = []
+    for first, second in PAIRS:
+        pair = f"{first}_{second}"
+        measured = _named(row, {name: f"{pair}_{name}" for name in ("iou", "dice", "precision", "recall")})
+        measured += _named(row, {"difference_px": f"{pair}_difference_px"}, "{pixels}", "pixels")
+        found.append(_group(record, f"{first} against {second}", measured, image))
+    return found
+
+
+def _heatmap(record: CaseRecord, row: dict[str, Any], image: Any) -> Any:
+    names = ("threshold", "pointing", "energy", "cnr")
+    return _group(record, "heatmap", _named(row, {name: name for name in names}), image)
+
+
+def _reading(record: CaseRecord, image: Any) -> Any:
+    from highdicom import sr
+    from pydicom.sr.codedict import codes
+
+    said, judged = record.judgement, []
+    if said is not None and said.verdict:
+        judged.append(
+            sr.QualitativeEvaluation(own_code("VERDICT", "Verdict of the reader on the model"), own_code(
+                said.verdict.upper(), said.verdict
+            ))
+        )  # fmt: skip
+    if said is not None and said.confidence:
+        grade = own_code(f"CONFIDENCE{said.confidence}", f"{said.confidence} of 5")
+        judged.append(sr.QualitativeEvaluation(own_code("CONFIDENCE", "Confidence of the reader"), grade))
+    found = sr.MeasurementsAndQualitativeEvaluations(
+        _tracking(record, "reading"), finding_type=finding(record.category, record.prompt),
+        qualitative_evaluations=judged, source_images=[image],
+    )  # fmt: skip
+    facts = algorithm_facts(record)
+    texts = [("PROMPT", "Prompt", record.prompt), ("NOTICE", "Notice", WARNING)]
+    if facts is not None:
+        parameters = ", ".join(f"{name}={value}" for name, value in facts[2].items())
+        texts.insert(1, ("ALGORITHM", "Algorithm", f"{facts[0]}; {facts[1]}; {parameters}"))
+    content = found[0].ContentSequence
+    for code, meaning, text in texts:
+        if text:
+            content.append(sr.TextContentItem(own_code(code, meaning), _text(text), "CONTAINS"))
+    if said is not None and said.comment.strip():
+        content.append(sr.TextContentItem(codes.DCM.Comment, _text(said.comment), "CONTAINS"))
+    return found
+
+
+def _named(row: dict[str, Any], names: dict[str, str], unit: str = "1", meaning: str = "no units") -> list[Any]:
+    """(concept, value, unit) of the row's figures that are defined."""
+    from pydicom.sr.coding import Code
+
+    return [
+        (own_code(name.upper()[:16], FIGURES[name]), row[column], Code(unit, "UCUM", meaning))
+        for name, column in names.items()
+        if row[column] is not None
+    ]
+
+
+def _group(record: CaseRecord, name: str, measured: list[Any], image: Any, tracking: str | None = None) -> Any:
+    from highdicom import sr
+
+    if not measured:
+        return None
+    facts = algorithm_facts(record)
+    algorithm = None
+    if facts is not None and ("model" in name or name == "heatmap"):
+        algorithm = sr.AlgorithmIdentification(facts[0], facts[1], [short(f"{k}={v}") for k, v in facts[2].items()])
+    return sr.MeasurementsAndQualitativeEvaluations(
+        _tracking(record, tracking or name, name),
+        finding_type=finding(record.category, record.prompt),
+        algorithm_id=algorithm,
+        measurements=[sr.Measurement(concept, value, unit) for concept, value, unit in measured],
+        source_images=[image],
+    )
+
+
+def _tracking(record: CaseRecord, role: str, name: str | None = None) -> Any:
+    from highdicom import sr
+
+    return sr.TrackingIdentifier(tracking_uid(record, role), name or role)
+
+
+def _text(text: str) -> str:
+    """Without control characters but line ends, as DICOM's long texts take it."""
+    return "".join(c if c.isprintable() or c in "\n" else " " for c in text).replace("\n", "\r\n")
