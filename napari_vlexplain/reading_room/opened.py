@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ..datasets.dataset import Boxes, Drawn, Entry
 from ..datasets.reading import mask_of, read_case, read_pixels
 from ..errors import VLExplainError
+from ..io.dicom import DicomImage, is_dicom, read_dicom_image
+from ..io.dicom_voi import auto_limits
 from ..request import ImageIdentity
 
 Mask = NDArray[np.bool_]
@@ -32,6 +34,7 @@ class Opened:
     spacing : (row, column) in mm, None where unknown.
     truths : for each prompt (H, W) uint8, 1 inside; None where no ground truth is known.
     boxes : for each prompt (n, 4) x, y, width, height in pixels.
+    dicom : all that a DICOM file says of its picture; None for others.
     """
 
     entry: Entry
@@ -42,6 +45,7 @@ class Opened:
     spacing: tuple[float, float] | None
     truths: tuple[NDArray[np.uint8] | None, ...]
     boxes: tuple[NDArray[np.float64], ...]
+    dicom: DicomImage | None = None
 
     @property
     def rgb(self) -> bool:
@@ -73,9 +77,9 @@ def read(entry: Entry) -> Opened:
     count = max(1, len(entry.prompts))
     if isinstance(entry.image, Drawn):
         case = read_case(entry)
-        masks = [mask.view(np.uint8) for mask in case.masks]
-        return _opened(entry, None, case.image, None, None, masks, [_NO_BOXES] * count)
-    pixels, limits, spacing = _read_file(entry.image)
+        return _opened(entry, case.image, [mask.view(np.uint8) for mask in case.masks], [_NO_BOXES] * count)
+    dicom = read_dicom_image(entry.image, 0) if is_dicom(entry.image) else None
+    pixels = read_pixels(entry.image) if dicom is None else dicom.pixels
     shape = (pixels.shape[0], pixels.shape[1])
     truths: list[NDArray[np.uint8] | None] = [None] * count
     boxes = [_NO_BOXES] * count
@@ -86,7 +90,7 @@ def read(entry: Entry) -> Opened:
             width, height = truth.size or (shape[1], shape[0])
             factor = np.array([shape[1] / width, shape[0] / height] * 2)
             boxes[number] = np.asarray(truth.boxes, float).reshape(-1, 4) * factor
-    return _opened(entry, entry.image, pixels, limits, spacing, truths, boxes)
+    return _opened(entry, pixels, truths, boxes, dicom)
 
 
 def halved(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -144,27 +148,21 @@ _NO_BOXES = np.zeros((0, 4))
 
 
 def _opened(
-    entry: Entry, source: Path | None, pixels: NDArray[Any], limits: Any, spacing: Any, truths: list[Any], boxes: Any
+    entry: Entry, pixels: NDArray[Any], truths: list[Any], boxes: list[Any], dicom: DicomImage | None = None
 ) -> Opened:
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     if pixels.ndim not in (2, 3) or 0 in pixels.shape or pixels.dtype.kind not in "buif":
         raise VLExplainError(f"The image of {entry.id} has shape {pixels.shape}; a picture has rows and columns.")
-    if pixels.dtype.kind == "b":
-        pixels = pixels.view(np.uint8) * np.uint8(255)
-    if pixels.ndim == 2 and limits is None and pixels.dtype != np.uint8:
-        limits = _range(pixels, entry.id)
-    pixels.flags.writeable = False
-    return Opened(entry, source, pixels, levels_of(pixels), limits, spacing, tuple(truths), tuple(boxes))
-
-
-def _read_file(path: Path) -> tuple[NDArray[Any], tuple[float, float] | None, tuple[float, float] | None]:
-    """(pixels, limits, spacing)."""
-    return np.ascontiguousarray(read_pixels(path)), None, None
-
-
-def _range(pixels: NDArray[Any], name: str) -> tuple[float, float]:
-    low, high = float(pixels.min()), float(pixels.max())
-    if not np.isfinite(high - low):
-        raise VLExplainError(f"The image of {name} holds pixels that are NaN or infinite; replace them.")
-    return (low, high) if low < high else (low, low + 1)
+    pixels = pixels.astype(np.uint8) * np.uint8(255) if pixels.dtype.kind == "b" else np.ascontiguousarray(pixels)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise VLExplainError(f"The image of {entry.id} holds pixels that are NaN or infinite; replace them.")
+    limits = None if dicom is None else dicom.limits
+    if pixels.ndim == 2 and limits is None:
+        limits = auto_limits(pixels)
+    if pixels.ndim == 3 or (limits == (0, 255) and pixels.dtype == np.uint8):
+        limits = None
+    pixels.flags.writeable = False  # layers and threads share them
+    source = entry.image if isinstance(entry.image, Path) else None
+    spacing = None if dicom is None else dicom.spacing
+    return Opened(entry, source, pixels, levels_of(pixels), limits, spacing, tuple(truths), tuple(boxes), dicom)

@@ -11,9 +11,9 @@ from ..datasets.catalogue import DATASETS, PHANTOM_STUDY, open_dataset
 from ..datasets.dataset import DataSet, Entry, Problem, digest
 from ..datasets.ms_cxr import open_ms_cxr
 from ..datasets.plain_folder import open_folder
-from ..datasets.radiographs import is_dicom
 from ..datasets.tables import Broken, inside
 from ..errors import VLExplainError
+from ..io.dicom import is_dicom
 from ..io.names import slug
 
 PACKAGED = "phantom-study"

@@ -1,0 +1,157 @@
+"""From an item of the list to all that its window shows: read, explained (from the cache, or anew) and measured.
+
+Everything here may run on any thread, and leaves what it found in memory for whoever comes next: that is how the next
+case is ready before it is asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.dataset import Entry
+from ..errors import VLExplainError
+from ..explaining import Explaining, compute
+from ..explanation import Explanation
+from ..metrics.histogram import Counts, OverlapHistogram
+from ..request import Request
+from ..running import ProgressCallback
+from .cache import Cache
+from .opened import Opened, Recent, read
+from .study import Item
+
+HELD = 3  # cases in memory: the one in view, the one before and the one behind
+MOST_COUNTS = 5000  # histograms of 40 kB
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a case: all its prompts at once. ``asked`` belongs to this question and never changes."""
+
+    entry: Entry
+    asked: Explaining
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for questions with the same answer."""
+        asked = self.asked
+        settings = tuple(sorted(asked.values().items()))
+        target = (asked.target, asked.against, asked.seed, asked.truncate)
+        return self.entry.id, asked.prompts, asked.model, asked.method, settings, target
+
+    def request(self, opened: Opened) -> Request:
+        """The request that it comes to, with every parameter, before any model is loaded."""
+        asked = self.asked
+        settings = tuple(sorted(asked.values().items()))
+        target = asked.options()["target"]
+        return Request(
+            opened.identity, asked.prompts, asked.model, asked.method, settings, target, asked.seed, asked.truncate
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A case with its answers, ready to be shown: nothing is left to compute.
+
+    explanations : one for each prompt, heatmaps included. heatmaps : of each its levels, the first at source pixels.
+    counts : of each against its ground truth; None where none is known.
+    """
+
+    opened: Opened
+    explanations: tuple[Explanation, ...]
+    heatmaps: tuple[tuple[NDArray[np.float32], ...], ...]
+    counts: tuple[Counts | None, ...]
+
+
+def question_of(item: Item, asked: Explaining) -> Question:
+    """What ``asked`` (whose prompts do not count) asks of an item's case."""
+    own = copy.deepcopy(asked)
+    own.prompts = item.entry.prompts or ((item.prompt,) if item.prompt else ())
+    return Question(item.entry, own)
+
+
+class Preparing:
+    """Reads and prepares cases, and holds the last few. ``counts`` by (question's key, prompt number) last longer."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+        self._opened: Recent[Opened] = Recent(HELD)
+        self._prepared: Recent[Prepared] = Recent(HELD)
+        self._counts: Recent[tuple[Counts | None, ...]] = Recent(MOST_COUNTS)
+
+    def opened(self, entry: Entry) -> Opened | None:
+        """The case if it is in memory."""
+        return self._opened.get(entry.id)
+
+    def prepared(self, question: Question) -> Prepared | None:
+        """The answer if it is in memory."""
+        return self._prepared.get(question.key)
+
+    def counts(self, question: Question) -> tuple[Counts | None, ...]:
+        """Of each prompt, as far as it was prepared since the study was opened."""
+        return self._counts.get(question.key) or (None,) * len(question.asked.prompts)
+
+    def open(self, entry: Entry) -> Opened:
+        """Read a case, or take it from memory; raises VLExplainError."""
+        return self._opened.get_or(entry.id, lambda: read(entry))
+
+    def known(self, question: Question, hold: bool = True) -> Prepared | None:
+        """The answer from memory or from the disk; None where it has to be computed. ``hold`` keeps it in memory.
+
+        Raises
+        ------
+        VLExplainError : the case cannot be read.
+        """
+        held = self.prepared(question)
+        if held is not None:
+            return held
+        opened = self.open(question.entry) if hold else self.opened(question.entry) or read(question.entry)
+        found = self.cache.get(question.request(opened)) if question.asked.prompts else None
+        return None if found is None else self._ready(question, opened, found, hold)
+
+    def prepare(
+        self,
+        question: Question,
+        progress: ProgressCallback | None = None,
+        cancel: Callable[[], bool] | None = None,
+        hold: bool = True,
+    ) -> Prepared:
+        """The answer, computed if need be and then kept on disk.
+
+        Raises
+        ------
+        VLExplainError : the case cannot be read, or not be explained.
+        Cancelled : ``cancel`` returned True.
+        """
+        known = self.known(question, hold)
+        if known is not None:
+            return known
+        if not question.asked.prompts:
+            raise VLExplainError("This case comes without a phrase: write what to look for.")
+        opened = self.open(question.entry) if hold else self.opened(question.entry) or read(question.entry)
+        request = question.request(opened)
+        found: Any = compute(question.asked, opened.pixels, request.image.name, opened.limits, progress, cancel)
+        self.cache.put(request, found)
+        return self._ready(question, opened, found, hold)
+
+    def _ready(self, question: Question, opened: Opened, found: list[Explanation], hold: bool) -> Prepared:
+        with_image = [replace(one, image=opened.pixels) for one in found]
+        counts = tuple(_counts(one, truth) for one, truth in zip(with_image, opened.truths, strict=True))
+        heatmaps = tuple(_thinned(one.heatmap, len(opened.levels)) for one in with_image)
+        prepared = Prepared(opened, tuple(with_image), heatmaps, counts)
+        self._counts.put(question.key, counts)
+        return self._prepared.put(question.key, prepared) if hold else prepared
+
+
+def _counts(explanation: Explanation, truth: NDArray[np.uint8] | None) -> Counts | None:
+    return None if truth is None else OverlapHistogram(explanation.heatmap).update(truth)
+
+
+def _thinned(heatmap: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], ...]:
+    """As many levels as the image has; a heatmap is smooth, so every other pixel says it all."""
+    return tuple(heatmap[:: 1 << level, :: 1 << level] for level in range(count))
