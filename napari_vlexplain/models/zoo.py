@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.metadata import entry_points
 
 from .model_info import RESEARCH_ONLY, RESOURCES, ModelInfo
@@ -73,6 +74,7 @@ def other_door(name: str, family: str | None = None) -> str | None:
     return f"{name} {_OTHER_DOORS[kind].format(name)}" if kind in _OTHER_DOORS else None
 
 
+@lru_cache(maxsize=1)  # asking what is installed takes 30 ms, and docks ask often
 def known_models() -> dict[str, ModelInfo]:
     """Models by name, those of other packages (entry points ``napari_vlexplain.models``) included."""
     found = {info.name: info for info in _KNOWN}
