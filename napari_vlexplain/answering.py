@@ -80,7 +80,7 @@ def ask(
     """
     run = Run(progress, cancel)
     questions = texts_of(question, "question", "what is in the picture?")
-    source, called = source_of(image, name)
+    source, called, contrast_limits = source_of(image, name, contrast_limits)
     rgb = as_rgb(source, contrast_limits)
     if isinstance(model, str):
         from .models.question_loading import load_question_model

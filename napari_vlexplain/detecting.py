@@ -148,7 +148,7 @@ def detect(
     run = Run(progress, cancel)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 1:
         raise VLExplainError(f"keep is {keep!r}, but it must be a probability (0 to 1).")
-    source, called = source_of(image, name)
+    source, called, contrast_limits = source_of(image, name, contrast_limits)
     rgb = as_rgb(source, contrast_limits)
     if isinstance(model, str):
         from .models.question_loading import load_detector

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import VLExplainError
 from .explanation import Explanation
-from .io.images import as_array, as_rgb, read_image
+from .io.images import Limits, as_array, as_rgb, read_shown
 from .methods.catalogue import method as method_named
 from .methods.catalogue import refuse_unfit
 from .methods.info import MethodInfo
@@ -67,7 +68,7 @@ def explain(
     seed : of every random number.
     progress : called with (share in [0, 1], text) on this thread.
     cancel : polled between pieces of work; True stops with :class:`napari_vlexplain.errors.Cancelled`.
-    contrast_limits : (low, high) of the image's values that become black and white.
+    contrast_limits : (low, high) of the image's values that become black and white; by default a DICOM file's window.
     truncate : cut prompts that are longer than the model's context instead of refusing them.
     device : cpu, cuda, ...; by default the fastest there is.
     download : may weights be fetched that are not on this machine?
@@ -90,7 +91,7 @@ def explain(
     chosen = (target if isinstance(target, Target) else Target(target)).checked(len(prompts))
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
-    source, called = source_of(image, name)
+    source, called, contrast_limits = source_of(image, name, contrast_limits)
     rgb = as_rgb(source, contrast_limits)
     loaded = load_model(model, device, download, run.part(0.0, 0.1)) if isinstance(model, str) else model
     refuse_unfit(info, loaded.info.name, loaded.capabilities)
@@ -197,15 +198,21 @@ def texts_of(
 _WRITE = {"prompt": "what to look for", "question": "what to ask"}
 
 
-def source_of(image: Any, name: str | None) -> tuple[NDArray, str]:
-    """The image as an array in its own dtype, and what to call it."""
+def source_of(image: Any, name: str | None, contrast_limits: Limits | None) -> tuple[NDArray, str, Limits | None]:
+    """The image as an array in its own dtype, what to call it, and the limits given, else those that its file names."""
     if isinstance(image, str | Path):
-        return read_image(image), name or str(image)
-    return as_array(image), name or getattr(image, "filename", "") or "image"
+        pixels, limits = read_shown(image, contrast_limits)
+        return pixels, name or str(image), limits
+    return as_array(image), name or getattr(image, "filename", "") or "image", contrast_limits
 
 
 def versions() -> dict[str, str]:
     """Of this package and of what decides its numbers."""
+    return dict(_installed())
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}

@@ -63,7 +63,7 @@ def segment(
     split_parameters(parameters)  # refuse a typing error before loading anything
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number of at least 0.")
-    source, called = source_of(image, name)
+    source, called, contrast_limits = source_of(image, name, contrast_limits)
     rgb = as_rgb(source, contrast_limits)
     loaded = load_model(model, device, download, run.part(0.0, 0.3)) if isinstance(model, str) else model
     asked, cutting = split_parameters({**loaded.info.recommended.get(RECOMMENDED, {}), **parameters})

@@ -23,7 +23,7 @@ SHOWN_BOXES = 5
 
 
 def ask(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP or TIFF.", show_default=False)],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)],
     questions: Annotated[
         list[str], typer.Argument(metavar="QUESTION...", help="What to ask; one or more.", show_default=False)
     ],
@@ -58,9 +58,9 @@ def ask(
     # A library that prints must not spoil the document.
     with redirect_stdout(sys.stderr), progress() as report:
         report(0.0, "Reading the image")
-        from ..io.images import read_image
+        from ..io.images import read_shown
 
-        pixels = read_image(image)
+        pixels, contrast_limits = read_shown(image, contrast_limits)
         report(0.0, "Starting the engine")
         from .. import ask as compute
         from ..methods.co_attention_parameters import co_attention_method

@@ -23,7 +23,7 @@ _SHOWN = {"pointing": "pointing", "energy": "energy", "iou": "IoU", "dice": "Dic
 
 
 def compare(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP or TIFF.", show_default=False)],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)],
     prompts: Annotated[
         list[str], typer.Argument(metavar="PROMPT...", help="What to look for; one or more.", show_default=False)
     ],
@@ -70,9 +70,9 @@ def compare(
     with redirect_stdout(sys.stderr), progress() as report:
         report(0.0, "Reading the image")
         from ..io.ground_truth import read_ground_truth
-        from ..io.images import read_image
+        from ..io.images import read_shown
 
-        pixels = read_image(image)
+        pixels, contrast_limits = read_shown(image)
         shape = (pixels.shape[0], pixels.shape[1])
         truths = [read_ground_truth(ground_truth, shape, prompt) if ground_truth else None for prompt in prompts]
         report(0.0, "Starting the engine")
@@ -95,6 +95,7 @@ def compare(
             device=device,
             download=download,
             truncate=truncate,
+            contrast_limits=contrast_limits,
         )
         files = _save(found, Path(out), Path(image).stem) if out else []
     if as_json:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..latent_text.plan import Action
 
 SHOWN_CLASSES = 12
+SHOWN_TEXTS = 8
 
 
 def edit(
@@ -87,9 +88,9 @@ def edit(
         make_folder(Path(out))
     with redirect_stdout(sys.stderr), progress() as report:
         report(0.0, "Reading the image")
-        from ..io.images import read_image
+        from ..io.images import read_shown
 
-        pixels = read_image(image)
+        pixels, contrast_limits = read_shown(image, contrast_limits)
         report(0.0, "Starting the engine")
         from .. import latent_text
         from ..latent_text.plan import expanded
@@ -129,7 +130,8 @@ def edit(
             progress=report,
         )
         stem = slug(Path(image).stem)
-        files = [found.save(Path(out) / f"{stem}_edit.{ending}") for ending in ("json", "csv")] if out else []
+        endings = ("json", "csv") if out else ()
+        files = [file for ending in endings for file in found.save(Path(out or "") / f"{stem}_edit.{ending}")]
     if as_json:
         write_json({**found.to_dict(), "files": [str(file) for file in files]})
     else:
@@ -155,8 +157,16 @@ def show(console: Console, found: EditResult, plan: EditPlan, files: list[Path])
         console.print(f"The prediction {said} {after!r}.", soft_wrap=True)
         counts = " ".join(map(str, found.per_layer))
         console.print(f"Tokens changed at layers 0 to {len(found.per_layer) - 1}: {counts}", soft_wrap=True)
+        _print_said(console, found)
     for file in files:
         console.print(f"Saved {file}", soft_wrap=True)
     for key in ("note", "warning"):
         if text := found.provenance[key]:
             console.print(str(text), style="yellow", soft_wrap=True)
+
+
+def _print_said(console: Console, found: EditResult) -> None:
+    shown = table("What they say after the last block", "before", "after", "tokens", right=("tokens",))
+    for before, after, count in found.said()[:SHOWN_TEXTS]:
+        shown.add_row(before, after or "(gone)", str(count))
+    console.print(shown)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..latent_text.reading import Reading
     from ..models.dual_encoder import DualEncoder
 
-ImageFile = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP or TIFF.", show_default=False)]
+ImageFile = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)]
 ModelName = Annotated[str, typer.Option(help="A name, see 'vlexplain models', or the folder of a CLIP.")]
 VocabularyOption = Annotated[
     list[str] | None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def segment(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP or TIFF.", show_default=False)],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)],
     model: Annotated[str, typer.Option(help="A name, see 'vlexplain models', or a folder; best is DINOv2.")] = "mini",
     features: Annotated[
         str | None, typer.Option(metavar="X", help="keys or values of a block's attention, or its output.")
@@ -67,9 +67,9 @@ def segment(
         make_folder(Path(out))
     with redirect_stdout(sys.stderr), progress() as report:
         report(0.0, "Reading the image")
-        from ..io.images import read_image
+        from ..io.images import read_shown
 
-        pixels = read_image(image)
+        pixels, contrast_limits = read_shown(image, contrast_limits)
         report(0.0, "Starting the engine")
         from .. import segment as compute
 

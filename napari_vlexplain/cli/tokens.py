@@ -60,9 +60,9 @@ def tokens(
         make_folder(Path(out))
     with redirect_stdout(sys.stderr), progress() as report:
         report(0.0, "Reading the image")
-        from ..io.images import read_image
+        from ..io.images import read_shown
 
-        pixels = read_image(image)
+        pixels, contrast_limits = read_shown(image, contrast_limits)
         report(0.0, "Starting the engine")
         from ..latent_text import interpret
         from ..models import load_model

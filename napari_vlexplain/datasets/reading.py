@@ -14,7 +14,6 @@ from ..io.images import read_image
 from ..metrics.outlines import fill
 from .cases import Case
 from .dataset import Boxes, Drawn, Entry, MaskFile, Segments, Truth
-from .radiographs import is_dicom, read_dicom
 
 Mask = NDArray[np.bool_]
 
@@ -41,7 +40,7 @@ def read_case(entry: Entry) -> Case:
 
 def read_pixels(path: Path) -> NDArray[Any]:
     """An image file, DICOM included, see :func:`napari_vlexplain.io.images.read_image`."""
-    return read_dicom(path) if is_dicom(path) else read_image(path)
+    return read_image(path)
 
 
 def mask_of(truth: Truth, shape: tuple[int, int], name: str) -> tuple[Mask, Mask | None]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from .dicom_header import is_dicom
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,13 +24,40 @@ LARGEST = 2**28
 def read_image(path: str | Path) -> NDArray:
     """An image file as an array (H, W) or (H, W, 3 or 4) in its own dtype: PNG, JPEG, WebP, BMP, GIF, TIFF.
 
-    Photographs are turned upright as their EXIF tag says; of an animation the first frame counts.
+    Photographs are turned upright as their EXIF tag says; of an animation the first frame counts. A DICOM file comes
+    as float32 in [0, 1], through its own window; :func:`read_shown` gives its values and the window apart.
 
     Raises
     ------
     VLExplainError : no such file, not an image, more than ``LARGEST`` pixels, a stack of several images.
     """
+    pixels, limits = read_shown(path)
+    return pixels if limits is None else _stretched(pixels, *limits).astype(np.float32, copy=False)
+
+
+def read_shown(path: str | Path, contrast_limits: Limits | None = None) -> tuple[NDArray, Limits | None]:
+    """An image file, and the contrast limits to see it through: those given, else a DICOM file's own, else None.
+
+    So the command sees what napari's viewer shows. Raises VLExplainError as :func:`read_image`.
+    """
     file = Path(path).expanduser()
+    if is_dicom(file):
+        return _read_dicom(file, contrast_limits)
+    return _read_plain(file, path), contrast_limits
+
+
+def _read_dicom(file: Path, given: Limits | None) -> tuple[NDArray, Limits | None]:
+    from .dicom import read_dicom_image
+    from .dicom_header import frames_of, read_header
+
+    if (frames := frames_of(read_header(file))) > 1:
+        raise VLExplainError(f"{file.name} holds {frames} frames, but one image is needed; open it in napari.")
+    found = read_dicom_image(file)
+    all_of_8_bits = found.pixels.dtype == np.uint8 and found.limits == (0.0, 255.0)
+    return found.pixels, given or (None if all_of_8_bits else found.limits)
+
+
+def _read_plain(file: Path, path: str | Path) -> NDArray:
     if not file.is_file():
         raise VLExplainError(f"There is no file {str(path)!r}.")
     try:
@@ -82,12 +110,10 @@ def as_rgb(image: Any, contrast_limits: Limits | None = None) -> NDArray:
         return np.ascontiguousarray(_composed(pixels))
     low, high = _limits(pixels, contrast_limits)
     colours, alpha = (pixels[..., :3], pixels[..., 3:]) if pixels.shape[2] == 4 else (pixels, None)
-    # float32 holds 16-bit integers exactly; of wider numbers it would drop the very digits that differ.
-    exact: type = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
-    values = np.clip((colours.astype(exact) - low) / (high - low), 0, 1)
+    values = _stretched(colours, low, high)
     if alpha is not None:
         top = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
-        values = values * np.clip(alpha.astype(exact) / top, 0, 1)
+        values = values * _stretched(alpha, 0.0, top)
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)), dtype=np.float32)
 
 
@@ -143,6 +169,13 @@ def _read_tiff(file: Path) -> NDArray:
     if white_is_zero and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return pixels
+
+
+def _stretched(pixels: NDArray, low: float, high: float) -> NDArray:
+    """``low`` becomes 0 and ``high`` 1."""
+    # float32 holds 16-bit integers exactly; of wider numbers it would drop the very digits that differ.
+    exact: type = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
+    return np.clip((pixels.astype(exact) - low) / (high - low), 0, 1)
 
 
 def _refuse_huge(file: Path, pixels: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..geometry import Geometry
-from ..io.images import as_array, as_rgb, read_image
+from ..io.images import as_array, as_rgb, read_shown
 from ..models import load_model
 from ..models.dual_encoder import DualEncoder
 from ..request import ImageIdentity
@@ -27,13 +27,19 @@ class Picture:
     identity: ImageIdentity
     source: NDArray[Any]
 
+    @property
+    def record(self) -> dict[str, str]:
+        """Which image it is, for provenance."""
+        return {"name": self.identity.name, "sha256": self.identity.sha256}
+
 
 def picture(
     model: DualEncoder, image: Any, contrast_limits: tuple[float, float] | None = None, name: str | None = None
 ) -> Picture:
     """A path, a Pillow image or an array, see :func:`napari_vlexplain.io.images.as_rgb`."""
     if isinstance(image, str | Path):
-        source, called = read_image(image), name or str(image)
+        called = name or str(image)
+        source, contrast_limits = read_shown(image, contrast_limits)
     else:
         source, called = as_array(image), name or getattr(image, "filename", "") or "image"
     pixels, geometry = model.pixels(as_rgb(source, contrast_limits))
