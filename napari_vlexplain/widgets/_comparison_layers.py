@@ -32,7 +32,7 @@ def fill_grid(viewer: napari.components.ViewerModel, comparison: Comparison, loo
     grid.shape = (len(comparison.prompts), len(comparison.ways))
     grid.stride = each
     grid.enabled = True
-    if not _begins_with_the_first(grid, list(viewer.layers)):
+    if not begins_with_the_first(grid, list(viewer.layers)):
         grid.stride = -each
     viewer.reset_view()
 
@@ -43,7 +43,7 @@ def grid_of(viewer: Any) -> Any:
     return canvas.grid if canvas is not None and hasattr(canvas, "grid") else viewer.grid
 
 
-def _begins_with_the_first(grid: Any, layers: list[Any]) -> bool:
+def begins_with_the_first(grid: Any, layers: list[Any]) -> bool:
     """Does the first tile hold the layers that were added first? napari 0.9 has turned the order round."""
     try:
         return tuple(grid.position(0, layers)) == (0, 0)

@@ -9,6 +9,7 @@ import numpy as np
 from ..answer import Answer
 from ..explanation import Explanation
 from ..io.napari_bundle import record_of
+from ..looking import Look, colours
 from ._layers import copy_geometry, ensure_id, find_layers, geometry, info, layer_id, mark, new_metadata, source_id
 from ._settings import Settings
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from napari.utils import Colormap
 
 KIND = "heatmap"
-OPAQUE_FROM = 0.6  # share of the heatmap's range where a faded colormap stops letting the image through
 
 
 def show_heatmap(
@@ -65,13 +65,10 @@ def show_only(viewer: napari.viewer.Viewer, layer: Layer) -> None:
 
 
 def faded(name: str) -> Colormap:
-    """A colormap of napari's, transparent at 0 and opaque from ``OPAQUE_FROM`` on."""
+    """A colormap of napari's, transparent at 0 and opaque from ``looking.OPAQUE_FROM`` on."""
     from napari.utils.colormaps import Colormap, ensure_colormap
 
-    steps = np.linspace(0, 1, 129)
-    colours = ensure_colormap(name).map(steps)
-    colours[:, 3] = np.clip(steps / OPAQUE_FROM, 0, 1) ** 1.5  # dark colours come in late, or they soil the image
-    return Colormap(colours, name=f"{name}, faded")
+    return Colormap(colours(Look(name), lambda steps: ensure_colormap(name).map(steps)), name=f"{name}, faded")
 
 
 def _of_the_same_question(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
 GEOMETRY_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
+DISPLAY = ("isolines", "tile")  # kinds of layers that only show something again
 CONTENT_EVENTS = ("data", "set_data", "labels_update", "selected_label")
 
 
@@ -26,21 +27,21 @@ def is_heatmap(layer: Layer) -> bool:
     """Whether a layer can be measured as a heatmap: an image with one value a pixel."""
     from napari.layers import Image
 
-    return isinstance(layer, Image) and not layer.rgb and layer.ndim >= 2
+    return isinstance(layer, Image) and not layer.rgb and layer.ndim >= 2 and layer_kind(layer) not in DISPLAY
 
 
 def is_labels(layer: Layer) -> bool:
     """Whether a layer is painted."""
     from napari.layers import Labels
 
-    return isinstance(layer, Labels)
+    return isinstance(layer, Labels) and layer_kind(layer) not in DISPLAY
 
 
 def is_truth(layer: Layer) -> bool:
     """Whether a layer can be a ground truth: Labels or Shapes, but none that we made of a heatmap or an answer."""
     from napari.layers import Labels, Shapes
 
-    return isinstance(layer, Labels | Shapes) and layer_kind(layer) not in ("mask", "boxes")
+    return isinstance(layer, Labels | Shapes) and layer_kind(layer) not in ("mask", "boxes", *DISPLAY)
 
 
 @dataclass(frozen=True)

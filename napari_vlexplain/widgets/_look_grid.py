@@ -1,0 +1,180 @@
+"""Maps side by side in napari's grid: a tile for each, with the image, the masks and the boxes under it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ._comparison_layers import begins_with_the_first, grid_of
+from ._hooks import Hooks
+from ._layers import find_layers, info, layer_id, layer_kind, new_metadata
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Layer
+
+TILE = "tile"
+MOST = 16
+SHARED = {
+    "Image": ("contrast_limits", "gamma", "colormap", "opacity", "visible"),
+    "Labels": ("opacity", "visible", "contour", "selected_label", "colormap"),
+    "Shapes": ("opacity", "visible"),
+}
+FOLLOWED = {"Image": ("data",), "Labels": ("labels_update", "set_data", "data"), "Shapes": ("data",)}
+ALL, METHODS, PROMPTS = "all", "methods", "prompts"
+
+
+def choose(layers: Sequence[Layer], chosen: Image, which: str) -> list[Layer]:
+    """The maps that stand beside ``chosen``, itself included, in the order of the list.
+
+    ``which``: ``all`` maps of its image, those of other ``methods`` for its prompt, or of other ``prompts`` by its
+    method.
+    """
+    entry = info(chosen)
+    found = []
+    for layer in find_layers(layers, "heatmap", entry.get("source")) if entry.get("source") else [chosen]:
+        other = info(layer)
+        same_prompt, same_method = other.get("prompt") == entry.get("prompt"), _method(other) == _method(entry)
+        if which == ALL or (which == METHODS and same_prompt) or (which == PROMPTS and same_method):
+            found.append(layer)
+    return found[:MOST]
+
+
+class Tiles:
+    """napari's grid, filled with maps; ``leave`` gives every layer its place and its visibility back."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, ended: Callable[[], None] = lambda: None) -> None:
+        """``ended`` is called when somebody else turns the grid off."""
+        self._viewer, self._ended = viewer, ended
+        self._hooks = Hooks()
+        self._order: list[Layer] = []
+        self._visible: list[tuple[Layer, bool, bool]] = []
+        self._names: list[Any] = []
+        self.building = False
+
+    @property
+    def shown(self) -> bool:
+        """Is the grid ours now?"""
+        return bool(self._order)
+
+    def enter(self, maps: Sequence[Layer]) -> None:
+        """One tile for each of ``maps``: what is visible of image, masks and boxes, and the map on top."""
+        self.leave()
+        layers = self._viewer.layers
+        self.building = True
+        selected = set(layers.selection)
+        try:
+            self._order = list(layers)
+            self._visible = [(x, bool(x.visible), _bar(x)) for x in layers]
+            lines = {info(x).get("source"): x for x in find_layers(layers, "isolines")}
+            under = [x for x in layers if x.visible and type(x).__name__ in SHARED and _may_be_repeated(x)]
+            tiles = []
+            for number, one in enumerate(maps):
+                below = [x if number == 0 else self._copy(x) for x in under]
+                above = lines.get(layer_id(one)) or self._spacer() if lines else None
+                tiles += [*below, one, *([above] if above is not None else [])]
+            rest = [x for x in self._order if x not in tiles]
+            for x in rest:
+                x.visible = False
+            for x in maps:
+                x.visible = True
+            self._arrange([*tiles, *rest])
+            layers.selection = selected
+            self._legend(maps)
+            self._turn_on(len(tiles) // len(maps))
+        finally:
+            self.building = False
+        self._hooks.connect(grid_of(self._viewer).events.enabled, self._on_grid)
+
+    def leave(self) -> None:
+        """The layers as they were; what was added or deleted meanwhile stays so."""
+        if not self._order:
+            return
+        self._hooks.clear()
+        self.building = True
+        try:
+            grid_of(self._viewer).enabled = False
+            for copy in find_layers(self._viewer.layers, TILE):
+                self._viewer.layers.remove(copy)
+            for layer, visible, bar in self._visible:
+                layer.visible = visible
+                if hasattr(layer, "colorbar"):
+                    layer.colorbar.visible = bar
+            for overlay in self._names:
+                overlay.visible = False
+            new = [x for x in self._viewer.layers if x not in self._order]
+            self._arrange([*(x for x in self._order if x in self._viewer.layers), *new])
+        finally:
+            self._order, self._visible, self._names = [], [], []
+            self.building = False
+
+    def _on_grid(self, event: Any = None) -> None:
+        if not self.building and not grid_of(self._viewer).enabled:
+            self.leave()
+            self._ended()
+
+    def _turn_on(self, each: int) -> None:
+        grid = grid_of(self._viewer)
+        grid.shape, grid.stride = (-1, -1), each
+        grid.enabled = True
+        if not begins_with_the_first(grid, list(self._viewer.layers)):
+            grid.stride = -each
+        self._viewer.reset_view()
+
+    def _copy(self, layer: Layer) -> Layer:
+        """The same data once more, and linked, so that window, level and strokes are seen in every tile."""
+        from napari.layers import Layer as Made
+
+        data, options, kind = layer.as_layer_data_tuple()
+        options = {**options, "metadata": new_metadata(TILE, layer), "name": f"{layer.name} | tile"}
+        copy = self._viewer.add_layer(Made.create(data, options, kind))
+        with suppress(ValueError):  # an older napari may lack one of the attributes
+            self._viewer.layers.link_layers([layer, copy], SHARED[type(layer).__name__])
+        for event in FOLLOWED[type(layer).__name__]:
+            self._hooks.connect(getattr(layer.events, event), partial(_repeat, layer, copy))
+        copy.editable = False
+        return copy
+
+    def _spacer(self) -> Layer:
+        """Nothing, for a tile without lines beside tiles with them: all have as many layers."""
+        return self._viewer.add_shapes(name="no isolines | tile", metadata=new_metadata(TILE))
+
+    def _arrange(self, wanted: list[Layer]) -> None:
+        layers = self._viewer.layers
+        for place, layer in enumerate(wanted):
+            now = layers.index(layer)
+            if now != place:
+                layers.move(now, place)
+
+    def _legend(self, maps: Sequence[Layer]) -> None:
+        """One colour bar for all, where there is one, and each map's name in its tile."""
+        bars = [x for x in maps if _bar(x)]
+        for x in bars[1:]:
+            x.colorbar.visible = False
+        for x in maps:
+            overlay = getattr(x, "name_overlay", None)  # napari 0.9
+            if overlay is not None and not overlay.visible:
+                overlay.visible = True
+                self._names.append(overlay)
+
+
+def _may_be_repeated(layer: Layer) -> bool:
+    return layer_kind(layer) not in ("heatmap", "isolines", TILE)
+
+
+def _method(entry: dict[str, Any]) -> Any:
+    return entry.get("method") or entry.get("request", {}).get("method")
+
+
+def _bar(layer: Layer) -> bool:
+    return bool(layer.colorbar.visible) if hasattr(layer, "colorbar") else False
+
+
+def _repeat(layer: Any, copy: Any, event: Any = None) -> None:
+    """What changed in the layer shows in its copy."""
+    if copy.data is layer.data and not isinstance(layer.data, list):
+        copy.refresh()
+    else:
+        copy.data = layer.data

@@ -1,0 +1,152 @@
+"""Isolines of heatmaps, as Shapes layers that follow their map: its values, its place, its end."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject
+from superqt.utils import qdebounced
+
+from ..looking import Look, isolines
+from ._hooks import Hooks
+from ._latest import LatestOnly
+from ._layers import copy_geometry, find_layers, geometry, info, layer_id, new_metadata
+from ._look_layers import colormap_of, is_map, look_of
+from ._measure_inputs import GEOMETRY_EVENTS, plane
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Shapes
+
+KIND = "isolines"
+Lines = list[tuple[float, NDArray[np.float64]]]
+
+
+class Isolines(QObject):
+    """Keeps a layer of lines for each map whose look asks for some. The lines are found on a thread."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._hooks: dict[str, Hooks] = {}
+        self._work: dict[str, LatestOnly] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Are lines being found?"""
+        return any(work.busy for work in self._work.values())
+
+    def follow(self, layer: Image) -> None:
+        """Draw what the map's look asks for, now and whenever its values change; nothing asked takes them away."""
+        name = layer_id(layer)
+        if name is None:
+            return
+        if not look_of(layer).levels:
+            self.drop(name)
+            return
+        if name not in self._hooks:
+            hooks = self._hooks[name] = Hooks()
+            work = self._work[name] = LatestOnly(self)
+            work.done.connect(partial(self._draw, layer))
+            redraw = qdebounced(partial(self._submit, layer), timeout=50)
+            for emitter in (layer.events.data, layer.events.set_data):
+                hooks.connect(emitter, redraw)
+            hooks.connect(layer.events.visible, partial(self._show, layer))
+            for event in GEOMETRY_EVENTS:
+                if hasattr(layer.events, event):
+                    hooks.connect(getattr(layer.events, event), partial(self._place, layer))
+        self._submit(layer)
+
+    def drop(self, name: str) -> None:
+        """Take the lines of a map away."""
+        self._let_go(name)
+        for lines in find_layers(self._viewer.layers, KIND, name):
+            self._viewer.layers.remove(lines)
+
+    def prune(self) -> None:
+        """Lines go with their map; call it when a layer was removed."""
+        there = {layer_id(layer) for layer in self._viewer.layers if is_map(layer)}
+        for lines in find_layers(self._viewer.layers, KIND):
+            if info(lines).get("source") not in there:
+                self._viewer.layers.remove(lines)
+        for name in set(self._hooks) - there:
+            self._let_go(str(name))
+
+    def close(self) -> None:
+        """Follow no more; the lines stay."""
+        for name in list(self._hooks):
+            self._let_go(name)
+
+    def _let_go(self, name: str) -> None:
+        if name in self._hooks:
+            self._hooks.pop(name).clear()
+            self._work.pop(name).close()
+
+    def _submit(self, layer: Image, event: Any = None) -> None:
+        work, look = self._work.get(layer_id(layer) or ""), look_of(layer)
+        if work is not None:
+            values, index = plane(layer, tuple(self._viewer.dims.point))
+            work.submit(lambda: (look, index, isolines(np.asarray(values), look.levels)))
+
+    def _draw(self, layer: Image, found: tuple[Look, tuple[int, ...], Lines]) -> None:
+        look, index, lines = found
+        if layer not in self._viewer.layers:
+            return
+        made = self._lines_of(layer)
+        if made is None:
+            if not lines:
+                return
+            made = self._add(layer)
+        paths = [np.concatenate([np.broadcast_to(index, (len(line), len(index))), line], axis=1) for _, line in lines]
+        made.data = []
+        if paths:
+            colours = colormap_of(look)
+            made.add(
+                paths,
+                shape_type="path",
+                edge_color=np.array([_bright(colours.map(np.array([level]))[0]) for level, _ in lines]),
+                edge_width=max(1.0, max(layer.data.shape[-2:]) / 400),
+            )
+            made.selected_data = set()
+        info(made)["levels"] = list(look.levels)
+        made.editable = False
+
+    def _add(self, layer: Image) -> Shapes:
+        """An empty layer of lines, right above its map; whoever is painting goes on painting."""
+        selected = list(self._viewer.layers.selection)
+        made = self._viewer.add_shapes(
+            name=f"{layer.name} | isolines",
+            ndim=layer.ndim,
+            face_color="transparent",
+            visible=bool(layer.visible),
+            metadata=new_metadata(KIND, layer),
+            **geometry(layer, layer.ndim),
+        )
+        self._viewer.layers.move(len(self._viewer.layers) - 1, list(self._viewer.layers).index(layer) + 1)
+        self._viewer.layers.selection = set(selected)
+        return made
+
+    def _lines_of(self, layer: Image) -> Shapes | None:
+        found: list[Any] = find_layers(self._viewer.layers, KIND, layer_id(layer))
+        return found[-1] if found else None
+
+    def _show(self, layer: Image, event: Any = None) -> None:
+        lines = self._lines_of(layer)
+        if lines is not None:
+            lines.visible = layer.visible
+
+    def _place(self, layer: Image, event: Any = None) -> None:
+        lines = self._lines_of(layer)
+        if lines is not None:
+            copy_geometry(layer, lines)
+
+
+def _bright(colour: NDArray) -> NDArray[np.float64]:
+    """A colour of the map, opaque, and light enough to be seen on a radiograph's black."""
+    shown = np.asarray(colour, dtype=np.float64).copy()
+    shown[:3] = 0.35 + 0.65 * shown[:3]
+    shown[3] = 1.0
+    return shown
