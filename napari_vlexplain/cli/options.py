@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import VLExplainError
 from ..methods.catalogue import method
 from ..methods.info import MethodInfo
-from ..methods.parameters import parse
+from ..methods.parameters import Parameter, parse
 from ..metrics.thresholds import Mode
 
 
@@ -23,16 +23,20 @@ def parameters_of(name: str, typed: list[str]) -> dict[str, Any]:
 
 def values_of(info: MethodInfo, typed: list[str]) -> dict[str, Any]:
     """As :func:`parameters_of`, for a method that is at hand."""
-    known = {each.name: each for each in info.parameters}
+    return typed_values(info.parameters, typed, f"The method {info.name}")
+
+
+def typed_values(offered: list[Parameter], typed: list[str], owner: str, noun: str = "parameter") -> dict[str, Any]:
+    """``K=V`` pairs as values of the parameters that are ``offered``; raises as :func:`parameters_of`."""
+    known = {each.name: each for each in offered}
     found: dict[str, Any] = {}
     for pair in typed:
         key, equals, text = pair.partition("=")
         key = key.strip().replace("-", "_")
         if not equals:
-            raise VLExplainError(f"--param {pair!r} should be NAME=VALUE, such as {_example(info)}.")
+            raise VLExplainError(f"--param {pair!r} should be NAME=VALUE, such as {_example(offered)}.")
         if key not in known:
-            offered = ", ".join(known) or "none"
-            raise VLExplainError(f"The method {info.name} has no parameter {key!r}; it has {offered}.")
+            raise VLExplainError(f"{owner} has no {noun} {key!r}; it has {', '.join(known) or 'none'}.")
         if key in found:
             raise VLExplainError(f"--param {key} is given twice; give it once.")
         found[key] = parse(known[key], text)
@@ -61,6 +65,6 @@ def threshold_of_text(text: str) -> tuple[Mode, float]:
     return mode, value
 
 
-def _example(info: MethodInfo) -> str:
-    first = next(iter(info.parameters), None)
+def _example(offered: list[Parameter]) -> str:
+    first = next(iter(offered), None)
     return "NAME=VALUE" if first is None else f"{first.name}={first.default}"

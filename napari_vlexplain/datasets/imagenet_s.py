@@ -52,6 +52,11 @@ def open_imagenet_s(root: str | Path | None, split: str | None = None, images: s
     return DataSet("imagenet-s", "ImageNet-S", found, tuple(problems), classes, {"split": part})
 
 
+def class_names_of(base: Path) -> dict[str, str]:
+    """Synset -> the first of its names. Raises VLExplainError where the table of names is missing."""
+    return _names(base, [])
+
+
 def _names(base: Path, problems: list[Problem]) -> dict[str, str]:
     """Synset -> the first of its names."""
     table = next((p for p in (base / "LOC_synset_mapping.txt", base / "classes.txt") if p.is_file()), None)

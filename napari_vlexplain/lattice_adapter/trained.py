@@ -1,0 +1,118 @@
+"""A trained adapter as a model like any other: its prompts are its classes, its method is ``lattice_adapter``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import VLExplainError
+from ..models.classes import ClassNames, class_tower, with_one
+from ..models.dual_encoder import DualEncoder
+from ..models.files import hash_of, read_json, read_state_dict
+from ..models.model_info import ModelInfo
+from ..models.pools import RowPool
+from ..models.towers import Tower
+from .batches import fitted
+from .checkpoint import CONFIG, WEIGHTS, load_network
+from .network import LatticeNetwork
+from .options import Options
+
+_LARGEST = 100_000
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """What a model needs to explain itself: pixels (B, 3, h, w) -> (maps (B, gh, gw), embeddings (B, W + 1))."""
+
+    network: LatticeNetwork
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.network(pixels)
+        assert found.attention is not None
+        return found.attention[:, 0], with_one(found.features)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What any result must say of how it came about."""
+        return {"taps": list(self.network.taps), "options": self.network.options.to_dict()}
+
+
+def open_folder(
+    folder: Path, info: ModelInfo, device: torch.device, load_base: Callable[[str], DualEncoder]
+) -> DualEncoder:
+    """The model that ``vlexplain train-adapter`` left in a folder, over the model that it was trained on.
+
+    Raises
+    ------
+    VLExplainError : a run that has not finished an epoch, damaged files, or other weights of the base.
+    """
+    config = read_json(folder, CONFIG)
+    options, classes = _options(config, folder), _classes(config, folder)
+    file = folder / WEIGHTS
+    if not file.is_file():
+        raise VLExplainError(f"{folder} holds no {WEIGHTS} yet: its training has not finished an epoch.")
+    base = load_base(_base(config, folder))
+    if base.weights_hash() != config.get("base_sha256"):
+        raise VLExplainError(
+            f"The adapter in {folder} was trained over other weights of {base.info.name} than those on this machine."
+        )
+    network = LatticeNetwork(base.image, base.preprocess.size, len(classes), options, base.info.name)
+    load_network(network, read_state_dict(file), file)
+    return as_model(network.to(device), base, classes, info, hash_of(file))
+
+
+def as_model(
+    network: LatticeNetwork, base: DualEncoder, classes: tuple[str, ...], info: ModelInfo, weights: Callable[[], str]
+) -> DualEncoder:
+    """A trained network as a model; it is frozen."""
+    network.eval().requires_grad_(False)
+    head = network.perception.classify
+
+    def embed(pixels: Tensor) -> Tensor:
+        return network(pixels).features[:, None]
+
+    if info.warning != base.info.warning:
+        info = replace(info, warning=base.info.warning)
+    return DualEncoder(
+        info=info,
+        image=Tower(embed, (), RowPool(None, with_one), grid=network.adapter.grid, patch=network.adapter.patch),
+        text=class_tower(head.weight, head.bias),
+        preprocess=fitted(base.preprocess, network.options),
+        tokenizer=ClassNames(classes),
+        logit_scale=1.0,
+        normalise=False,
+        prompts="classes",
+        device=base.device,
+        weights_hash=weights,
+        lattice=Lattice(network),
+    )
+
+
+def _options(config: dict[str, Any], folder: Path) -> Options:
+    if not isinstance(config.get("options"), dict):
+        raise VLExplainError(f"{folder / CONFIG} names no options; copy the model's files again.")
+    return Options.from_dict(config["options"])
+
+
+def _classes(config: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    found = config.get("classes")
+    named = isinstance(found, list) and 2 <= len(found) <= _LARGEST and all(isinstance(name, str) for name in found)
+    if not named:
+        raise VLExplainError(f"{folder / CONFIG} names no classes; copy the model's files again.")
+    assert isinstance(found, list)
+    return tuple(found)
+
+
+def _base(config: dict[str, Any], folder: Path) -> str:
+    """Its name. A folder may be named, whose weights then have to have the right hash, but none of the network."""
+    name = config.get("base")
+    if not isinstance(name, str) or not name or re.match(r"[\\/]{2}", name):
+        raise VLExplainError(f"{folder / CONFIG} does not name the model that it was trained on.")
+    return name

@@ -1,0 +1,220 @@
+"""The training loop: alternating epochs, early stopping, a folder from which it goes on to the bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..door import versions
+from ..errors import Cancelled, VLExplainError
+from ..models.dual_encoder import DualEncoder
+from ..running import Run
+from . import checkpoint
+from .batches import Look, fitted
+from .checkpoint import MODEL_TYPE, Progress
+from .data import TrainingData
+from .network import LatticeNetwork, Output
+from .options import Options
+from .schedule import is_gated, set_phase
+from .source import Source, Truths
+from .validation import Validation, autocast, validate
+
+Row = dict[str, Any]
+"""One line of the log, see docs/lattice-adapter.md."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its folder, the rows of its log, the best epoch, and why it ended."""
+
+    folder: Path
+    rows: list[Row]
+    best_epoch: int
+    ended: str
+
+
+def train(
+    model: DualEncoder,
+    data: TrainingData,
+    options: Options,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    workers: int = 0,
+    run: Run | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> Trained:
+    """Train an adapter over a model's image tower.
+
+    Parameters
+    ----------
+    model : whose tower is read; none of its weights changes.
+    out : folder of the run; afterwards it is a model by itself.
+    resume : go on with the run in ``out``, which must have been begun with the same options and data.
+    workers : processes that read images; they change no number.
+    run : progress and cancellation; when cancelled, the run is saved first.
+    on_epoch : called with each new row of the log.
+
+    Raises
+    ------
+    VLExplainError : options, data or folder that do not fit, before anything is trained.
+    Cancelled : the run was cancelled; ``resume`` goes on.
+    """
+    run, folder = run or Run(), Path(out).expanduser()
+    config = configuration(model, data, options)
+    network = LatticeNetwork(model.image, model.preprocess.size, len(data.classes), options, model.info.name)
+    network.to(model.device)
+    if resume:
+        checkpoint.refuse_other(folder, config)
+    else:
+        checkpoint.start(folder, config)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )  # fmt: skip
+    progress = checkpoint.load_state(folder, network, optimiser) if resume else Progress()
+    assert model.image.grid is not None and model.image.patch is not None
+    look = Look(fitted(model.preprocess, options), model.image.grid, model.image.patch)
+    sources = [Source(items, look, options, model.device, workers) for items in (data.train, data.val)]
+    truths = Truths.of(data.val, look, run.part(0.0, 0.02))
+    if options.cache:
+        for source in sources:
+            source.keep(network, run.part(0.02, 0.05))
+    report = run.part(0.05, 1.0)
+    while progress.epoch <= options.epochs and not _is_stale(progress, options):
+        began = time.perf_counter()
+        waited = _train_epoch(network, optimiser, sources[0], progress, options, folder, report)
+        found = validate(network, sources[1], truths)
+        _close_epoch(network, progress, options, found, time.perf_counter() - began, waited, len(data.train), folder)
+        checkpoint.save_state(folder, network, optimiser, progress)
+        if on_epoch is not None:
+            on_epoch(progress.rows[-1])
+    run.step(1.0, "Done")
+    ended = "no improvement" if _is_stale(progress, options) else "all epochs"
+    return Trained(folder, progress.rows, progress.best_epoch, ended)
+
+
+def configuration(model: DualEncoder, data: TrainingData, options: Options) -> dict[str, Any]:
+    """What ``config.json`` says of a run: all that decides its numbers."""
+    return {
+        "model_type": MODEL_TYPE,
+        "base": model.info.name,
+        "base_sha256": model.weights_hash(),
+        "classes": list(data.classes),
+        "taps": list(options.tapped(model.image.depth)) if model.image.depth else [],
+        "options": options.to_dict(),
+        "data": {"name": data.name, **data.facts, "sizes": [len(part) for part in (data.train, data.val, data.test)]},
+        "versions": versions(),
+    }
+
+
+def losses(found: Output, labels: Tensor, weight: float) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Summed over the images: ``CE(p_PB, y)``, ``CE(p_ALA, y)`` (None where the adapter was not run), and the loss."""
+    perception = F.cross_entropy(found.logits.float(), labels, reduction="sum")
+    if found.auxiliary is None:
+        return perception, None, perception
+    auxiliary = F.cross_entropy(found.auxiliary.float(), labels, reduction="sum")
+    return perception, auxiliary, perception + weight * auxiliary
+
+
+def _train_epoch(
+    network: LatticeNetwork,
+    optimiser: torch.optim.Optimizer,
+    source: Source,
+    progress: Progress,
+    options: Options,
+    folder: Path,
+    run: Run,
+) -> float:
+    """The rest of the epoch that the run is in; the seconds that were spent waiting for images."""
+    gated = is_gated(progress.epoch, options.alternate)
+    set_phase(network, gated)
+    optimiser.zero_grad(set_to_none=True)
+    count, group = len(source.items), options.batch * options.accumulate
+    waited, asked = 0.0, time.perf_counter()
+    for pixels, labels, frozen in source.epoch(progress.epoch, progress.step):
+        waited += time.perf_counter() - asked
+        first = progress.step * options.batch
+        with autocast(source.device, options.precision):
+            found = network(pixels, gated, frozen)
+        perception, auxiliary, loss = losses(found, labels, options.aux_weight)
+        if not math.isfinite(float(loss.detach())):
+            raise VLExplainError(
+                f"The loss is not finite in epoch {progress.epoch}: choose a smaller learning_rate, or float32."
+            )
+        # The mean over all images of one update, however many forwards it takes.
+        (loss / min(group, count - first // group * group)).backward()
+        progress.step += 1
+        done = min(progress.step * options.batch, count)
+        for name, value in (("loss", perception), ("aux_loss", auxiliary)):
+            if value is not None:
+                progress.sums[name] = progress.sums.get(name, 0.0) + float(value.detach())
+        if done % group == 0 or done == count:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            _tell(progress, options, gated, done, count, run)
+            if run.cancel is not None and run.cancel():
+                checkpoint.save_state(folder, network, optimiser, progress)
+                raise Cancelled
+        asked = time.perf_counter()
+    return waited
+
+
+def _tell(progress: Progress, options: Options, gated: bool, done: int, count: int, run: Run) -> None:
+    """Live loss and IoU."""
+    last = progress.rows[-1]["val_iou"] if progress.rows else float("nan")
+    iou = "" if math.isnan(last) else f", IoU {last:.3f}"
+    text = (
+        f"Epoch {progress.epoch} of {options.epochs} ({'through the map' if gated else 'without it'}): "
+        f"loss {progress.sums['loss'] / done:.3f}{iou}"
+    )
+    if run.progress is not None:
+        Run(run.progress, None, run._span).step((progress.epoch - 1 + done / count) / options.epochs, text)
+
+
+def _close_epoch(
+    network: LatticeNetwork,
+    progress: Progress,
+    options: Options,
+    found: Validation,
+    seconds: float,
+    waited: float,
+    count: int,
+    folder: Path,
+) -> None:
+    """Log the epoch, keep the network if it is the best so far, and move on to the next."""
+    gated = is_gated(progress.epoch, options.alternate)
+    progress.rows.append(
+        {
+            "epoch": progress.epoch,
+            "phase": "map" if gated else "open",
+            "loss": progress.sums["loss"] / count,
+            "aux_loss": progress.sums["aux_loss"] / count if gated else None,
+            "val_loss": found.loss,
+            "val_accuracy": found.accuracy,
+            "val_iou": found.iou,
+            "seconds": round(seconds, 2),
+            "waiting_share": round(waited / seconds, 3),
+        }
+    )
+    value = found.loss if options.monitor == "loss" else -found.iou
+    if math.isnan(value):
+        raise VLExplainError("monitor is iou, but no validation image has a mask; choose loss.")
+    if progress.best is None or value < progress.best:
+        progress.best, progress.best_epoch, progress.stale = value, progress.epoch, 0
+        checkpoint.save_model(folder, network)
+    else:
+        progress.stale += 1
+    checkpoint.write_log(folder, progress.rows)
+    progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+
+
+def _is_stale(progress: Progress, options: Options) -> bool:
+    return 0 < options.patience <= progress.stale
