@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +19,9 @@ from qtpy.QtWidgets import QFileDialog
 from napari_vlexplain.geometry import centre_crop
 from napari_vlexplain.latent_text import EditPlan, text_banks
 from napari_vlexplain.latent_text.legend import painted
+from napari_vlexplain.latent_text.session_work import Edit
 from napari_vlexplain.widgets._latent_layers import COLOURED, PAINTED, on_patches
-from napari_vlexplain.widgets._latent_view import FILE, PASTED
+from napari_vlexplain.widgets._latent_source import FILE, PASTED
 from napari_vlexplain.widgets._layers import find_layers
 from napari_vlexplain.widgets.latent_text import LatentTextDock
 
@@ -46,9 +46,9 @@ def viewer() -> ViewerModel:
 def dock(viewer: ViewerModel, folder: str, qtbot: Any) -> Iterator[LatentTextDock]:
     dock = LatentTextDock(viewer)
     qtbot.addWidget(dock)
-    dock.view.model.choose(folder)
+    dock.view.source.model.choose(folder)
     choose(dock, PASTED)
-    dock.view.pasted.setPlainText(WORDS)
+    dock.view.source.pasted.setPlainText(WORDS)
     yield dock
     dock.close()
     qtbot.waitUntil(lambda: not dock.jobs.busy)
@@ -63,16 +63,20 @@ def settle(dock: LatentTextDock, qtbot: Any) -> Callable[[], None]:
 def done(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any, settle: Any) -> Image:
     layer = viewer.add_image(tiny_clip.picture(), name="noise", scale=(2, 2), translate=(10, -4))
     with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
-        qtbot.mouseClick(dock.view.read_button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(dock.view.source.read_button, Qt.MouseButton.LeftButton)
     assert blocker.args == ["done"]
     settle()
     return layer
 
 
 def choose(dock: LatentTextDock, data: str) -> None:
-    combo = dock.view.vocabulary
+    combo = dock.view.source.vocabulary
     combo.setCurrentIndex(combo.findData(data))
     combo.activated.emit(combo.currentIndex())
+
+
+def index_of(dock: LatentTextDock, text: str) -> int:
+    return next(index for index, said in dock.session.read.found.table.items() if said == text)
 
 
 def of_kind(viewer: ViewerModel, kind: str) -> Any:
@@ -116,95 +120,95 @@ def test_reading_colours_the_patches_where_they_lie(viewer: ViewerModel, dock: L
     assert world(layer, 1, 2) == pytest.approx(world(done, 11.5, 19.5))
     assert world(layer, -0.5, -0.5) == pytest.approx(world(done, -0.5, -0.5))
     assert "Read 17 tokens at 4 layers; 5 texts" in dock.view.state.text()
-    legend = [dock.view.legend.item(i).text() for i in range(dock.view.legend.count())]
+    legend = [dock.view.says.legend.item(i).text() for i in range(dock.view.says.legend.count())]
     assert sum(int(row.split("(")[-1].rstrip(")")) for row in legend) == 16
 
 
 def test_the_slider_shows_a_layer(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
     layer, read = of_kind(viewer, COLOURED), dock.session.read
-    assert (dock.view.layer.minimum(), dock.view.layer.maximum(), dock.view.layer.value()) == (0, 3, 3)
+    assert (dock.view.says.layer.minimum(), dock.view.says.layer.maximum(), dock.view.says.layer.value()) == (0, 3, 3)
     for number in (0, 2):
-        dock.view.layer.setValue(number)
+        dock.view.says.layer.setValue(number)
         np.testing.assert_array_equal(layer.data, painted(read.found, number, read.shades))
-        assert dock.view.layer_name.text() == f"layer {number}"
-        assert dock.view.legend.count() == len(read.found.counts(number))
+        assert dock.view.says.layer_name.text() == f"layer {number}"
+        assert dock.view.says.legend.count() == len(read.found.counts(number))
     assert of_kind(viewer, COLOURED) is layer
 
 
 def test_pointing_shows_and_clicking_keeps(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
     found = dock.session.read.found
     move_to(viewer, world(done, 10, 20))
-    said = dock.view.token_texts.text()
+    said = dock.view.says.token_texts.text()
     assert said.startswith("patch 1,2 at layer 3") and found.says(3, found.token_of(1, 2))[0][0] in said
     move_to(viewer, world(done, -5, 0))
-    assert dock.view.token_texts.text().startswith("Point at a patch")
+    assert dock.view.says.token_texts.text().startswith("Point at a patch")
     click(viewer, world(done, 30, 1))
     move_to(viewer, world(done, -5, 0))
-    assert dock.view.token_texts.text().startswith("patch 3,0 at layer 3, kept")
-    dock.view.layer.setValue(1)
-    assert dock.view.token_texts.text().startswith("patch 3,0 at layer 1, kept")
+    assert dock.view.says.token_texts.text().startswith("patch 3,0 at layer 3, kept")
+    dock.view.says.layer.setValue(1)
+    assert dock.view.says.token_texts.text().startswith("patch 3,0 at layer 1, kept")
     click(viewer, world(done, 1, 1), drag=True)
-    assert "patch 3,0" in dock.view.token_texts.text()
+    assert "patch 3,0" in dock.view.says.token_texts.text()
 
 
 def test_search_dims_the_rest_and_tells_the_layers(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
     read, layer = dock.session.read, of_kind(viewer, COLOURED)
-    item = dock.view.legend.item(0)
-    dock.view.legend.itemClicked.emit(item)
-    text = dock.view.search.text()
+    item = dock.view.says.legend.item(0)
+    dock.view.says.legend.itemClicked.emit(item)
+    text = dock.view.says.search.text()
     assert text == read.found.counts(3)[0][0]
-    first = read.found.winners(3) == dock._index_of(text)
-    assert (layer.data[first] == read.shades[dock._index_of(text)]).all()
-    assert f"“{text}”" in dock.view.search_found.text() and "3: " in dock.view.search_found.text()
-    dock.view.search.setText("an unheard of thing")
-    assert (layer.data == 40).all() and "No patch has" in dock.view.search_found.text()
-    dock.view.search.setText("")
+    first = read.found.winners(3) == index_of(dock, text)
+    assert (layer.data[first] == read.shades[index_of(dock, text)]).all()
+    assert f"“{text}”" in dock.view.says.search_found.text() and "3: " in dock.view.says.search_found.text()
+    dock.view.says.search.setText("an unheard of thing")
+    assert (layer.data == 40).all() and "No patch has" in dock.view.says.search_found.text()
+    dock.view.says.search.setText("")
     np.testing.assert_array_equal(layer.data, painted(read.found, 3, read.shades))
 
 
 def test_edits_by_text_move_the_bars(dock: LatentTextDock, done: Image, settle: Any, qtbot: Any) -> None:
-    before = {name: value for name, value, _, _ in dock.view.bars.rows}
+    before = {name: value for name, value, _, _ in dock.view.prediction.bars.rows}
     assert len(before) >= 2 and sum(before.values()) == pytest.approx(1, abs=1e-4)
     text = dock.session.read.found.counts(3)[0][0]
-    dock.view.find_texts.setText(text)
-    qtbot.mouseClick(dock.view.edit_button, Qt.MouseButton.LeftButton)
+    dock.view.edit.find_texts.setText(text)
+    qtbot.mouseClick(dock.view.edit.edit_button, Qt.MouseButton.LeftButton)
     settle()
     assert dock.session.plans == [EditPlan(find=(text,), when="ahead")]
-    assert dock.view.edits.count() == 1 and dock.session.result.changed.any()
-    rows = {row[0]: row for row in dock.view.bars.rows}
+    assert dock.view.edit.edits.count() == 1 and dock.session.result.changed.any()
+    rows = {row[0]: row for row in dock.view.prediction.bars.rows}
     assert any(abs(after - first) > 1e-3 for _, first, after, _ in rows.values())
     assert {name: row[1] for name, row in rows.items()} == pytest.approx(before, abs=1e-5)
-    qtbot.mouseClick(dock.view.undo_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.view.edit.undo_button, Qt.MouseButton.LeftButton)
     settle()
-    assert dock.session.plans == [] and all(row[1] == row[2] for row in dock.view.bars.rows)
-    assert not dock.view.undo_button.isEnabled()
+    assert dock.session.plans == [] and all(row[1] == row[2] for row in dock.view.prediction.bars.rows)
+    assert not dock.view.edit.undo_button.isEnabled()
 
 
 def test_replacing_and_wrong_edits(dock: LatentTextDock, done: Image, settle: Any) -> None:
     view, (text, _) = dock.view, dock.session.read.found.counts(3)[0]
-    view.edit_button.click()
+    view.edit.edit_button.click()
     assert "Name the texts" in view.state.text()
-    view.find_texts.setText(text)
-    view.action.setCurrentIndex(view.action.findData("replace"))
-    assert not view.with_text.isHidden()
-    view.edit_button.click()
+    view.edit.find_texts.setText(text)
+    view.edit.action.setCurrentIndex(view.edit.action.findData("replace"))
+    assert not view.edit.with_text.isHidden()
+    view.edit.edit_button.click()
     assert "take their place" in view.state.text()
-    view.with_text.setText("a  cat")  # the tokenizer takes it for "a cat", which stands first and always wins
-    view.edit_button.click()
+    view.edit.with_text.setText("a  cat")  # the tokenizer takes it for "a cat", which stands first and always wins
+    view.edit.edit_button.click()
     settle()
     assert "No patch of the donor image says 'a  cat'" in view.state.text()
-    view.undo_button.click()
-    view.with_text.setText(text)
-    view.edit_button.click()
+    view.edit.undo_button.click()
+    view.edit.with_text.setText(text)
+    view.edit.edit_button.click()
     settle()
     assert dock.session.result.changed.any()
-    view.find_texts.setText("@nothing")
-    view.edit_button.click()
+    view.edit.find_texts.setText("@nothing")
+    view.edit.edit_button.click()
     assert "no packaged list" in view.state.text() and len(dock.session.plans) == 1
-    view.clear_button.click()
-    view.find_texts.setText("a  dog")
-    view.action.setCurrentIndex(0)
-    view.edit_button.click()
+    view.edit.clear_button.click()
+    view.edit.find_texts.setText("a  dog")
+    view.edit.action.setCurrentIndex(0)
+    view.edit.edit_button.click()
     settle()
     assert "nothing was edited" in view.state.text()
 
@@ -212,7 +216,7 @@ def test_replacing_and_wrong_edits(dock: LatentTextDock, done: Image, settle: An
 def test_every_stroke_is_followed_and_undone(
     viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any
 ) -> None:
-    dock.view.paint_button.click()
+    dock.view.edit.paint_button.click()
     layer = of_kind(viewer, PAINTED)
     assert isinstance(layer, Labels) and layer.mode == "paint" and viewer.layers.selection.active is layer
     assert world(layer, 3, 0) == pytest.approx(world(done, 27.5, 3.5))
@@ -224,41 +228,41 @@ def test_every_stroke_is_followed_and_undone(
     layer.paint((3, 3), 1)
     settle()
     assert dock.session.painted().sum() == 2 and not np.array_equal(dock.session.result.after, one)
-    dock.view.undo_button.click()
+    dock.view.edit.undo_button.click()
     settle()
     assert np.asarray(layer.data).sum() == 1 and np.array_equal(dock.session.result.after, one)
     layer.data = np.zeros((4, 4), np.uint8)
     settle()
     assert dock.session.plans == []
-    dock.view.undo_button.click()
+    dock.view.edit.undo_button.click()
     settle()
     assert np.asarray(layer.data)[1, 2] == 1 and dock.session.painted().sum() == 1
     assert of_kind(viewer, PAINTED) is layer
 
 
 def test_the_classes_are_the_users(dock: LatentTextDock, done: Image, settle: Any) -> None:
-    dock.view.classes.setText("a cat, a house, a cat")
-    dock.view.classes.editingFinished.emit()
+    dock.view.prediction.names.setText("a cat, a house, a cat")
+    dock.view.prediction.names.editingFinished.emit()
     settle()
-    assert sorted(name for name, *_ in dock.view.bars.rows) == ["a cat", "a house"]
-    dock.view.classes.setText("a cat")
-    dock.view.classes.editingFinished.emit()
+    assert sorted(name for name, *_ in dock.view.prediction.bars.rows) == ["a cat", "a house"]
+    dock.view.prediction.names.setText("a cat")
+    dock.view.prediction.names.editingFinished.emit()
     settle()
-    assert dock.view.bars.rows == () and "two classes" in dock.view.state.text()
+    assert dock.view.prediction.bars.rows == () and "two classes" in dock.view.state.text()
 
 
 def test_only_the_last_edit_is_shown(dock: LatentTextDock, done: Image, settle: Any, qtbot: Any) -> None:
     seen: list[Any] = []
     dock.edited.connect(seen.append)
     for token in range(1, 9):
-        dock._change(lambda token=token: dock.session.add(EditPlan(tokens=((None, token),))))
+        dock._change(lambda token=token: dock.session.add(Edit(EditPlan(tokens=((None, token),)))))
         qtbot.wait(5)
     settle()
     assert seen[-1] is dock.session.result and seen[-1].patches.sum() == 8 and len(seen) < 8
 
 
 def test_layers_follow_the_image(viewer: ViewerModel, dock: LatentTextDock, done: Image) -> None:
-    dock.view.paint_button.click()
+    dock.view.edit.paint_button.click()
     done.translate, done.scale = (100, 50), (0.5, 3)
     for kind in (COLOURED, PAINTED):
         assert world(of_kind(viewer, kind), 0, 0) == pytest.approx(world(done, 3.5, 3.5))
@@ -278,62 +282,69 @@ def test_patches_lie_on_a_cropped_image_however_it_lies(placing: dict[str, Any])
         assert world(layer, row, column) == pytest.approx(world(source, 10 * row + 4.5, 20 + 10 * column + 4.5))
 
 
-def test_saving(dock: LatentTextDock, done: Image, settle: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    dock._change(lambda: dock.session.add(EditPlan(tokens=((None, 3),))))
+@pytest.mark.parametrize(
+    ("kind", "names"), [("json", "a.json, a_edit.json"), ("csv", "a.csv, a_edit.csv, a_edit_tokens.csv")]
+)
+def test_saving(
+    dock: LatentTextDock, done: Image, settle: Any, tmp_path: Path, monkeypatch: Any, kind: str, names: str
+) -> None:
+    dock._change(lambda: dock.session.add(Edit(EditPlan(tokens=((None, 3),)))))
     settle()
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.json"), ""))
-    dock.view.save_button.click()
-    assert "Saved a.json and a_edit.json" in dock.view.state.text()
-    assert len(json.loads((tmp_path / "a.json").read_text())["layers"]) == 4
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a.txt"), ""))
-    dock.view.save_button.click()
-    assert "must end in .json or .csv" in dock.view.state.text()
+    button = getattr(dock.view, f"{kind}_button")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a"), ""))
+    button.click()
+    assert f"Saved {names}." in dock.view.state.text()
+    assert {file.name for file in tmp_path.iterdir()} >= set(names.split(", "))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "file" / "a"), ""))
+    button.click()
+    assert "cannot be written" in dock.view.state.text()
 
 
 def test_vocabularies(dock: LatentTextDock, tmp_path: Path, monkeypatch: Any) -> None:
     choose(dock, "findings")
-    assert dock._asked().vocabulary == "findings" and dock.view.pasted.isHidden()
+    assert dock.view.source.asked().vocabulary == "findings" and dock.view.source.pasted.isHidden()
     file = tmp_path / "words.txt"
     file.write_text("a\nb\n")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
     choose(dock, FILE)
-    assert dock._asked().vocabulary == str(file)
+    assert dock.view.source.asked().vocabulary == str(file)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
     choose(dock, FILE)
-    assert dock._asked().vocabulary == "" and dock.view.vocabulary.currentIndex() == 0
+    assert dock.view.source.asked().vocabulary == "" and dock.view.source.vocabulary.currentIndex() == 0
 
 
 def test_an_empty_list_means_the_models_own(dock: LatentTextDock) -> None:
-    dock.view.pasted.setPlainText(" \n ")
-    assert dock._asked().pasted.strip() == "" and dock._asked().vocabulary == ""
+    dock.view.source.pasted.setPlainText(" \n ")
+    assert dock.view.source.asked().pasted.strip() == "" and dock.view.source.asked().vocabulary == ""
 
 
 def test_failures_are_told(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
-    dock.view.read_button.click()
+    dock.view.source.read_button.click()
     assert "Open an image first" in dock.view.state.text()
     viewer.add_image(np.full((20, 20), np.nan, np.float32), contrast_limits=(0, 1))
     for template, says in (("no place", "needs one {}"), ("{}", "NaN pixels")):
-        dock.view.template.setText(template)
+        dock.view.source.template.setText(template)
         with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
-            dock.view.read_button.click()
+            dock.view.source.read_button.click()
         assert blocker.args == ["failed"] and not dock.running and says in dock.view.state.text()
-    assert dock.session.read is None and not dock.view.paint_button.isEnabled()
+    assert dock.session.read is None and not dock.view.edit.paint_button.isEnabled()
 
 
 def test_cancelling(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
     viewer.add_image(tiny_clip.picture())
     with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
-        dock.view.read_button.click()
-        assert dock.view.read_button.text() == "Cancel"
-        dock.view.read_button.click()
-    assert blocker.args[0] == "cancelled" and dock.view.read_button.text() == "Read tokens"
+        dock.view.source.read_button.click()
+        assert dock.view.source.read_button.text() == "Cancel"
+        dock.view.source.read_button.click()
+    assert blocker.args[0] == "cancelled" and dock.view.source.read_button.text() == "Read tokens"
     assert find_layers(viewer.layers, COLOURED) == []
 
 
 def test_an_image_that_goes_while_it_is_read(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
     viewer.add_image(tiny_clip.picture())
     with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
-        dock.view.read_button.click()
+        dock.view.source.read_button.click()
         viewer.layers.clear()
     assert blocker.args == ["dropped"] and len(viewer.layers) == 0
 
@@ -341,20 +352,20 @@ def test_an_image_that_goes_while_it_is_read(viewer: ViewerModel, dock: LatentTe
 def test_deleting_the_image_or_the_painting(
     viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any
 ) -> None:
-    dock.view.paint_button.click()
+    dock.view.edit.paint_button.click()
     viewer.layers.remove(of_kind(viewer, PAINTED))
-    dock.view.paint_button.click()
+    dock.view.edit.paint_button.click()
     of_kind(viewer, PAINTED).paint((0, 0), 1)
     settle()
     viewer.layers.remove(done)
     settle()
-    assert dock.session.read is None and dock.view.legend.count() == 0 and not dock.view.layer.isEnabled()
+    assert dock.session.read is None and dock.view.says.legend.count() == 0 and not dock.view.says.layer.isEnabled()
     move_to(viewer, (1, 1))
     click(viewer, (1, 1))
 
 
 def test_a_closed_dock_lets_go(viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any) -> None:
-    dock.view.paint_button.click()
+    dock.view.edit.paint_button.click()
     layer = of_kind(viewer, PAINTED)
     dock.close()
     assert not own(viewer.mouse_move_callbacks) and not own(viewer.mouse_drag_callbacks)
@@ -371,9 +382,15 @@ def test_the_dock_is_narrow_and_labelled_and_tells_what_mini_was_taught(viewer: 
     fresh = LatentTextDock(viewer)
     qtbot.addWidget(fresh)
     assert "trained to be readable" in fresh.view.note.text() and not fresh.view.note.isHidden()
-    assert "never for clinical use" in fresh.view.model.warning.text()
+    assert "never for clinical use" in fresh.view.source.model.warning.text()
     assert fresh.minimumSizeHint().width() <= 320
-    for part in (fresh.view.layer, fresh.view.find_texts, fresh.view.classes, fresh.view.legend, fresh.view.edits):
+    for part in (
+        fresh.view.says.layer,
+        fresh.view.edit.find_texts,
+        fresh.view.prediction.names,
+        fresh.view.says.legend,
+        fresh.view.edit.edits,
+    ):
         assert part.accessibleName() and part.toolTip()
     fresh.close()
 

@@ -15,7 +15,18 @@ import torch.nn.functional as F
 
 from napari_vlexplain import load_model
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.latent_text import Drift, EditPlan, Reading, Smoothing, edit, text_bank, text_banks, vocabulary
+from napari_vlexplain.latent_text import (
+    Drift,
+    EditPlan,
+    Reading,
+    Smoothing,
+    drift,
+    edit,
+    interpret,
+    text_bank,
+    text_banks,
+    vocabulary,
+)
 from napari_vlexplain.latent_text.donors import Donors, donors
 from napari_vlexplain.latent_text.engine import control, edited, prepare
 from napari_vlexplain.latent_text.selection import Reader, covering
@@ -220,10 +231,16 @@ class TestTheDoor:
         assert found.before.sum() == pytest.approx(1) == found.after.sum() == found.control.sum()
         assert not np.allclose(found.after, found.before) and not np.allclose(found.control, found.after)
         assert found.per_layer == [2, 1, 1] and found.patches.sum() == 2 and found.patches[0, 2]
-        data = json.loads(found.save(tmp_path / "a.json").read_text())
+        (file,) = found.save(tmp_path / "a.json")
+        data = json.loads(file.read_text())
         assert data["changed"] == [[3, 8], [3], [3]] and data["provenance"]["controls"] == 3
-        lines = found.save(tmp_path / "a.csv").read_text().splitlines()
+        assert data["changes"][0] == {"layer": 0, "token": 3, "before": found.changes[0].before, "after": None}
+        classes, tokens = found.save(tmp_path / "a.csv")
+        lines = classes.read_text().splitlines()
         assert lines[0] == "class,before,after,random_control" and len(lines) == 4
+        rows = tokens.read_text().splitlines()
+        assert rows[0] == "layer,token,kind,row,column,before,after" and len(rows) == 1 + 4 + 2
+        assert rows[1] == f"0,3,patch,0,2,{found.changes[0].before},"
 
     def test_same_request_same_numbers(self, model: DualEncoder) -> None:
         plan = EditPlan(tokens=((None, 3),), action="replace")
@@ -235,6 +252,40 @@ class TestTheDoor:
             results[0].control, results[1].control
         )
         assert not np.array_equal(results[0].after, results[2].after)
+
+    @pytest.mark.parametrize("reading", [Reading(), Reading(norm_axis="token"), Reading(centre=True), "smoothed"])
+    def test_changed_tokens_tell_what_they_said(self, model: DualEncoder, reading: Any) -> None:
+        """Against the readings of the untouched image and of its neighbour, from which all donors come."""
+        pair = [tiny_clip.picture(seed=seed) for seed in (0, 4)]
+        if reading == "smoothed":  # so little that it shows in no text
+            delta = drift(model, [model.pixels(image)[0] for image in pair]).delta * 1e-6
+            reading = Reading(smoothing=Smoothing(Drift(delta, 2), "all", samples=2, predict=False))
+        untouched = interpret(model, pair[0], WORDS, "{}", reading=replace(reading, smoothing=None))
+        plan = EditPlan(tokens=((None, 3), (1, 8)), action="replace", layers=(1, 2))
+        found = edit(model, pair[0], CLASSES, plan, WORDS, "{}", donor=pair[1], reading=reading, controls=0)
+        assert [(c.layer, c.token) for c in found.changes] == [(1, 3), (1, 8), (2, 3), (3, 3), (3, 8)]
+        for c in found.changes:
+            if reading == Reading() or reading.smoothing:
+                assert c.before == untouched.says(c.layer, c.token)[0][0]
+            assert c.before in WORDS and c.after in WORDS
+        assert sum(count for *_, count in found.said()) == 2
+        assert found.provenance["donors"] == [
+            {"name": "image", "sha256": edit(model, pair[1], CLASSES, plan, WORDS, "{}", donor=pair[0])
+             .provenance["image"]["sha256"]}
+        ]  # fmt: skip
+
+    def test_what_says_nothing_afterwards(self, model: DualEncoder) -> None:
+        plans = [
+            EditPlan(tokens=((1, 5),), action="remove"),
+            EditPlan(tokens=((0, 3),)),
+            EditPlan(tokens=((2, 3),), action="replace", with_texts=tuple(WORDS)),
+        ]
+        found = edit(model, tiny_clip.picture(), CLASSES, plans, WORDS, "{}", controls=0)
+        assert [(c.layer, c.token, c.after is None) for c in found.changes] == [
+            (0, 3, True), (1, 5, True), (2, 3, False), (3, 3, False), (3, 5, True),
+        ]  # fmt: skip
+        nothing = edit(model, tiny_clip.picture(), CLASSES, EditPlan(find=("a new text",)), ["a cat", "a dog"], "{}")
+        assert nothing.changed.any() or nothing.changes == ()
 
     def test_missing_texts_join_the_vocabulary(self, model: DualEncoder) -> None:
         grown = covering(vocabulary(WORDS), [EditPlan(find=("RED CAT", "new one"), with_texts=("newer",))])

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_clip
+from PIL import Image
 
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.latent_text import EditPlan, text_banks
 from napari_vlexplain.latent_text.legend import colours, entries, painted
-from napari_vlexplain.latent_text.session import Asked, Read, Session, compute_read, split_classes
+from napari_vlexplain.latent_text.plan import split_texts
+from napari_vlexplain.latent_text.session import Session
+from napari_vlexplain.latent_text.session_work import Asked, Donor, Edit, Read, Treatment, compute_read
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_a_new_image_shows_its_last_layer_and_suggests_classes(session: Session,
     assert session.layer == 3 and 2 <= len(session.classes) <= 4
     assert set(session.classes) <= {"a cat", "a dog", "a lung", "a red car"}
     session.layer, session.classes = 1, ("x", "y")
-    session.add(EditPlan(find=("a cat",)))
+    session.add(Edit(EditPlan(find=("a cat",))))
     session.paint(grid((0, 0)))
     session.take(read)
     assert session.layer == 1 and session.classes == ("x", "y")
@@ -57,7 +60,7 @@ def test_a_new_image_shows_its_last_layer_and_suggests_classes(session: Session,
 def test_painting_replaces_painting_and_every_change_can_be_undone(session: Session) -> None:
     session.paint(grid((0, 1), (3, 3)))
     assert session.plans == [EditPlan(tokens=((None, 2), (None, 16)))]
-    session.add(EditPlan(find=("a dog",), action="remove"))
+    session.add(Edit(EditPlan(find=("a dog",), action="remove")))
     session.paint(grid((2, 2)))
     assert [bool(plan.find) for plan in session.plans] == [True, False]
     assert (session.painted() == grid((2, 2))).all()
@@ -73,6 +76,40 @@ def test_painting_replaces_painting_and_every_change_can_be_undone(session: Sess
     session.undo()
     with pytest.raises(VLExplainError, match="4"):
         session.paint(np.zeros((3, 3), bool))
+
+
+def test_painted_patches_are_treated_as_told_and_later_strokes_likewise(session: Session) -> None:
+    donor = Donor("other", tiny_clip.picture(seed=3))
+    like = Treatment("replace", donor=donor, layers=(1, 2))
+    session.paint(grid((0, 1)), like)
+    first = EditPlan(tokens=((None, 2),), action="replace", layers=(1, 2))
+    assert session.edits == [Edit(first, donor)] and session.edits[0].describe().endswith("layers 1 to 2, from other")
+    session.paint(grid((0, 1), (0, 2)))
+    assert session.edits == [Edit(replace(first, tokens=((None, 2), (None, 3))), donor)]
+    job = session.job()
+    assert job is not None
+    result = job()
+    assert result.per_layer == [0, 2, 2] and result.provenance["donors"][0]["name"] == "other"
+    session.paint(grid((0, 1), (0, 2)), Treatment("remove"))
+    assert [edit.plan.action for edit in session.edits] == ["remove"]
+    session.undo()
+    session.undo()
+    assert session.edits == [Edit(first, donor)]
+
+
+def test_smoothing_needs_images_of_the_models_kind(read: Read, tmp_path: Path) -> None:
+    with pytest.raises(VLExplainError, match="folder of images"):
+        compute_read(replace(read.asked, smooth="final"), tiny_clip.picture(), "noise")
+    for seed in range(2):
+        Image.fromarray(tiny_clip.picture(seed=seed)).save(tmp_path / f"{seed}.png")
+    asked = replace(read.asked, smooth="final", drift_images=str(tmp_path))
+    smoothed = compute_read(asked, tiny_clip.picture(), "noise")
+    assert smoothed.found.provenance["reading"]["smoothing"]["drift_images"] == 2
+    found = Session()
+    found.take(smoothed)
+    found.paint(grid((1, 1)))
+    job = found.job()
+    assert job is not None and job().provenance["reading"]["smoothing"]["where"] == "final"
 
 
 def test_the_job_is_a_snapshot(session: Session) -> None:
@@ -100,7 +137,7 @@ def test_nothing_to_compute(session: Session) -> None:
 
 
 def test_texts_that_the_vocabulary_lacks_can_be_edited(session: Session) -> None:
-    session.add(EditPlan(find=("a blue tree",)))
+    session.add(Edit(EditPlan(find=("a blue tree",))))
     job = session.job()
     assert job is not None and job().provenance["vocabulary"]["texts"] == 5
 
@@ -114,7 +151,7 @@ def test_saving(session: Session, tmp_path: Path) -> None:
     written = session.save(tmp_path / "b.json")
     assert [file.name for file in written] == ["b.json", "b_edit.json"]
     assert json.loads(written[1].read_text())["changed_per_layer"] == [1, 1, 1]
-    assert [file.suffix for file in session.save(tmp_path / "c.csv")] == [".csv", ".csv"]
+    assert [file.name for file in session.save(tmp_path / "c.csv")] == ["c.csv", "c_edit.csv", "c_edit_tokens.csv"]
 
 
 def test_colours_are_of_texts_not_of_layers(read: Read) -> None:
@@ -134,7 +171,7 @@ def test_many_texts_have_many_colours(read: Read) -> None:
 
 
 def test_classes_as_typed() -> None:
-    assert split_classes(" a cat, a dog\n a cat,,a red car ") == ("a cat", "a dog", "a red car")
+    assert split_texts(" a cat, a dog\n a cat,,a red car ") == ("a cat", "a dog", "a red car")
 
 
 def test_reading_can_be_cancelled(read: Read) -> None:

@@ -48,15 +48,15 @@ def test_read_point_paint_and_undo(window: Callable[[], Any], qtbot: Any) -> Non
     dock = LatentTextDock(viewer)
     viewer.window.add_dock_widget(dock, name="Latent text", area="right")
     image = viewer.add_image(stickers.render(stickers.attacked(3, 1)).image, name="attack")
-    choose = dock.view.vocabulary
+    choose = dock.view.source.vocabulary
     choose.setCurrentIndex(choose.findData("stickers"))
     with qtbot.waitSignal(dock.finished, timeout=120_000) as blocker:
-        qtbot.mouseClick(dock.view.read_button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(dock.view.source.read_button, Qt.MouseButton.LeftButton)
     assert blocker.args == ["done"]
-    dock.view.classes.setText("a lettuce, a hippopotamus, a dog")
-    dock.view.classes.editingFinished.emit()
+    dock.view.prediction.names.setText("a lettuce, a hippopotamus, a dog")
+    dock.view.prediction.names.editingFinished.emit()
     qtbot.waitUntil(lambda: not dock.busy, timeout=60_000)
-    before = {row[0]: row[1] for row in dock.view.bars.rows}
+    before = {row[0]: row[1] for row in dock.view.prediction.bars.rows}
     assert before["a lettuce"] > before["a hippopotamus"]
 
     viewer.layers.selection.active = image
@@ -65,16 +65,16 @@ def test_read_point_paint_and_undo(window: Callable[[], Any], qtbot: Any) -> Non
     surface = canvas(viewer)
     leaf, label = (70, 112), (184, 100)  # rows and columns of the picture
     qtbot.mouseMove(surface, place_of(viewer, surface, *leaf))
-    qtbot.waitUntil(lambda: "a lettuce" in dock.view.token_texts.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "a lettuce" in dock.view.says.token_texts.text(), timeout=5000)
     qtbot.mouseClick(surface, Qt.MouseButton.LeftButton, pos=place_of(viewer, surface, *label))
-    qtbot.waitUntil(lambda: "kept" in dock.view.token_texts.text(), timeout=5000)
-    assert "the word hippopotamus" in dock.view.token_texts.text()
+    qtbot.waitUntil(lambda: "kept" in dock.view.says.token_texts.text(), timeout=5000)
+    assert "the word hippopotamus" in dock.view.says.token_texts.text()
     (coloured,) = find_layers(viewer.layers, COLOURED)
-    dock.view.layer.setValue(6)
-    assert dock.view.layer_name.text() == "layer 6" and coloured.data.shape == (14, 14, 3)
-    dock.view.layer.setValue(12)
+    dock.view.says.layer.setValue(6)
+    assert dock.view.says.layer_name.text() == "layer 6" and coloured.data.shape == (14, 14, 3)
+    dock.view.says.layer.setValue(12)
 
-    qtbot.mouseClick(dock.view.paint_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.view.edit.paint_button, Qt.MouseButton.LeftButton)
     (painted,) = find_layers(viewer.layers, PAINTED)
     painted.brush_size = 3
     surface = canvas(viewer)
@@ -85,12 +85,12 @@ def test_read_point_paint_and_undo(window: Callable[[], Any], qtbot: Any) -> Non
         qtbot.wait(15)
     qtbot.mouseRelease(surface, Qt.MouseButton.LeftButton, pos=end)
     qtbot.waitUntil(lambda: dock.session.painted().any() and not dock.busy, timeout=60_000)
-    stroke = {row[0]: row for row in dock.view.bars.rows}
+    stroke = {row[0]: row for row in dock.view.prediction.bars.rows}
     assert dock.session.painted().sum() >= 8 and stroke["a lettuce"][2] < before["a lettuce"] - 0.2
     if folder := os.environ.get("VLEXPLAIN_SCREENSHOTS"):
         qtbot.wait(300)
         viewer.window._qt_window.grab().save(str(Path(folder) / "latent-text-dock.png"))
-    qtbot.mouseClick(dock.view.undo_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.view.edit.undo_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.busy, timeout=60_000)
     shot = viewer.screenshot(canvas_only=True, flash=False)
     assert shot.std() > 20

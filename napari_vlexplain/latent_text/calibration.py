@@ -13,11 +13,12 @@ from ..errors import VLExplainError
 from ..io.images import as_rgb, read_image
 from ..models.dual_encoder import DualEncoder
 from ..running import slices
-from .smoothing import Smoothing, drift
+from .smoothing import Drift, Smoothing, drift
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SEED = 20_240_519
 """Of the sticker scenes that are drawn to calibrate; no experiment is scored on these."""
+_of_stickers: dict[tuple[str, str, int, bool], Drift] = {}
 
 
 def smoothing_for(
@@ -38,8 +39,14 @@ def smoothing_for(
     """
     if images is None and model.info.name != "mini":
         raise VLExplainError(f"Smoothing needs a folder of images such as {model.info.name} was made for.")
-    found = folder_images(images, count) if images is not None else sticker_images(count)
-    statistics = drift(model, batches(model, found), legacy)
+    if images is not None:
+        statistics = drift(model, batches(model, folder_images(images, count)), legacy)
+    else:
+        key = (model.weights_hash(), str(model.device), count, legacy)
+        if key not in _of_stickers:
+            _of_stickers.clear()
+            _of_stickers[key] = drift(model, batches(model, sticker_images(count)), legacy)
+        statistics = _of_stickers[key]
     chosen = samples if samples is not None else 200 if where == "final" else 20
     return Smoothing(statistics, where, chosen)  # type: ignore[arg-type]
 

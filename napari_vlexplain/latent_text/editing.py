@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
 from ..running import ProgressCallback, Run, generator
+from .changes import changes
 from .donors import Donors, donors
 from .edit_result import EditResult
 from .engine import control, edited, prepare
@@ -75,13 +76,15 @@ def edit(
     loaded = opened(model, device, download, run.part(0.0, 0.1))
     check_readable(loaded)
     shown = picture(loaded, image, contrast_limits, name)
-    given = picture(loaded, donor) if donor is not None else None
+    given = None if donor is None else picture(loaded, donor)
     texts = covering(
         vocabulary_of(recommended(loaded.info)["vocabulary"] if vocabulary is None else vocabulary), chosen
     )
     bank = bank_for(loaded, texts, template, run=run.part(0.1, 0.4))
     weights = encode(loaded, names, class_template or recommended(loaded.info)["class_template"])
-    return edit_picture(loaded, shown, names, weights, chosen, bank, given, reading, controls, seed, run.part(0.4, 1.0))
+    return edit_picture(
+        loaded, shown, names, weights, chosen, bank, [given] * len(chosen), reading, controls, seed, run.part(0.4, 1.0)
+    )
 
 
 def edit_picture(
@@ -91,13 +94,16 @@ def edit_picture(
     class_weights: Tensor,
     plans: tuple[EditPlan, ...],
     bank: TextBank,
-    donor: Picture | None = None,
+    given: Sequence[Picture | None] = (),
     reading: Reading = PLAIN,
     controls: int = 8,
     seed: int = 0,
     run: Run | None = None,
 ) -> EditResult:
-    """:func:`edit` for what is loaded already; the bank must hold the plans' texts."""
+    """:func:`edit` for what is loaded already; the bank must hold the plans' texts.
+
+    ``given`` has the donor image of each plan, None for the edited image itself; left out it is None for all.
+    """
     began, run, tower = time.perf_counter(), run or Run(), model.image
     scope = shown.identity.sha256
 
@@ -112,17 +118,19 @@ def edit_picture(
     reader = Reader(model, bank, reading, noise("smoothing"))
     with torch.no_grad():
         z, rows = tower.embed(shown.pixels), model.image_rows(1)
-        sources = tower.embed((donor or shown).pixels)
-        steps = [prepare(plan, reader, z, _donors(plan, reader, sources, donor is not None)) for plan in plans]
+        pairs = list(zip(plans, given or [None] * len(plans), strict=True))
+        steps = [prepare(plan, reader, z, _donors(plan, reader, z, donor)) for plan, donor in pairs]
         run.step(0.1, "Editing")
         before = edited(tower, z, [], rows, noise("prediction"), predicting)
-        after = edited(tower, z, steps, rows, noise("edit"), predicting)
+        streams: list[Tensor] = []
+        after = edited(tower, z, steps, rows, noise("edit"), predicting, streams)
         randoms = []
         for number in range(controls):
             run.step(0.3 + 0.7 * number / controls, "Editing random tokens instead")
             chance = control(tower, after, steps, noise("control", str(number)))
             found = edited(tower, z, chance, rows, noise("control edit", str(number)), predicting)
             randoms.append(probabilities(found.embedding))
+        said = changes(reader, z, streams, after, steps)
     first = probabilities(before.embedding)
     assert tower.grid is not None
     return EditResult(
@@ -131,20 +139,25 @@ def edit_picture(
         after=probabilities(after.embedding),
         control=sum(randoms[1:], randoms[0]) / len(randoms) if randoms else first,
         changed=after.changed.any(0)[:, 0].cpu().numpy(),
+        changes=said,
         plans=plans,
         grid=tower.grid,
         prefix=tower.prefix_tokens,
         geometry=shown.geometry,
-        provenance={**record(model, bank, reading, seed, shown, began), "controls": controls},
+        provenance={
+            **record(model, bank, reading, seed, shown, began),
+            "controls": controls,
+            "donors": [None if donor is None else donor.record for _, donor in pairs],
+        },
     )
 
 
-def _donors(plan: EditPlan, reader: Reader, sources: Tensor, other_image: bool) -> Donors | None:
+def _donors(plan: EditPlan, reader: Reader, z: Tensor, given: Picture | None) -> Donors | None:
     if plan.action != "replace":
         return None
-    if not plan.with_texts and not other_image:
+    if not plan.with_texts and given is None:
         raise VLExplainError("Tokens to put in place are missing: name the text that they say, or give a donor image.")
-    return donors(reader, sources, plan.donor_texts)
+    return donors(reader, z if given is None else reader.tower.embed(given.pixels), plan.donor_texts)
 
 
 def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:

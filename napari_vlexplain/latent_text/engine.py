@@ -59,11 +59,12 @@ def edited(
     rows: Tensor,
     generator: torch.Generator,
     smoothing: Smoothing | None = None,
+    streams: list[Tensor] | None = None,
 ) -> Edited:
     """Run the network on z (B, T, D), applying the steps in order before each block.
 
     Without a token to change this is the plain forward pass, bit for bit. A removed token is hidden from all others
-    as a key, which equals deleting it.
+    as a key, which equals deleting it. ``streams`` receives the edited stream before each block, and after the last.
     """
     changed = torch.zeros(len(steps), tower.depth, *z.shape[:2], dtype=torch.bool, device=z.device)
     gone = torch.zeros(z.shape[:2], dtype=torch.bool, device=z.device)
@@ -71,12 +72,15 @@ def edited(
     for index, block in enumerate(tower.blocks):
         for number, step in enumerate(steps):
             if index in step.layers:
-                mask = step.select(index, z) & ~gone & eligible(tower, step.plan, z)
-                if mask.any():
-                    z, gone, done = _act(z, gone, mask, step, index, generator)
+                chosen = step.select(index, z) & ~gone & eligible(tower, step.plan, z)
+                if chosen.any():
+                    z, gone, done = _act(z, gone, chosen, step, index, generator)
                     changed[number, index] = done
+        mask = _without(gone, z) if gone.any() else tower.mask(z)
+        if streams is not None:
+            streams.extend([z, block.fused(z, mask)] if index == last else [z])
         only = rows if tower.pool.single_row and index == last and smoothing is None else None
-        z = block.fused(z, _without(gone, z) if gone.any() else tower.mask(z), only)
+        z = block.fused(z, mask, only)
     if smoothing is not None:
         if not isinstance(tower.pool, RowPool):
             raise VLExplainError("The prediction can be smoothed only where it is read from one token.")

@@ -109,7 +109,7 @@ class Interpretation:
         """Everything, one text a row, in the order of ``COLUMNS``; CLS and registers have no row and column."""
         for place, layer in enumerate(self.layers):
             for token in range(self.count):
-                kind, row, column = _kind(token, self.prefix, self.grid)
+                kind, row, column = token_place(token, self.prefix, self.grid)
                 for rank in range(self.indices.shape[2]):
                     text = self.table[int(self.indices[place, token, rank])]
                     yield layer, token, kind, row, column, rank, text, float(self.scores[place, token, rank])
@@ -130,7 +130,7 @@ class Interpretation:
         }
 
     def _token_dict(self, layer: int, token: int) -> dict[str, Any]:
-        kind, row, column = _kind(token, self.prefix, self.grid)
+        kind, row, column = token_place(token, self.prefix, self.grid)
         said = self.says(layer, token)
         return {
             "token": token,
@@ -165,7 +165,8 @@ class Interpretation:
         return file
 
 
-def _kind(token: int, prefix: int, grid: tuple[int, int]) -> tuple[str, int | None, int | None]:
+def token_place(token: int, prefix: int, grid: tuple[int, int]) -> tuple[str, int | None, int | None]:
+    """``class``, ``register`` or ``patch``, and a patch's row and column."""
     if token < prefix:
         return ("class" if token == 0 else "register"), None, None
     row, column = divmod(token - prefix, grid[1])

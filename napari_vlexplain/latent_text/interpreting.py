@@ -143,7 +143,7 @@ def record(
     return {
         "method": "INViTE latent text",
         "source": "Chen et al., INViTE, ICLR 2024, section 3",
-        "image": None if shown is None else {"name": shown.identity.name, "sha256": shown.identity.sha256},
+        "image": None if shown is None else shown.record,
         "model": model.info.name,
         "licence": model.info.licence,
         "warning": model.info.warning,

@@ -84,6 +84,11 @@ class EditPlan:
         return f"{verb} {what}{by}{where}"
 
 
+def split_texts(text: str) -> tuple[str, ...]:
+    """Texts as typed, with commas or one a line, without repeats."""
+    return tuple(dict.fromkeys(part.strip() for part in text.replace("\n", ",").split(",") if part.strip()))
+
+
 def expanded(texts: Iterable[str]) -> tuple[str, ...]:
     """Texts with ``@name`` replaced by the packaged vocabulary of that name.
 

@@ -72,6 +72,13 @@ def show_painting(viewer: napari.viewer.Viewer, source: Image, lies: Geometry, p
     return layer
 
 
+def move_painting(viewer: napari.viewer.Viewer, source: Image, lies: Geometry) -> None:
+    """Put the image's layer of patches to edit, if there is one, where the patches lie now."""
+    layer = painting(viewer, source)
+    if layer is not None:
+        _place(layer, on_patches(source, lies))
+
+
 def painting(viewer: napari.viewer.Viewer, source: Image) -> Labels | None:
     """The image's layer of patches to edit, if there is one."""
     return _own(viewer, source, PAINTED)

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from ..errors import VLExplainError
 from ..explaining import model_info, remedy
-from ..latent_text.legend import entries, painted
-from ..latent_text.plan import EditPlan
-from ..latent_text.session import Asked, Read, Session, compute_read, split_classes
+from ..latent_text.session import Session
+from ..latent_text.session_work import Read, Treatment, compute_read
 from ..latent_text.templates import recommended
 from ._hooks import Hooks, Lifetime
 from ._jobs import jobs_of
-from ._latent_layers import on_patches, painting, show_colours
+from ._latent_layers import move_painting, show_colours
 from ._latent_painting import PaintedPatches
 from ._latent_pointer import Pointer, source_pixel
-from ._latent_view import FILE, PASTED, LatentView
+from ._latent_says import POINT
+from ._latent_view import LatentView
 from ._latest import LatestOnly
 from ._layers import find_layer
 from ._measure_inputs import GEOMETRY_EVENTS
 from ._picture import Picture, picture_of
-from ._settings import settings
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
 
 PAUSE_MS = 60  # a stroke's events gather this long
-DIMMED = 40  # grey of patches that do not say what is searched for
 
 
 class LatentTextDock(QWidget):
@@ -53,7 +52,6 @@ class LatentTextDock(QWidget):
         self.view = LatentView(viewer)
         self._mine = False
         self._turn = 0
-        self._file = ""
         self._source: str | None = None
         self._pinned: int | None = None
         self._image_hooks = Hooks()
@@ -68,7 +66,7 @@ class LatentTextDock(QWidget):
         layout.addWidget(self.view)
         self.setMinimumWidth(self.view.minimumWidth())
         self._connect()
-        self._on_model(self.view.model.name)
+        self._on_model(self.view.source.model.name)
         self._refresh()
         self._lifetime = Lifetime(self, self._attach, self._release)
 
@@ -89,7 +87,7 @@ class LatentTextDock(QWidget):
 
     def read(self) -> None:
         """Read the image in view; what comes of it is told by ``finished``."""
-        layer = self.view.image.layer
+        layer = self.view.source.image.layer
         if self.jobs.busy:
             self.view.say(f"One at a time: “{self.jobs.title}” is running.", bad=True)
             return
@@ -101,7 +99,7 @@ class LatentTextDock(QWidget):
         except VLExplainError as error:
             self._fail(str(error))
             return
-        asked, name = self._asked(), picture.source.path or layer.name
+        asked, name = self.view.source.asked(), picture.source.path or layer.name
         self._mine = True
         self.jobs.start(
             f"Latent text of {layer.name}",
@@ -121,6 +119,7 @@ class LatentTextDock(QWidget):
             return None
         patches = self.session.painted()
         assert patches is not None
+        self.view.edit.set_painting()
         layer = self._painted.show(source, read.shown.geometry, patches, create=True)
         if layer is not None:
             self._viewer.layers.selection.active = layer
@@ -129,20 +128,18 @@ class LatentTextDock(QWidget):
 
     def _connect(self) -> None:
         view = self.view
-        view.read_button.clicked.connect(self._on_read_button)
-        view.model.chosen.connect(self._on_model)
-        view.vocabulary.activated.connect(self._on_vocabulary)
-        view.layer.valueChanged.connect(self._on_layer)
-        view.legend.itemClicked.connect(self._on_legend)
-        view.search.textChanged.connect(self._show_layer)
-        view.action.currentIndexChanged.connect(self._on_action)
-        view.edit_button.clicked.connect(self._add_edit)
-        view.find_texts.returnPressed.connect(self._add_edit)
-        view.paint_button.clicked.connect(self.paint)
-        view.undo_button.clicked.connect(lambda: self._change(self.session.undo))
-        view.clear_button.clicked.connect(lambda: self._change(self.session.clear))
-        view.classes.editingFinished.connect(self._on_classes)
-        view.save_button.clicked.connect(self._save)
+        view.source.read_clicked.connect(self._on_read_button)
+        view.source.model.chosen.connect(self._on_model)
+        view.says.layer_chosen.connect(self._on_layer)
+        view.says.searched.connect(self._show_layer)
+        view.edit.add_clicked.connect(self._add_edit)
+        view.edit.paint_clicked.connect(self.paint)
+        view.edit.undo_clicked.connect(lambda: self._change(self.session.undo))
+        view.edit.clear_clicked.connect(lambda: self._change(self.session.clear))
+        view.edit.treated.connect(self._on_treated)
+        view.prediction.classes_changed.connect(self._on_classes)
+        view.json_button.clicked.connect(lambda: self._save("json"))
+        view.csv_button.clicked.connect(lambda: self._save("csv"))
         self._pause.timeout.connect(self._compute)
         self._latest.done.connect(self._on_edited)
         self._latest.failed.connect(lambda error: self._fail(remedy(error)))
@@ -150,7 +147,8 @@ class LatentTextDock(QWidget):
         self.jobs.progressed.connect(self._on_progress)
 
     def _attach(self) -> None:
-        self.view.image.follow()
+        self.view.source.image.follow()
+        self.view.edit.donor.layers.follow()
         self._pointer.attach()
         if self._source is not None:
             self._hook_source()
@@ -166,19 +164,8 @@ class LatentTextDock(QWidget):
         if self._mine:
             self._mine = False
             self.jobs.forget()
-        self.view.image.unfollow()
-
-    def _asked(self) -> Asked:
-        view, looks = self.view, settings()
-        chosen = view.vocabulary.currentData()
-        return Asked(
-            model=view.model.name,
-            vocabulary=self._file if chosen == FILE else "" if chosen == PASTED else chosen,
-            pasted=view.pasted.toPlainText() if chosen == PASTED else "",
-            template=view.template.text().strip(),
-            device=None if looks.device == "auto" else looks.device,
-            download=view.model.tick.isChecked() and not looks.offline,
-        )
+        self.view.source.image.unfollow()
+        self.view.edit.donor.layers.unfollow()
 
     def _on_read_button(self) -> None:
         if self._mine:
@@ -196,15 +183,14 @@ class LatentTextDock(QWidget):
             return
         self._source, self._pinned = picture.layer_id, None
         self.session.take(read)
-        depth = read.found.depth
-        with QSignalBlocker(self.view.layer):
-            self.view.layer.setRange(0, depth)
-            self.view.layer.setValue(self.session.layer)
-        self.view.classes.setText(", ".join(self.session.classes))
-        self.view.model.set_device(read.found.provenance["device"])
-        facts = read.found.provenance["vocabulary"]
-        cut = f" {facts['truncated']} were cut to the model's length." if facts["truncated"] else ""
-        self.view.say(f"Read {read.found.count} tokens at {depth + 1} layers; {facts['texts']:,} texts.{cut}")
+        depth, facts = read.found.depth, read.found.provenance
+        self.view.says.start(depth, self.session.layer)
+        self.view.edit.set_depth(depth)
+        self.view.prediction.names.setText(", ".join(self.session.classes))
+        self.view.source.model.set_device(facts["device"])
+        texts = facts["vocabulary"]
+        cut = f" {texts['truncated']} were cut to the model's length." if texts["truncated"] else ""
+        self.view.say(f"Read {read.found.count} tokens at {depth + 1} layers; {texts['texts']:,} texts.{cut}")
         self._hook_source()
         self._show_layer()
         self._changed()
@@ -230,23 +216,9 @@ class LatentTextDock(QWidget):
         self._refresh()
 
     def _on_model(self, name: str) -> None:
-        self.view.model.set_device("chosen when tokens are read")
+        self.view.source.model.set_device("chosen when tokens are read")
         self.view.note.setText(str(recommended(model_info(name)).get("note", "")))
         self.view.note.setVisible(bool(self.view.note.text()))
-
-    def _on_vocabulary(self) -> None:
-        chosen = self.view.vocabulary.currentData()
-        self.view.pasted.setVisible(chosen == PASTED)
-        if chosen == FILE:
-            self._file, _ = QFileDialog.getOpenFileName(self, "A vocabulary", "", "Texts (*.txt *.json);;All files (*)")
-            if not self._file:
-                self.view.vocabulary.setCurrentIndex(0)
-
-    def _on_legend(self, item: QListWidgetItem) -> None:
-        self.view.search.setText(item.data(Qt.ItemDataRole.UserRole))
-
-    def _on_action(self) -> None:
-        self.view.with_text.setVisible(self.view.action.currentData() == "replace")
 
     def _on_layer(self, layer: int) -> None:
         self.session.layer = layer
@@ -255,45 +227,17 @@ class LatentTextDock(QWidget):
     def _show_layer(self, event: Any = None) -> None:
         """Colours, legend, search and token texts of the layer in view."""
         read, source = self.session.read, self.source
-        if read is None or source is None:
-            return
-        found, layer, wanted = read.found, self.session.layer, self.view.search.text().strip()
-        self.view.layer_name.setText(f"layer {layer}")
-        self.view.show_legend(entries(found, layer, read.shades))
-        colours = painted(found, layer, read.shades)
-        self.view.search_found.setText(self._searched(wanted) if wanted else "")
-        if wanted:
-            ranks = found.ranks(wanted)[found.at(layer), found.prefix :].reshape(found.grid)
-            colours = np.where((ranks >= 0)[..., None], colours, np.uint8(DIMMED))
-            colours[ranks == 0] = read.shades.get(self._index_of(wanted), (255, 255, 255))
-        show_colours(self._viewer, source, read.shown.geometry, colours, "latent text")
-        self._show_token(self._pinned)
-
-    def _index_of(self, text: str) -> int:
-        assert self.session.read is not None
-        wanted = text.casefold()
-        return next((i for i, said in self.session.read.found.table.items() if said.casefold() == wanted), -1)
-
-    def _searched(self, wanted: str) -> str:
-        assert self.session.read is not None
-        found = self.session.read.found
-        ranks = found.ranks(wanted)[:, found.prefix :]
-        first, near = (ranks == 0).sum(1), (ranks >= 0).sum(1)
-        if not near.any():
-            return f"No patch has “{wanted}” among its {found.indices.shape[2]} nearest texts."
-        layers = ", ".join(f"{layer}: {f}/{n}" for layer, f, n in zip(found.layers, first, near, strict=True) if n)
-        return f"“{wanted}”, patches nearest/near by layer: {layers}"
+        if read is not None and source is not None:
+            colours = self.view.says.show_layer(read, self.session.layer)
+            show_colours(self._viewer, source, read.shown.geometry, colours, "latent text")
+            self._show_token(self._pinned)
 
     def _show_token(self, token: int | None) -> None:
         read = self.session.read
         if read is None or token is None:
-            self.view.token_texts.setText("Point at a patch to see what it says; click to keep it in view.")
-            return
-        found, layer = read.found, self.session.layer
-        row, column = divmod(token - found.prefix, found.grid[1])
-        said = "\n".join(f"{score:.3f}  {text}" for text, score in found.says(layer, token))
-        kept = ", kept" if token == self._pinned else ""
-        self.view.token_texts.setText(f"patch {row},{column} at layer {layer}{kept}\n{said}")
+            self.view.says.token_texts.setText(POINT)
+        else:
+            self.view.says.show_token(read, self.session.layer, token, token == self._pinned, self.session.result)
 
     def _token_under(self, position: Any) -> int | None:
         read, source = self.session.read, self.source
@@ -311,57 +255,51 @@ class LatentTextDock(QWidget):
         self._show_token(self._pinned)
 
     def _add_edit(self) -> None:
-        view = self.view
-        texts = split_classes(view.find_texts.text())
-        if not texts:
-            view.say("Name the texts whose tokens to edit, such as: a cat; or paint tokens.", bad=True)
-            return
-        action = view.action.currentData()
-        with_texts = split_classes(view.with_text.text()) if action == "replace" else ()
-        if action == "replace" and not with_texts:
-            view.say("Name the text whose tokens take their place, such as: an airplane.", bad=True)
-            return
         try:
-            plan = EditPlan(find=texts, action=action, with_texts=with_texts, when=view.when.currentData())
-            _ = plan.found_texts, plan.donor_texts  # a list that there is not is refused here
+            edit = self.view.edit.edit()
         except VLExplainError as error:
             self._fail(str(error))
             return
-        self._change(lambda: self.session.add(plan))
+        self._change(lambda: self.session.add(edit))
 
-    def _change(self, act: Any) -> None:
+    def _change(self, act: Callable[[], None]) -> None:
         act()
-        self._show_painted()
+        source, read, patches = self.source, self.session.read, self.session.painted()
+        if source is not None and read is not None and patches is not None:
+            self._painted.show(source, read.shown.geometry, patches)
         self._changed()
 
     def _changed(self) -> None:
-        self.view.edits.clear()
-        self.view.edits.addItems([plan.describe() for plan in self.session.plans])
         self._turn += 1
         self._refresh()
         if not self._pause.isActive():
             self._pause.start()
 
     def _on_classes(self) -> None:
-        classes = split_classes(self.view.classes.text())
+        classes = self.view.prediction.classes
         if classes != self.session.classes:
             self.session.classes = classes
             self._changed()
 
     def _on_painted(self, patches: NDArray[np.bool_]) -> None:
-        before = self.session.plans
+        self._paint(patches, fresh=self.view.edit.painting)
+
+    def _on_treated(self) -> None:
+        patches = self.session.painted()
+        if patches is not None and patches.any():
+            self._paint(patches, fresh=True)
+
+    def _paint(self, patches: NDArray[np.bool_], fresh: bool) -> None:
+        """Take painted patches over, treated as the form says now (``fresh``) or as before."""
+        before = self.session.edits
         try:
-            self.session.paint(patches)
+            treatment: Treatment | None = self.view.edit.treatment() if fresh else None
+            self.session.paint(patches, treatment)
         except VLExplainError as error:
             self._fail(str(error))
             return
-        if self.session.plans is not before:
+        if self.session.edits is not before:
             self._changed()
-
-    def _show_painted(self) -> None:
-        source, read, patches = self.source, self.session.read, self.session.painted()
-        if source is not None and read is not None and patches is not None:
-            self._painted.show(source, read.shown.geometry, patches)
 
     def _hook_source(self) -> None:
         self._image_hooks.clear()
@@ -376,29 +314,23 @@ class LatentTextDock(QWidget):
 
     def _on_moved(self, event: Any = None) -> None:
         read, source = self.session.read, self.source
-        if read is None or source is None:
-            return
-        self._show_layer()
-        layer = painting(self._viewer, source)
-        if layer is not None:
-            for name, value in on_patches(source, read.shown.geometry).items():
-                setattr(layer, name, value)
+        if read is not None and source is not None:
+            self._show_layer()
+            move_painting(self._viewer, source, read.shown.geometry)
 
     def _on_removed(self, event: Any = None) -> None:
         self._painted.resume(self.source)
         if self.source is None and self._source is not None:
-            self.session.read = self._source = self._pinned = None
-            self.session.result = None
-            self.view.legend.clear()
-            self.view.bars.clear()
-            self._show_token(None)
+            self.session.read = self.session.result = self._source = self._pinned = None
+            self.view.says.clear()
+            self.view.prediction.show_result(None, False)
             self._refresh()
 
     def _compute(self) -> None:
         job, turn = self.session.job(), self._turn
         if job is None:
             self.session.result = None
-            self.view.bars.clear()
+            self.view.prediction.show_result(None, False)
             if self.session.read is not None:
                 self.view.say("Name at least two classes to see a prediction.")
             self.edited.emit(None)
@@ -410,36 +342,30 @@ class LatentTextDock(QWidget):
         if turn != self._turn:
             return  # a newer edit is being computed
         self.session.result = result
-        rows = [
-            (name, float(before), float(after), float(control))
-            for name, before, after, control in zip(
-                result.classes, result.before, result.after, result.control, strict=True
-            )
-        ]
-        self.view.bars.show_rows(rows, bool(self.session.plans))
-        if self.session.plans:
-            counts = result.per_layer
-            if any(counts):
-                self.view.say(f"{int(result.patches.sum())} patches edited, {min(counts)} to {max(counts)} a layer.")
-            else:
-                self.view.say("No token says that, so nothing was edited; the legend shows what they say.", bad=True)
+        edited = bool(self.session.edits)
+        self.view.prediction.show_result(result, edited)
+        if edited and any(result.per_layer):
+            low, high = min(result.per_layer), max(result.per_layer)
+            self.view.say(f"{int(result.patches.sum())} patches edited, {low} to {high} a layer.")
+        elif edited:
+            self.view.say("No token says that, so nothing was edited; the legend shows what they say.", bad=True)
+        self._show_token(self._pinned)
         self.edited.emit(result)
 
-    def _save(self) -> None:
-        kinds = "JSON (*.json);;CSV (*.csv)"
-        path, _ = QFileDialog.getSaveFileName(self, "Save texts and edits", "latent-text.json", kinds)
+    def _save(self, ending: str) -> None:
+        kind = f"{ending.upper()} (*.{ending})"
+        path, _ = QFileDialog.getSaveFileName(self, "Save texts and edits", f"latent-text.{ending}", kind)
         if path:
             try:
-                written = self.session.save(path)
-                self.view.say("Saved " + " and ".join(file.name for file in written))
+                written = self.session.save(path if path.lower().endswith(f".{ending}") else f"{path}.{ending}")
+                self.view.say("Saved " + ", ".join(file.name for file in written) + ".")
             except VLExplainError as error:
                 self._fail(str(error))
 
     def _refresh(self) -> None:
         view, ready = self.view, self.session.read is not None
-        view.read_button.setText("Cancel" if self._mine else "Read tokens")
-        view.read_button.setEnabled(self._mine or not self.jobs.busy)
-        for part in (view.layer, view.legend, view.search, view.edit_button, view.paint_button, view.save_button):
+        view.source.read_button.setText("Cancel" if self._mine else "Read tokens")
+        view.source.read_button.setEnabled(self._mine or not self.jobs.busy)
+        for part in (view.says.layer, view.says.legend, view.says.search, view.json_button, view.csv_button):
             part.setEnabled(ready)
-        view.undo_button.setEnabled(self.session.can_undo)
-        view.clear_button.setEnabled(bool(self.session.plans))
+        view.edit.show_edits(self.session.edits, self.session.can_undo, ready)
