@@ -13,6 +13,7 @@ from napari_vlexplain.metrics import randomisation as rand
 from napari_vlexplain.metrics import roar
 from napari_vlexplain.metrics.catalogue import GROUPS, METRICS, metric, metrics_of
 from napari_vlexplain.models.copying import trainable
+from napari_vlexplain.models.dual_encoder import DualEncoder
 
 IMAGE = np.random.default_rng(0).random((*SIZE, 3), dtype=np.float32)
 
@@ -92,14 +93,13 @@ def test_trainable_copies_take_gradients_everywhere_and_leave_the_original() -> 
     assert not model.image.blocks[0].query.weight.requires_grad
 
 
-def pairs(count: int = 24) -> tuple[torch.Tensor, list[str]]:
+def pairs(model: DualEncoder, count: int = 24) -> roar.Pairs:
     """Images whose bright corner says which prompt is theirs."""
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.normal(0, 0.1, (count, 3, *SIZE)).astype(np.float32))
-    prompts = [f"number {chr(97 + n)}" for n in range(count)]
     for n in range(count):
         pixels[n, :, :4, :4] += torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(n))
-    return pixels, prompts
+    return roar.Pairs(pixels, model.tokenize([f"number {chr(97 + n)}" for n in range(count)]))
 
 
 FAST = roar.FineTuning(epochs=3, batch=8, learning_rate=3e-3)
@@ -107,34 +107,37 @@ FAST = roar.FineTuning(epochs=3, batch=8, learning_rate=3e-3)
 
 def test_fine_tuning_learns_and_leaves_the_original() -> None:
     model = transformer(width=8, depth=1)
-    pixels, prompts = pairs(8)
-    texts = model.tokenize(prompts)
-    given = pixels, texts.ids, texts.rows, texts.lengths
-    before = roar.contrastive_loss(model, *given).item()
-    tuned = roar.fine_tune(model, *given, roar.FineTuning(epochs=15, batch=8, learning_rate=3e-3))
-    assert roar.contrastive_loss(tuned, *given).item() < 0.7 * before
-    assert roar.contrastive_loss(model, *given).item() == before
+    given, every = pairs(model, 8), torch.arange(8)
+    before = given.loss(model, every).item()
+    tuned = roar.fine_tune(model, given, every, roar.FineTuning(epochs=15, batch=8, learning_rate=3e-3))
+    assert given.loss(tuned, every).item() < 0.7 * before
+    assert given.loss(model, every).item() == before
 
 
 def test_roar_without_degradation_is_zero_and_repeats() -> None:
     model = transformer(width=8, depth=1)
-    pixels, prompts = pairs()
-    scores = np.random.default_rng(0).random((len(pixels), 3, 4))
-    none = roar.roar_plus(model, pixels, prompts, image_scores=scores, share=0.0, settings=FAST)
+    clean = pairs(model)
+    scores = list(np.random.default_rng(0).random((len(clean), 3, 4)))
+    none = roar.roar_plus(model, clean, clean.without_patches(scores, model.image.patch, 0.0), FAST)
     assert none.score == 0
-    some = [roar.roar_plus(model, pixels, prompts, image_scores=scores, settings=FAST) for _ in range(2)]
+    degraded = clean.without_patches(scores, model.image.patch)
+    some = [roar.roar_plus(model, clean, degraded, FAST) for _ in range(2)]
     assert some[0] == some[1]
     assert some[0].clean == none.clean and some[0].degraded != none.clean
+    known = roar.roar_plus(model, clean, degraded, FAST, clean_loss=none.clean)
+    assert known == some[0], "a clean loss that is known is not computed again, and changes nothing"
 
 
-def test_roar_on_random_clip_of_transformers_and_on_words() -> None:
+def test_roar_on_words_of_mini() -> None:
     model = load_model("mini")
     pixels = torch.randn(10, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    prompts = [f"a photo of {n} dogs" for n in range(10)]
-    words = [np.arange(len(p.content), dtype=float) for p in model.tokenize(prompts).prompts]
+    clean = roar.Pairs(pixels, model.tokenize([f"a photo of {n} dogs" for n in range(10)]))
+    words = [np.arange(len(p.content), dtype=float) for p in clean.texts.prompts]
+    degraded = clean.without_words(words)
+    lost = (degraded.texts.ids != clean.texts.ids).sum(dim=1)
+    assert lost.tolist() == [round(len(one) / 2) for one in words]
     fast = roar.FineTuning(epochs=1, batch=8, learning_rate=1e-4, validation_share=0.2)
-    found = roar.roar_plus(model, pixels, prompts, text_scores=words, settings=fast)
-    assert np.isfinite(found.score)
+    assert np.isfinite(roar.roar_plus(model, clean, degraded, fast).score)
 
 
 def test_degrading() -> None:
@@ -145,14 +148,11 @@ def test_degrading() -> None:
     assert roar.degrade_text((9, 5, 6, 7, 8), (1, 2, 3), np.array([0.1, 0.9, 0.3]), 0, 1 / 3) == (9, 5, 0, 7, 8)
 
 
-def test_roar_refuses_what_it_cannot_do() -> None:
+def test_roar_refuses_too_few_pairs() -> None:
     model = transformer(width=8, depth=1)
-    pixels, prompts = pairs(4)
-    scores = np.zeros((4, 3, 4))
-    with pytest.raises(VLExplainError, match="one side"):
-        roar.roar_plus(model, pixels, prompts)
+    few = pairs(model, 4)
     with pytest.raises(VLExplainError, match="two pairs"):
-        roar.roar_plus(model, pixels, prompts, image_scores=scores)
+        roar.roar_plus(model, few, few)
 
 
 def test_the_catalogue_is_consistent() -> None:

@@ -20,8 +20,10 @@ from .edit import edit
 from .experiment import experiment
 from .explain import explain
 from .gui import gui
+from .lattice import evaluate_adapter, train_adapter
 from .listing import methods, models
 from .perturb import perturb
+from .roar import roar
 from .segment import segment
 from .tokens import tokens
 
@@ -44,7 +46,10 @@ for command in (
     datasets,
     benchmark,
     report,
+    roar,
     perturb,
+    train_adapter,
+    evaluate_adapter,
     demo,
     gui,
 ):

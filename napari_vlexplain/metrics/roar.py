@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..models.dual_encoder import DualEncoder
+    from ..models.text import TextBatch
     from ..running import Run
 
 
@@ -74,68 +75,80 @@ def degrade_text(
     return tuple(fill if position in lost else token for position, token in enumerate(ids))
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Images with their prompts, as a model takes them: pair n is ``pixels[n]`` (3, h, w) with row n of ``texts``."""
+
+    pixels: torch.Tensor
+    texts: TextBatch
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def loss(self, model: DualEncoder, chosen: torch.Tensor) -> torch.Tensor:
+        """The contrastive loss of some of them, (,)."""
+        texts = self.texts
+        return contrastive_loss(
+            model, self.pixels[chosen], texts.ids[chosen], texts.rows[chosen], texts.lengths[chosen]
+        )
+
+    def without_patches(
+        self, scores: Sequence[NDArray[np.floating]], patch: tuple[int, int], share: float = 0.5
+    ) -> Pairs:
+        """The most relevant patches lost, by N scores of (gh, gw)."""
+        import torch
+
+        found = [degrade_image(x, s, patch, share) for x, s in zip(self.pixels, scores, strict=True)]
+        return replace(self, pixels=torch.stack(found))
+
+    def without_words(self, scores: Sequence[NDArray[np.floating]], share: float = 0.5) -> Pairs:
+        """The most relevant tokens lost, by N scores of the prompts' own tokens."""
+        ids = self.texts.ids.clone()
+        for row, prompt, one in zip(ids, self.texts.prompts, scores, strict=True):
+            degraded = degrade_text(prompt.ids, prompt.content, one, 0, share)
+            row[: len(degraded)] = row.new_tensor(degraded)
+        return replace(self, texts=replace(self.texts, ids=ids))
+
+
 def roar_plus(
     model: DualEncoder,
-    pixels: torch.Tensor,
-    prompts: Sequence[str],
-    image_scores: NDArray[np.floating] | None = None,
-    text_scores: Sequence[NDArray[np.floating]] | None = None,
-    share: float = 0.5,
+    clean: Pairs,
+    degraded: Pairs,
     settings: FineTuning | None = None,
     run: Run | None = None,
+    clean_loss: float | None = None,
 ) -> Roar:
     """Fine-tune copies of a model on clean and on degraded pairs, and compare their losses on clean pairs.
 
     Parameters
     ----------
     model : left as it is.
-    pixels : (N, 3, h, w), normalised; pair n is ``pixels[n]`` with ``prompts[n]``.
-    image_scores : (N, gh, gw), to degrade the images; or
-    text_scores : N arrays, one score for each of the prompt's own tokens, to degrade the prompts.
-    share : of the patches or tokens that is removed, the most relevant first.
+    clean, degraded : the same pairs, whole and with their most relevant parts lost.
+    clean_loss : of :func:`tuned_loss` on the clean pairs, where it is known: it is the same for every method.
 
     Raises
     ------
-    VLExplainError : not exactly one side to degrade, or fewer than two pairs to train or validate on.
+    VLExplainError : fewer than two pairs to train or to validate on.
     """
     chosen = settings or FineTuning()
-    if (image_scores is None) == (text_scores is None):
-        raise VLExplainError("ROAR+ degrades one side at a time: give image_scores or text_scores.")
-    train, validate = _split(len(pixels), chosen)
-    texts = model.tokenize(prompts)
-    degraded_pixels, degraded_ids = pixels, texts.ids
-    if image_scores is not None:
-        import torch
+    first = None if run is None else run.part(0, 0.5)
+    second = run if run is None or clean_loss is not None else run.part(0.5, 1)
+    loss = tuned_loss(model, clean, clean, chosen, first) if clean_loss is None else clean_loss
+    return Roar(loss, tuned_loss(model, degraded, clean, chosen, second))
 
-        assert model.image.patch is not None
-        degraded_pixels = torch.stack(
-            [degrade_image(x, s, model.image.patch, share) for x, s in zip(pixels, image_scores, strict=True)]
-        )
-    else:
-        assert text_scores is not None
-        degraded_ids = texts.ids.clone()
-        for row, prompt, scores in zip(degraded_ids, texts.prompts, text_scores, strict=True):
-            degraded = degrade_text(prompt.ids, prompt.content, scores, 0, share)
-            row[: len(degraded)] = row.new_tensor(degraded)
-    losses = []
-    for number, (x, ids) in enumerate([(pixels, texts.ids), (degraded_pixels, degraded_ids)]):
-        part = None if run is None else run.part(number / 2, (number + 1) / 2)
-        tuned = fine_tune(model, x[train], ids[train], texts.rows[train], texts.lengths[train], chosen, part)
-        with_clean = pixels[validate], texts.ids[validate], texts.rows[validate], texts.lengths[validate]
-        losses.append(contrastive_loss(tuned, *with_clean).item())
-    return Roar(*losses)
+
+def tuned_loss(
+    model: DualEncoder, training: Pairs, clean: Pairs, settings: FineTuning, run: Run | None = None
+) -> float:
+    """The loss on the clean pairs of the validation split after training on the others. Raises as above."""
+    train, validate = _split(len(clean), settings)
+    return clean.loss(fine_tune(model, training, train, settings, run), validate).item()
 
 
 def fine_tune(
-    model: DualEncoder,
-    pixels: torch.Tensor,
-    ids: torch.Tensor,
-    rows: torch.Tensor,
-    lengths: torch.Tensor,
-    settings: FineTuning,
-    run: Run | None = None,
+    model: DualEncoder, pairs: Pairs, chosen: torch.Tensor, settings: FineTuning, run: Run | None = None
 ) -> DualEncoder:
-    """A fine-tuned copy, by CLIP's symmetric contrastive loss with AdamW; the temperature is kept."""
+    """A copy fine-tuned on the chosen pairs, by CLIP's symmetric loss with AdamW; the temperature is kept."""
     import torch
 
     from ..models.copying import trainable
@@ -145,15 +158,14 @@ def fine_tune(
     tuned = replace(model, image=image, text=text)
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate)
     source = generator(settings.seed, "roar+ order")
-    count = len(pixels)
     for epoch in range(settings.epochs):
-        for piece in torch.randperm(count, generator=source).split(settings.batch):
+        for piece in torch.randperm(len(chosen), generator=source).split(settings.batch):
             if run is not None:
                 run.step(epoch / settings.epochs, "Fine-tuning")
             if len(piece) < 2:
                 continue  # a single pair has nothing to be told from
             with torch.enable_grad():
-                loss = contrastive_loss(tuned, pixels[piece], ids[piece], rows[piece], lengths[piece])
+                loss = pairs.loss(tuned, chosen[piece])
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient

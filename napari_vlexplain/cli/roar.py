@@ -1,0 +1,92 @@
+"""``vlexplain roar``: what a model learns from pairs that lost what methods find relevant."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..datasets.catalogue import open_dataset
+from ..errors import VLExplainError
+from .benchmark import tell_problems
+from .console import output, progress, say, table, write_json
+from .perturb import write_file
+
+if TYPE_CHECKING:
+    from ..benchmark.roar import RoarTable
+
+
+def roar(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="See 'vlexplain datasets'.", show_default=False)],
+    root: Annotated[
+        str | None, typer.Argument(metavar="[ROOT]", help="Its folder, if it has one.", show_default=False)
+    ] = None,
+    model: Annotated[str, typer.Option(help="See 'vlexplain models'; its image tower needs patches.")] = "mini",
+    methods: Annotated[str, typer.Option(metavar="NAME,...", help="As for 'vlexplain benchmark'.")] = "relevance",
+    limit: Annotated[int, typer.Option(min=5, help="At most so many pairs, drawn by the seed.")] = 200,
+    share: Annotated[float, typer.Option(help="Of the patches or words that is lost.")] = 0.5,
+    repetitions: Annotated[int, typer.Option(min=1, help="Splits and orders of the pairs.")] = 5,
+    epochs: Annotated[int, typer.Option(min=1, help="Of fine-tuning.")] = 5,
+    batch: Annotated[int, typer.Option(min=2, help="Pairs that are told apart at a time.")] = 64,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = 1e-6,
+    seed: Annotated[int, typer.Option(min=0, help="Of every random number.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the fastest there is.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the model if need be.")] = False,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Write all rows as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+) -> None:
+    """ROAR+: fine-tune copies of a model on pairs that lost what methods find relevant, and on whole ones."""
+    from .. import load_model
+    from ..benchmark.plan import MethodChoice
+    from ..benchmark.roar import measure_roar
+    from ..metrics.roar import FineTuning
+    from ..running import Run
+
+    if out and not Path(out).expanduser().resolve().parent.is_dir():
+        raise VLExplainError(f"--out names {out}, whose folder does not exist; make it first.")
+    choices = [MethodChoice.parse(word.strip()) for word in methods.split(",") if word.strip()]
+    data = open_dataset(dataset, root, limit=limit, seed=seed)
+    tell_problems(data)
+    tuning = FineTuning(epochs, batch, learning_rate, seed=seed)
+    with redirect_stdout(sys.stderr), progress() as report:
+        report(0.0, "Loading the model")
+        loaded = load_model(model, device, download)
+        found = measure_roar(data, loaded, choices, share, repetitions, tuning, Run(report))
+    for why in found.left_out:
+        say(f"Left out: {why}")
+    if out:
+        write_file(Path(out), found.to_dict())
+    if as_json:
+        write_json(found.to_dict())
+    else:
+        _print(found)
+
+
+def _print(found: RoarTable) -> None:
+    import numpy as np
+
+    from ..benchmark.published import PUBLISHED
+
+    asked = found.asked
+    shown = table(
+        f"ROAR+ on {asked['pairs']} pairs of {asked['dataset']}, {asked['model']}: higher is better",
+        "method", "image", "words", right=("image", "words"),
+    )  # fmt: skip
+    for label in dict.fromkeys(row.method for row in found.rows):
+        cells = []
+        for side in ("image", "words"):
+            scores = found.scores(label, side)
+            spread = f" ± {np.std(scores, ddof=1):.2f}" if len(scores) > 1 else ""
+            cells.append(f"{np.mean(scores):.2f}{spread}" if scores else "-")
+        shown.add_row(label, *cells)
+    output().print(shown)
+    paper = next(one for one in PUBLISHED if "ROAR+" in one.name)
+    printed = ", ".join(f"{name} {values[-1]}" for name, values in paper.rows.items())
+    output().print(
+        f"Mean and standard deviation of {asked['repetitions']} repetitions. Published on images, for another model "
+        f"and other pairs ({paper.source}; {paper.setup}): {printed}.",
+        soft_wrap=True,
+    )
