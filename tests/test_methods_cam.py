@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.methods import cam, cam_parameters
-from napari_vlexplain.methods.features import features
+from napari_vlexplain.methods.features import image_features
 from napari_vlexplain.methods.inputs import Inputs
 from napari_vlexplain.methods.masking import masked_values
 from napari_vlexplain.methods.score_cam import most_varied, unit_range
@@ -74,8 +74,7 @@ def test_image_maps_are_their_formulas(name: str, layer: int) -> None:
     model = toys.transformer()
     inputs = toys.make_inputs(model)
     found = toys.run(name, inputs, layer=layer).image
-    z = model.image.embed(inputs.pixels)
-    layer_of = features(model.image, z, layer % 3, model.image_rows(1))
+    layer_of = image_features(inputs, layer % 3)
     for k in range(inputs.count):
         x = layer_of.x.clone().requires_grad_()
         score = model.similarity(layer_of.embed(x), model.encode_text(inputs.texts))[0, k]
@@ -85,8 +84,7 @@ def test_image_maps_are_their_formulas(name: str, layer: int) -> None:
 
 
 def test_the_layer_is_only_looked_at(inputs: Inputs) -> None:
-    tower = inputs.model.image
-    found = features(tower, tower.embed(inputs.pixels), max(0, tower.depth - 1), inputs.model.image_rows(1))
+    found = image_features(inputs, max(0, inputs.model.image.depth - 1))
     torch.testing.assert_close(found.embed(found.x), inputs.model.encode_image(inputs.pixels))
 
 
@@ -123,7 +121,7 @@ def test_captum_has_the_same_grad_cam_on_a_convolutional_tower() -> None:
 def test_score_cam_is_its_formula() -> None:
     model = toys.transformer()
     inputs = toys.make_inputs(model, target="logit")
-    x = features(model.image, model.image.embed(inputs.pixels), 2, model.image_rows(1)).x[0, 1:]
+    x = image_features(inputs, 2).x[0, 1:]
     nothing = masked_values(inputs, torch.zeros_like(inputs.pixels))[0]
     for weights in ("softmax", "increase"):
         increase = []

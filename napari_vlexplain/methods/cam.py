@@ -14,7 +14,7 @@ from torch import Tensor
 from ..running import Run
 from .attention import content
 from .cam_parameters import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
-from .features import features, layer_index
+from .features import image_features, layer_index, word_features
 from .forwards import batchable, cosines, has_words, own_values
 from .inputs import Inputs, Scores, grid, no_words, patches, per_prompt_gradients
 
@@ -47,12 +47,12 @@ def eigen_cam(inputs: Inputs, parameters: EigenCAM, run: Run) -> Scores:
     model = inputs.model
     run.step(0.0, "Eigen-CAM")
     layer, text_layer = _layers(inputs, parameters)
-    x = features(model.image, model.image.embed(inputs.pixels), layer, model.image_rows(1)).x
+    x = image_features(inputs, layer).x
     image = first_component(x[0, patches(model.image, x.shape[1])], parameters.centre)
     words = no_words(inputs)
     if has_words(inputs):
         texts = inputs.explained
-        tokens = features(model.text, model.text.embed(texts.ids), text_layer, texts.rows, texts.lengths).x
+        tokens = word_features(inputs, texts, text_layer).x
         for k, prompt in enumerate(texts.prompts):
             own = list(prompt.content)
             words[k, own] = first_component(tokens[k, own], parameters.centre)
@@ -104,9 +104,7 @@ def _image(inputs: Inputs, layer: int, weigh: Weigh) -> Tensor:
     """(K, patches): one forward for all prompts, one batched backward."""
     model, tower = inputs.model, inputs.model.image
     embedded = model.encode_text(inputs.texts)
-    with torch.no_grad():
-        z = tower.embed(inputs.pixels)
-    found = features(tower, z, layer, model.image_rows(1))
+    found = image_features(inputs, layer)
     x = found.x.detach().requires_grad_()
     with torch.enable_grad(), batchable(inputs.count):
         values = inputs.objective(model.similarity(found.embed(x), embedded))[0]
@@ -123,10 +121,8 @@ def _image(inputs: Inputs, layer: int, weigh: Weigh) -> Tensor:
 
 def _words(inputs: Inputs, layer: int, weigh: Weigh) -> Tensor:
     """(K, T): prompts do not see each other, so one backward through the sum serves them all."""
-    tower, texts = inputs.model.text, inputs.explained
-    with torch.no_grad():
-        z = tower.embed(texts.ids)
-    found = features(tower, z, layer, texts.rows, texts.lengths)
+    texts = inputs.explained
+    found = word_features(inputs, texts, layer)
     x = found.x.detach().requires_grad_()
     with torch.enable_grad():
         values = own_values(inputs, found.embed(x)[None], cosines(inputs))

@@ -33,7 +33,7 @@ def clip_surgery(inputs: Inputs, parameters: CLIPSurgery, run: Run) -> Scores:
     chosen = tower.depth // 2 if parameters.start_block is None else parameters.start_block
     start = layer_index(tower, chosen, "start_block")
     run.step(0.0, "CLIP Surgery")
-    z = tower.run(tower.embed(inputs.pixels), 0, start)
+    z = inputs.stream(start)
     tokens, embedded = tower.pool.tokens(value_path(tower, z, start))[0], model.encode_text(inputs.texts)
     similarity = model.similarity(tokens, embedded)
     redundant = parameters.redundant

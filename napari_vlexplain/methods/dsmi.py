@@ -30,7 +30,7 @@ def dsmi(inputs: Inputs, parameters: DSMI, run: Run) -> Scores:
     model = inputs.model
     block = _block(model.image, parameters.block, "block")
     run.step(0.0, "Graph of the patches")
-    z = _outputs(model.image, model.image.embed(inputs.pixels), [block])[block]
+    z = inputs.stream(block + 1)
     at = patches(model.image, z.shape[1])
     image = fiedler(z[0, at]).view(1, *grid(model.image)).expand(inputs.count, -1, -1)
     run.step(0.5, "Graphs of the words")
@@ -75,6 +75,7 @@ def _image(inputs: Inputs, start: int, fuse: Fuse, as_published: bool, run: Run)
     with torch.enable_grad():
         image, attentions = tower.record(z, start, model.image_rows(1), track=True)
         values = inputs.objective(model.similarity(image, embedded))[0]
+    inputs.remember(image)
     whole = [(start + i, a) for i, a in enumerate(attentions) if a.shape[-2] > 1]
     at = patches(tower, z.shape[1])
     with torch.no_grad():

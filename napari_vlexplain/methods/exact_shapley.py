@@ -14,7 +14,7 @@ from .baselines import image_baseline
 from .black_box_parameters import ExactShapley
 from .forwards import has_words
 from .inputs import Inputs, Scores, missed, no_words
-from .masking import masked_values, score_masks
+from .masking import masked_values, score_masks, whole_values
 from .regions import cells
 from .shapley import coefficients
 from .word_subsets import WordSubsets, all_subsets
@@ -27,7 +27,7 @@ def exact_shapley(inputs: Inputs, parameters: ExactShapley, run: Run) -> Scores:
     f(t) - f(fillers). A prompt of many words is cut into phrases, whose words share their phrase's value.
     """
     regions = cells(inputs, parameters.cells)
-    offset = masked_values(inputs, inputs.pixels, parameters.precision)[0]
+    offset = whole_values(inputs, parameters.precision)
     values = torch.zeros(inputs.count, regions.count, device=inputs.pixels.device)
     coalitions = all_subsets(regions.count, inputs.pixels.device)
 

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..models.blocks import LayerNorm
+from ..models.text import TextBatch
 from ..models.towers import Tower
+from .inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,24 @@ class Features:
     embed: Callable[[Tensor], Tensor]
 
 
-def features(tower: Tower, z: Tensor, layer: int, rows: Tensor, lengths: Tensor | None = None) -> Features:
-    """Of block ``layer``, from the stream z (B, T, D) before the first block."""
-    if not tower.blocks:
-        return Features(z, lambda x: tower.pool(x, rows))
+def image_features(inputs: Inputs, layer: int) -> Features:
+    """Of the image's block ``layer``."""
+    return features(inputs.model.image, inputs.stream(layer), layer, inputs.model.image_rows(1))
+
+
+def word_features(inputs: Inputs, texts: TextBatch, layer: int) -> Features:
+    """Of the prompts' block ``layer``."""
+    tower = inputs.model.text
     with torch.no_grad():
-        stream = tower.run(z, 0, layer, lengths)
+        z = tower.run(tower.embed(texts.ids), 0, layer, texts.lengths)
+    return features(tower, z, layer, texts.rows, texts.lengths)
+
+
+def features(tower: Tower, stream: Tensor, layer: int, rows: Tensor, lengths: Tensor | None = None) -> Features:
+    """Of block ``layer``, from the stream (B, T, D) before it."""
+    if not tower.blocks:
+        return Features(stream, lambda x: tower.pool(x, rows))
+    with torch.no_grad():
         block = tower.blocks[layer]
         x = block.attended(stream)
     if block.post_norm:

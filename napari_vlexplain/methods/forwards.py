@@ -19,9 +19,7 @@ Combine = Callable[[Tensor, slice], Tensor]
 
 def image_values(inputs: Inputs, pixels: Tensor) -> Tensor:
     """The target's scalars of images (S, 3, h, w), each with every explained prompt: (S, K)."""
-    model, tower = inputs.model, inputs.model.image
-    embedded = tower.tail(tower.embed(pixels), 0, model.image_rows(len(pixels)))
-    return inputs.objective(model.similarity(embedded, model.encode_text(inputs.texts)))
+    return _scored(inputs, _embedded(inputs, pixels))
 
 
 def word_values(inputs: Inputs, z: Tensor, fixed: Tensor | None = None) -> Tensor:
@@ -55,19 +53,22 @@ def cosines(inputs: Inputs) -> Tensor:
 
 
 def image_gradients(
-    inputs: Inputs, samples: Callable[[slice], Tensor], count: int, combine: Combine, run: Run
+    inputs: Inputs, samples: Callable[[slice], Tensor] | None, count: int, combine: Combine, run: Run
 ) -> Tensor:
     """Gradients of every prompt's scalar at ``count`` images, combined: (K, 3, h, w).
 
-    ``samples`` gives some of them, (s, 3, h, w). Each is run once for all prompts.
+    ``samples`` gives some of them, (s, 3, h, w); None is the image itself. Each is run once for all prompts.
     """
     total = torch.zeros(inputs.count, *inputs.pixels.shape[1:], device=inputs.pixels.device)
 
     def work(piece: slice) -> None:
         run.step(piece.start / count, "Gradients of the image")
-        x = samples(piece).detach().requires_grad_()
+        x = (samples(piece) if samples else inputs.pixels).detach().requires_grad_()
         with torch.enable_grad(), batchable(inputs.count):
-            values = image_values(inputs, x).sum(dim=0)
+            embedded = _embedded(inputs, x)
+            values = _scored(inputs, embedded).sum(dim=0)
+        if samples is None:
+            inputs.remember(embedded)
         found = torch.empty_like(total)
 
         def use(prompts: slice, gradients: tuple[Tensor, ...]) -> None:
@@ -99,6 +100,15 @@ def word_gradients(
 
     chunks(count, max(1, prompts_at_once(inputs, graph=True) // inputs.count), work)
     return torch.stack(total).sum(dim=0)
+
+
+def _embedded(inputs: Inputs, pixels: Tensor) -> Tensor:
+    tower = inputs.model.image
+    return tower.tail(tower.embed(pixels), 0, inputs.model.image_rows(len(pixels)))
+
+
+def _scored(inputs: Inputs, embedded: Tensor) -> Tensor:
+    return inputs.objective(inputs.model.similarity(embedded, inputs.model.encode_text(inputs.texts)))
 
 
 @contextmanager

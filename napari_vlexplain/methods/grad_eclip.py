@@ -44,7 +44,9 @@ def _image(inputs: Inputs, start: int) -> Tensor:
     seen[:, tower.prefix_tokens :] = 1
     watched, outputs = watch(tower, start)
     with torch.enable_grad(), batchable(inputs.count):
-        values = inputs.objective(model.similarity(watched.tail(z, 0, rows), embedded))[0]
+        image = watched.tail(z, 0, rows)
+        values = inputs.objective(model.similarity(image, embedded))[0]
+    inputs.remember(image)
     maps = torch.empty(inputs.count, z.shape[1], device=z.device)
 
     def use(piece: slice, gradients: tuple[Tensor, ...]) -> None:

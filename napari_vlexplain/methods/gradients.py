@@ -57,7 +57,7 @@ def smoothgrad(inputs: Inputs, parameters: SmoothGrad, run: Run) -> Scores:
 
 def image_gradient(inputs: Inputs, run: Run) -> Tensor:
     """Of every prompt's scalar with respect to the pixels: (K, 3, h, w)."""
-    return image_gradients(inputs, lambda _: inputs.pixels, 1, _mean(1), run)
+    return image_gradients(inputs, None, 1, _mean(1), run)
 
 
 def word_gradient(inputs: Inputs, run: Run) -> Tensor:

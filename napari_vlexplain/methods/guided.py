@@ -29,8 +29,11 @@ from .inputs import Inputs, Scores
 def guided_backpropagation(inputs: Inputs, parameters: GuidedBackpropagation, run: Run) -> Scores:
     """Saliency with every activation's gradient gated, in both towers. Range >= 0."""
     model = replace(inputs.model, image=guided_tower(inputs.model.image), text=guided_tower(inputs.model.text))
+    gated = replace(inputs, model=model)
     with nullcontext() if inputs.model.image.blocks else guided_relu():
-        return saliency(replace(inputs, model=model), Saliency(parameters.channels, parameters.patch), run)
+        scores = saliency(gated, Saliency(parameters.channels, parameters.patch), run)
+    inputs.remember(gated.embedding)
+    return scores
 
 
 def guided_tower(tower: Tower) -> Tower:

@@ -50,13 +50,18 @@ class Inputs:
             self._embedding.append(self.model.encode_image(self.pixels))
         return self._embedding[0]
 
+    def remember(self, embedding: Tensor) -> None:
+        """Take the image's embedding (1, P) from a pass that was made for something else."""
+        if not self._embedding:
+            self._embedding.append(embedding.detach())
+
     @torch.no_grad()
     def stream(self, block: int) -> Tensor:
         """The image's residual stream before a block, (1, T, D). The way there serves :attr:`embedding` too."""
         tower = self.model.image
         z = tower.run(tower.embed(self.pixels), 0, block)
         if not self._embedding:
-            self._embedding.append(tower.tail(z, block, self.model.image_rows(1)))
+            self.remember(tower.tail(z, block, self.model.image_rows(1)))
         return z
 
     def objective(self, similarity: Tensor) -> Tensor:

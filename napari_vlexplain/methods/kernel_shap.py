@@ -10,7 +10,7 @@ from .baselines import image_baseline
 from .black_box_parameters import KernelSHAP
 from .forwards import has_words
 from .inputs import Inputs, Scores, missed, no_words
-from .masking import BLOCK, in_blocks, masked_values, score_masks
+from .masking import BLOCK, in_blocks, masked_values, score_masks, whole_values
 from .regions import cells
 from .shapley import draw as draw_coalitions
 from .shapley import kernel_weights, solve
@@ -66,7 +66,8 @@ def _image(inputs: Inputs, parameters: KernelSHAP, run: Run) -> tuple[Tensor, Te
     regions = cells(inputs, parameters.cells)
     game = Regression(regions.count, parameters.samples, inputs.count, inputs.pixels.device)
     baseline = image_baseline(inputs, parameters.baseline)
-    whole, empty = masked_values(inputs, torch.cat([inputs.pixels, baseline]), parameters.precision)
+    whole = whole_values(inputs, parameters.precision)
+    empty = masked_values(inputs, baseline, parameters.precision)[0]
 
     def block(number: int) -> Tensor:
         return _draw(BLOCK, regions.count, parameters, inputs.generator("kernel_shap", "image", str(number)))

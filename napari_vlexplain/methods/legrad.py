@@ -59,6 +59,7 @@ def _image(inputs: Inputs, start: int, readout: str, run: Run) -> Tensor:
 
         per_prompt_gradients(values, [a], use)
         found = here if found.shape[1] == 0 else found + here
+    inputs.remember(tower.pool(z, rows))
     return found
 
 

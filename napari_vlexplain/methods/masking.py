@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..running import Run, chunks
-from .forwards import images_at_once
+from .forwards import cosines, images_at_once
 from .inputs import Inputs
 
 BLOCK = 64
@@ -54,6 +54,14 @@ def masked_values(inputs: Inputs, images: Tensor, precision: str = "float32") ->
     with autocast(images.device, precision):
         embedded = model.encode_image(images)
     return inputs.objective(model.similarity(embedded.float(), model.encode_text(inputs.texts)))
+
+
+@torch.no_grad()
+def whole_values(inputs: Inputs, precision: str = "float32") -> Tensor:
+    """The target's scalars of the unchanged image: (K,), in the precision of those that they are compared with."""
+    if precision == "float32":
+        return inputs.objective(cosines(inputs))
+    return masked_values(inputs, inputs.pixels, precision)[0]
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

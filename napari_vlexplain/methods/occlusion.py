@@ -10,7 +10,7 @@ from .baselines import image_baseline
 from .black_box_parameters import Occlusion
 from .forwards import has_words
 from .inputs import Inputs, Scores, grid, no_words
-from .masking import masked_values, score_masks
+from .masking import score_masks, whole_values
 from .regions import cells
 from .word_subsets import WordSubsets
 
@@ -19,7 +19,7 @@ def occlusion(inputs: Inputs, parameters: Occlusion, run: Run) -> Scores:
     """``f(x) - f(x without the square)``, averaged over the squares on a patch; the same for each word; signed."""
     patches = cells(inputs, None)
     hidden = windows(grid(inputs.model.image), parameters.window, parameters.stride).to(inputs.pixels.device)
-    whole = masked_values(inputs, inputs.pixels, parameters.precision)[0]
+    whole = whole_values(inputs, parameters.precision)
     total = torch.zeros(inputs.count, patches.count, device=inputs.pixels.device)
 
     def draw(piece: slice) -> tuple[Tensor, Tensor]:

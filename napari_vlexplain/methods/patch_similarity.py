@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..models.pools import MeanPool
-from ..models.towers import Tower
 from ..running import Run
 from .inputs import Inputs, Scores, no_words, on_grid, patches
 from .patch_parameters import PatchSimilarity
@@ -23,7 +22,7 @@ def patch_similarity(inputs: Inputs, parameters: PatchSimilarity, run: Run) -> S
     """
     model, tower = inputs.model, inputs.model.image
     run.step(0.0, "Similarity of the patches")
-    tokens = _tokens(tower, inputs.pixels)[0]
+    tokens = tower.tokens(inputs.stream(max(0, tower.depth - 1)))[0]
     embedded = model.encode_text(inputs.texts)
     if parameters.form == "share":
         scores = _shares(inputs, tokens, embedded)
@@ -32,10 +31,6 @@ def patch_similarity(inputs: Inputs, parameters: PatchSimilarity, run: Run) -> S
     run.step(0.6, "Similarity of the words")
     words = _words(inputs) if model.text.sites else no_words(inputs)
     return Scores(on_grid(scores.T, tower), words, {"form": parameters.form})
-
-
-def _tokens(tower: Tower, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-    return tower.tokens(tower.run(tower.embed(x), 0, max(0, tower.depth - 1), lengths))
 
 
 def _shares(inputs: Inputs, tokens: Tensor, embedded: Tensor) -> Tensor:
@@ -54,5 +49,6 @@ def _shares(inputs: Inputs, tokens: Tensor, embedded: Tensor) -> Tensor:
 def _words(inputs: Inputs) -> Tensor:
     """(K, T)"""
     model, texts = inputs.model, inputs.explained
-    tokens = _tokens(model.text, texts.ids, texts.lengths)
-    return model.similarity(tokens, inputs.embedding)[..., 0]
+    tower = model.text
+    z = tower.run(tower.embed(texts.ids), 0, max(0, tower.depth - 1), texts.lengths)
+    return model.similarity(tower.tokens(z), inputs.embedding)[..., 0]

@@ -12,6 +12,7 @@ from .forwards import has_words, image_gradients, image_values, word_gradients, 
 from .gradient_parameters import ExpectedGradients, IntegratedGradients
 from .gradients import image_noise
 from .inputs import Inputs, Scores, grid, missed, no_words
+from .masking import whole_values
 from .patches import patch_size, per_patch
 
 
@@ -31,8 +32,8 @@ def integrated_gradients(inputs: Inputs, parameters: IntegratedGradients, run: R
     slopes = image_gradients(inputs, lambda p: torch.lerp(base, pixels, at[p]), len(at), combine, run.part(0.0, 0.8))
     image = (pixels - base) * slopes
     with torch.no_grad():
-        change = image_values(inputs, torch.cat([pixels, base]))
-    notes = {"completeness": missed(image, change[0] - change[1], "image")}
+        change = whole_values(inputs) - image_values(inputs, base)[0]
+    notes = {"completeness": missed(image, change, "image")}
     found = per_patch(image.sum(dim=1), inputs.model.image, parameters.patch)
     if not has_words(inputs):
         return Scores(found, no_words(inputs), notes)

@@ -16,7 +16,7 @@ from .baselines import image_baseline
 from .black_box_parameters import RISE
 from .forwards import has_words
 from .inputs import Inputs, Scores, grid, no_words
-from .masking import BLOCK, in_blocks, masked_values, score_masks
+from .masking import BLOCK, in_blocks, score_masks, whole_values
 from .patches import patch_size
 from .word_subsets import WordSubsets, all_subsets
 
@@ -47,7 +47,7 @@ def _image(inputs: Inputs, parameters: RISE, run: Run) -> Tensor:
     device = inputs.pixels.device
     enlarge = Enlarge(inputs.pixels.shape[-2:], parameters.cells, device)
     # Scores are added up as differences to the image's own, which loses no digits; the offset returns at the end.
-    offset = masked_values(inputs, inputs.pixels, parameters.precision)[0]
+    offset = whole_values(inputs, parameters.precision)
     total = torch.zeros(inputs.count, height * width, device=device)
     covered = torch.zeros(height * width, device=device)
     everything = torch.zeros(inputs.count, device=device)

@@ -10,7 +10,7 @@ from ..running import Run
 from .baselines import image_baseline
 from .cam import weighted
 from .cam_parameters import ScoreCAM
-from .features import features, layer_index
+from .features import image_features, layer_index, word_features
 from .forwards import has_words
 from .inputs import Inputs, Scores, grid, no_words, patches
 from .masking import masked_values, score_masks
@@ -42,8 +42,8 @@ def score_cam(inputs: Inputs, parameters: ScoreCAM, run: Run) -> Scores:
 
 
 def _image(inputs: Inputs, layer: int, parameters: ScoreCAM, run: Run) -> Tensor:
-    model, tower = inputs.model, inputs.model.image
-    x = features(tower, tower.embed(inputs.pixels), layer, model.image_rows(1)).x
+    tower = inputs.model.image
+    x = image_features(inputs, layer).x
     a = most_varied(x[0, patches(tower, x.shape[1])], parameters.channels)
     height, width = inputs.pixels.shape[-2:]
     covered = [g * p for g, p in zip(grid(tower), patch_size(tower), strict=True)]
@@ -68,8 +68,8 @@ def _image(inputs: Inputs, layer: int, parameters: ScoreCAM, run: Run) -> Tensor
 
 
 def _words(subsets: WordSubsets, k: int, layer: int, parameters: ScoreCAM) -> Tensor:
-    tower, texts = subsets.inputs.model.text, subsets.inputs.texts[k : k + 1]
-    x = features(tower, tower.embed(texts.ids), layer, texts.rows, texts.lengths).x
+    texts = subsets.inputs.texts[k : k + 1]
+    x = word_features(subsets.inputs, texts, layer).x
     a = most_varied(x[0, list(texts.prompts[0].content)], parameters.text_channels)
     nothing = torch.zeros(1, len(a), device=a.device)
     values = subsets.values(k, torch.cat([unit_range(a.T), nothing]))

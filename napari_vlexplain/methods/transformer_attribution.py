@@ -135,7 +135,9 @@ def _row(p: Tensor, rows: Tensor) -> Tensor:
 @torch.no_grad()
 def _image_pass(inputs: Inputs, start: int) -> Recorded:
     model, tower = inputs.model, inputs.model.image
-    return record(tower, tower.run(tower.embed(inputs.pixels), 0, start), start, model.image_rows(1))
+    recorded = record(tower, tower.run(tower.embed(inputs.pixels), 0, start), start, model.image_rows(1))
+    inputs.remember(tower.pool.project(recorded.read))  # type: ignore[attr-defined]
+    return recorded
 
 
 @torch.no_grad()
