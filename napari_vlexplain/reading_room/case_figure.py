@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NOTICE = "Research tool, not for clinical decisions."
 _GAP = 16
-_TEXT = 380
+_TEXT = 430
 _WARNING = (166, 74, 0)
 _FIGURES = ("iou", "dice", "precision", "recall")
 
@@ -118,13 +118,13 @@ def _table(draw: Any, row: dict[str, Any], y: int) -> int:
     shown = [pair for pair in PAIRS if row[f"{pair[0]}_{pair[1]}_difference_px"] is not None]
     if shown:
         for place, name in enumerate((*_FIGURES, "area")):
-            write(draw, (150 + 56 * place if place < 4 else _TEXT, y), name, 13, FAINT, "ra" if place == 4 else "ma")
+            write(draw, (136 + 62 * place if place < 4 else _TEXT, y), name, 13, FAINT, "ra" if place == 4 else "ma")
         y += 20
     for first, second in shown:
         pair = f"{first}_{second}"
         write(draw, (0, y), f"{first} : {second}", 13, INK)
         for place, name in enumerate(_FIGURES):
-            write(draw, (150 + 56 * place, y), _number(row[f"{pair}_{name}"]), 13, INK, "ma")
+            write(draw, (136 + 62 * place, y), _number(row[f"{pair}_{name}"]), 13, INK, "ma")
         write(draw, (_TEXT, y), _difference(row, pair), 13, INK, "ra")
         y += 19
     single = [(name, row[name]) for name in ("pointing", "energy", "cnr") if row[name] is not None]
@@ -136,7 +136,7 @@ def _table(draw: Any, row: dict[str, Any], y: int) -> int:
 
 def _difference(row: dict[str, Any], pair: str) -> str:
     area = row[f"{pair}_difference_mm2"]
-    return f"{area:+.0f} mm²" if area is not None else f"{row[f'{pair}_difference_px']:+d} px"
+    return f"{area:+.0f} mm2" if area is not None else f"{row[f'{pair}_difference_px']:+d} px"
 
 
 def _said(row: dict[str, Any]) -> list[str]:

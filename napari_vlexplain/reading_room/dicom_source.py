@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..datasets.radiographs import is_dicom
 from ..errors import VLExplainError
+from ..io.dicom_header import is_dicom, read_header
 from .records import CaseRecord
 from .rows import shape_of
 
@@ -60,7 +60,6 @@ def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
     """
     try:
         import highdicom  # noqa: F401 - a better sentence here than later
-        import pydicom
     except ImportError:
         raise VLExplainError(
             "DICOM segmentations and reports need pydicom and highdicom; install them with: "
@@ -68,10 +67,7 @@ def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
         ) from None
     if record.source is None or not is_dicom(record.source):
         raise VLExplainError(f"{record.case}: its image is no DICOM file, so no DICOM object can refer to it.")
-    try:
-        header = pydicom.dcmread(record.source, stop_before_pixels=True)
-    except Exception as error:
-        raise VLExplainError(f"{record.case}: its DICOM file cannot be read ({type(error).__name__}).") from None
+    header = read_header(record.source)
     missing = [name for name in _NEEDED if not header.get(name)]
     if missing:
         raise VLExplainError(f"{record.case}: its DICOM file has no {missing[0]}, so nothing can refer to it.")
@@ -87,6 +83,7 @@ def without_patient(header: Dataset) -> Dataset:
     """Of a header only ``KEPT``, with a pseudonym for the patient, the same for all images of the study."""
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
 
     found = Dataset()
     for name in KEPT:
@@ -98,7 +95,9 @@ def without_patient(header: Dataset) -> Dataset:
     found.PatientIdentityRemoved = "YES"
     found.DeidentificationMethod = f"{MAKER}: only identifiers of study, series and image are kept"
     found.file_meta = FileMetaDataset()
-    found.file_meta.TransferSyntaxUID = header.file_meta.TransferSyntaxUID
+    found.file_meta.TransferSyntaxUID = getattr(header, "file_meta", {}).get(
+        "TransferSyntaxUID", ExplicitVRLittleEndian
+    )
     return found
 
 
