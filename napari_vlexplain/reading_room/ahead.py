@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,29 +30,45 @@ HELD = 3  # cases in memory: the one in view, the one before and the one behind
 MOST_COUNTS = 5000  # histograms of 40 kB
 
 
+class Asked:
+    """Model, method and parameters as they were chosen at one moment; the prompts come from each case."""
+
+    def __init__(self, asked: Explaining) -> None:
+        self._asked = copy.deepcopy(asked)
+
+    @cached_property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for settings that give the same answers."""
+        asked = self._asked
+        values = tuple(sorted(asked.values().items()))
+        return asked.model, asked.method, values, asked.target, asked.against, asked.seed, asked.truncate
+
+    def about(self, prompts: tuple[str, ...]) -> Explaining:
+        """The same with these prompts."""
+        return replace(self._asked, prompts=prompts)
+
+
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a case: all its prompts at once. ``asked`` belongs to this question and never changes."""
+    """What is asked of a case: all its prompts at once; none where the case has no phrase and the reader gave none."""
 
     entry: Entry
-    asked: Explaining
+    prompts: tuple[str, ...]
+    asked: Asked
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal for questions with the same answer."""
-        asked = self.asked
-        settings = tuple(sorted(asked.values().items()))
-        target = (asked.target, asked.against, asked.seed, asked.truncate)
-        return self.entry.id, asked.prompts, asked.model, asked.method, settings, target
+        return self.entry.id, self.prompts, self.asked.key
 
     def request(self, opened: Opened) -> Request:
         """The request that it comes to, with every parameter, before any model is loaded."""
-        asked = self.asked
-        settings = tuple(sorted(asked.values().items()))
-        target = asked.options()["target"]
+        asked = self.asked.about(self.prompts)
+        options, settings = asked.options(), tuple(sorted(asked.values().items()))
         return Request(
-            opened.identity, asked.prompts, asked.model, asked.method, settings, target, asked.seed, asked.truncate
-        )
+            opened.identity, self.prompts, asked.model, asked.method, settings, options["target"], asked.seed,
+            asked.truncate,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +85,9 @@ class Prepared:
     counts: tuple[Counts | None, ...]
 
 
-def question_of(item: Item, asked: Explaining) -> Question:
-    """What ``asked`` (whose prompts do not count) asks of an item's case."""
-    own = copy.deepcopy(asked)
-    own.prompts = item.entry.prompts or ((item.prompt,) if item.prompt else ())
-    return Question(item.entry, own)
+def question_of(item: Item, asked: Asked) -> Question:
+    """What is asked of an item's case."""
+    return Question(item.entry, item.entry.prompts or ((item.prompt,) if item.prompt else ()), asked)
 
 
 class Preparing:
@@ -94,7 +109,7 @@ class Preparing:
 
     def counts(self, question: Question) -> tuple[Counts | None, ...]:
         """Of each prompt, as far as it was prepared since the study was opened."""
-        return self._counts.get(question.key) or (None,) * len(question.asked.prompts)
+        return self._counts.get(question.key) or (None,) * len(question.prompts)
 
     def open(self, entry: Entry) -> Opened:
         """Read a case, or take it from memory; raises VLExplainError."""
@@ -111,7 +126,7 @@ class Preparing:
         if held is not None:
             return held
         opened = self.open(question.entry) if hold else self.opened(question.entry) or read(question.entry)
-        found = self.cache.get(question.request(opened)) if question.asked.prompts else None
+        found = self.cache.get(question.request(opened)) if question.prompts else None
         return None if found is None else self._ready(question, opened, found, hold)
 
     def prepare(
@@ -131,11 +146,12 @@ class Preparing:
         known = self.known(question, hold)
         if known is not None:
             return known
-        if not question.asked.prompts:
+        if not question.prompts:
             raise VLExplainError("This case comes without a phrase: write what to look for.")
         opened = self.open(question.entry) if hold else self.opened(question.entry) or read(question.entry)
         request = question.request(opened)
-        found: Any = compute(question.asked, opened.pixels, request.image.name, opened.limits, progress, cancel)
+        asked = question.asked.about(question.prompts)
+        found: Any = compute(asked, opened.pixels, request.image.name, opened.limits, progress, cancel)
         self.cache.put(request, found)
         return self._ready(question, opened, found, hold)
 

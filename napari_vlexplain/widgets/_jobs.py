@@ -1,4 +1,7 @@
-"""One long job at a time per viewer, on a napari worker: progress, cancellation, and an end that is always told."""
+"""One long job at a time per viewer, on a napari worker: progress, cancellation, and an end that is always told.
+
+And, while none runs, one that nobody waits for: it yields to any other.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LAST_WAIT_MS = 30_000
+YIELD_SECONDS = 0.02
 REPORT_MS = 100  # repainting progress more often would cost the computation more than it tells
 
 Work = Callable[[Callable[[float, str], None], Callable[[], bool]], Any]
@@ -53,9 +57,12 @@ class _Job:
     stop: threading.Event = field(default_factory=threading.Event)
     worker: Any = None
     forgotten: bool = False
+    after: tuple[_Job, ...] = ()
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self) -> None:
         try:
+            self._wait_for_those_before()
             self.result = self.work(self._report, self._stopped)
         except BaseException as error:  # told on the GUI thread, where it can be shown
             if not isinstance(error, Cancelled):
@@ -63,9 +70,23 @@ class _Job:
             self.error = _without_traceback(error)
         finally:
             _running.discard(self)
+            self.ended.set()
+
+    def _wait_for_those_before(self) -> None:
+        """Two computations at once would fight for one processor, and for the memory of one device."""
+        for other in self.after:
+            while not other.ended.wait(YIELD_SECONDS):
+                if self._stopped():
+                    raise Cancelled
+        self.after = ()
 
     def __repr__(self) -> str:
         return self.title
+
+    def take(self) -> Any:
+        """The result. napari keeps every worker's function as long as its window, so what that holds is let go."""
+        result, self.result, self.work = self.result, None, _nothing
+        return result
 
     def _report(self, share: float, what: str) -> None:
         self.latest = (share, what)
@@ -75,7 +96,10 @@ class _Job:
 
 
 class Jobs(QObject):
-    """Runs one job; ``changed`` tells that one began, is being cancelled or ended, ``progressed`` how far it is."""
+    """Runs one job; ``changed`` tells that one began, is being cancelled or ended, ``progressed`` how far it is.
+
+    A job ``start_behind`` is no job in this sense: ``busy`` does not speak of it until somebody wants it (``adopt``).
+    """
 
     changed = Signal()
     progressed = Signal(float, str)
@@ -83,6 +107,8 @@ class Jobs(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._job: _Job | None = None
+        self._behind: _Job | None = None
+        self._going: list[_Job] = []
         self._bar: Any = None
         self._timer = QTimer(self)
         self._timer.setInterval(REPORT_MS)
@@ -117,18 +143,76 @@ class Jobs(QObject):
         ------
         RuntimeError : a job runs already.
         """
+        self._refuse_second()
+        from napari.qt.threading import create_worker
+
+        self.stop_behind()
+        job = _Job(title, work, done, failed, cancelled)
+        self._show(job)
+        self._launch(job, create_worker)
+
+    def start_behind(self, title: str, work: Work, done: Callable[[Any], None]) -> object | None:
+        """Run ``work`` as long as nothing else does, in place of what ran behind so far; None where something does.
+
+        Only ``done`` is called, and only if it is neither stopped nor fails. Returns what ``behind`` is while it runs.
+        """
+        from superqt.utils import create_worker  # napari's would ask, when its window is closed, what to do about it
+
+        if self._job is not None:
+            return None
+        self.stop_behind()
+        self._behind = _Job(title, work, done, _nothing, _nothing)
+        self._launch(self._behind, create_worker)
+        return self._behind
+
+    @property
+    def behind(self) -> object | None:
+        """The job behind, to be told from others; None when there is none."""
+        return self._behind
+
+    def stop_behind(self) -> None:
+        """Nobody wants the job behind any more; it stops at its next look, and its end is not told."""
+        if self._behind is not None:
+            self._behind.forgotten = True
+            self._behind.stop.set()
+            self._behind = None
+
+    def adopt(
+        self, done: Callable[[Any], None], failed: Callable[[BaseException], None], cancelled: Callable[[], None]
+    ) -> None:
+        """Make the job behind the one that runs: from now on its progress is shown, and one of the three is called.
+
+        Raises
+        ------
+        RuntimeError : a job runs already, or there is none behind.
+        """
+        self._refuse_second()
+        job, self._behind = self._behind, None
+        if job is None:
+            raise RuntimeError("There is no job to adopt.")
+        job.done, job.failed, job.cancelled = done, failed, cancelled
+        self._show(job)
+
+    def _refuse_second(self) -> None:
         if self._job is not None:
             raise RuntimeError(f"One job at a time: {self._job.title} is running.")
-        from napari.qt.threading import create_worker
+
+    def _show(self, job: _Job) -> None:
+        """It is the job now, for all docks and for the activity bar."""
         from napari.utils import cancelable_progress
 
-        self._job = job = _Job(title, work, done, failed, cancelled)
-        self._bar = cancelable_progress(total=100, desc=title, file=io.StringIO())
+        self._job = job
+        self._bar = cancelable_progress(total=100, desc=job.title, file=io.StringIO())
+        self._timer.start()
+        self.changed.emit()
+
+    def _launch(self, job: _Job, create_worker: Callable[..., Any]) -> None:
+        self._going = [other for other in self._going if not other.ended.is_set()]
+        job.after = tuple(self._going)
+        self._going.append(job)
         job.worker = create_worker(job, _ignore_errors=True, _start_thread=False)
         _silence(job.worker.warned)
         job.worker.finished.connect(self._on_finished)
-        self._timer.start()
-        self.changed.emit()
         _running.add(job)
         job.worker.start()
 
@@ -156,9 +240,15 @@ class Jobs(QObject):
         self.progressed.emit(share, what)
 
     def _on_finished(self) -> None:
+        if self._behind is not None and self._behind.ended.is_set():
+            job, self._behind = self._behind, None
+            result = job.take()
+            if job.error is None and not job._stopped():
+                job.done(result)
+        if self._job is None or not self._job.ended.is_set():
+            return  # what ended was a job behind
         job, self._job = self._job, None
-        if job is None:
-            return
+        result = job.take()
         self._timer.stop()
         self._bar.close()
         self._bar = None
@@ -170,7 +260,11 @@ class Jobs(QObject):
         elif job.error is not None:
             job.failed(job.error)
         else:
-            job.done(job.result)
+            job.done(result)
+
+
+def _nothing(*_: Any) -> None:
+    pass
 
 
 @atexit.register
