@@ -101,6 +101,7 @@ def test_the_docks_are_there(manifest):
         "Segments",
         "Latent text",
         "Compare",
+        "Window level",
         "Benchmark",
     ]
 

@@ -122,13 +122,29 @@ def sample_of(pixels: NDArray[Any], padding: Limits | None = None) -> NDArray[An
 
 
 def percentiles(sample: NDArray[Any], low: float, high: float) -> Limits:
-    """Two percentiles of a sample as limits that differ; (0, 1) for an empty one."""
+    """Two percentiles of a sample as limits that differ, of whole numbers whole; (0, 1) for an empty one."""
     if not sample.size:
         return 0.0, 1.0
-    first, last = (float(value) for value in np.percentile(sample, (low, high)))
+    found = np.percentile(sample, (low, high))
+    first, last = (float(value) for value in (np.rint(found) if sample.dtype.kind in "ui" else found))
     return (first, last) if last > first else (first, first + 1)
 
 
 def auto_limits(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
     """Where a file names no window: the 1st to the 99th percentile, padding left out; all of 8 bits."""
     return (0.0, 255.0) if pixels.dtype == np.uint8 else percentiles(sample_of(pixels, padding), 1, 99)
+
+
+def record_of(voi: Voi) -> dict[str, Any]:
+    """A window or curve as plain values, for a layer's metadata."""
+    if isinstance(voi, Window):
+        return {"name": voi.name, "centre": voi.centre, "width": voi.width, "function": voi.function}
+    return {"name": voi.name, "first": voi.first, "values": voi.values.tolist(), "top": voi.top}
+
+
+def voi_of(record: dict[str, Any]) -> Voi:
+    """What :func:`record_of` was made from. Raises KeyError, TypeError or ValueError for another."""
+    if "values" in record:
+        values = np.asarray(record["values"], np.uint16)
+        return Curve(float(record["first"]), values, int(record["top"]), str(record["name"]))
+    return Window(float(record["centre"]), float(record["width"]), record["function"], str(record["name"]))

@@ -1,0 +1,95 @@
+"""Windows to see an image through: presets for radiographs, for Hounsfield units and from the file; dragging. No Qt.
+
+A radiograph's numbers mean nothing outside its detector, so its presets are percentiles of the image itself, bright
+being dense: air and lungs are its dark half, bone and mediastinum its bright one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.dicom_voi import Function, Limits, Voi, Window, is_bent, percentiles, sample_of
+
+MOST_FROM_FILE = 4
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One button: its name, a line of help, and one of: percentiles of the image, a window or curve, or the full range.
+
+    ``ends`` : lower and upper percentile. ``voi`` : as the file or custom has it.
+    """
+
+    name: str
+    what: str
+    ends: tuple[float, float] | None = None
+    voi: Voi | None = None
+
+    def limits(self, pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
+        """(black, white) for an image (H, W); below 10 ms for 12 million pixels.
+
+        ``padding`` : (lowest, highest) value that stands for "outside the image".
+        """
+        if self.voi is not None:
+            return self.voi.limits
+        return full_range(pixels, padding) if self.ends is None else percentiles(sample_of(pixels, padding), *self.ends)
+
+
+AUTO = Preset("Auto", "1st to 99th percentile of the image", (1, 99))
+FULL = Preset("Full", "From the lowest to the highest value")
+_OF_RADIOGRAPHS = (
+    Preset("Lungs", "The dark half: 1st to 60th percentile, for vessels and edges in the lungs", (1, 60)),
+    Preset("Mediastinum", "The bright half: 40th to 99.5th percentile, for heart, spine and bone", (40, 99.5)),
+)
+_OF_HOUNSFIELD = (
+    Preset("Lungs", "Width 1400 at -500 HU", voi=Window(-500, 1400)),
+    Preset("Soft tissue", "Width 350 at 40 HU", voi=Window(40, 350)),
+    Preset("Bone", "Width 1000 at 400 HU", voi=Window(400, 1000)),
+)
+
+
+def presets(hounsfield: bool = False, of_file: Sequence[Voi] = ()) -> tuple[Preset, ...]:
+    """Auto, full, those of the kind of image, and the file's own by the names that it gives them."""
+    own = tuple(
+        Preset(voi.name.capitalize() or f"File {number}", _says(voi), voi=voi)
+        for number, voi in enumerate(of_file[:MOST_FROM_FILE], start=1)
+    )
+    return AUTO, FULL, *(_OF_HOUNSFIELD if hounsfield else _OF_RADIOGRAPHS), *own
+
+
+def full_range(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
+    """(lowest, highest) finite value, padding left out."""
+    values = np.asarray(pixels)
+    if padding is not None:
+        values = values[(values < padding[0]) | (values > padding[1])]
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low, low + 1)
+
+
+def dragged(window: Window, right: float, down: float, pace: float) -> Window:
+    """The window after a drag by fractions of the canvas: to the right is wider, downwards a higher level (darker).
+
+    ``pace`` : width and level that the whole canvas stands for, such as the image's range. The width stays above a
+    thousandth of it, and at 2 at least where values are whole.
+    """
+    least = max(pace / 1000, 2.0 if window.function == "LINEAR" else 0.0)
+    return Window(window.centre + down * pace, max(window.width + right * pace, least), window.function)
+
+
+def function_of(dtype: Any) -> Function:
+    """By whose rule a viewer counts width and level: whole numbers as DICOM's LINEAR does, fractions exactly."""
+    return "LINEAR" if np.dtype(dtype).kind in "uib" else "LINEAR_EXACT"
+
+
+def _says(voi: Voi) -> str:
+    told = voi.text if isinstance(voi, Window) else "A curve"
+    return f"From the file: {told}{', bent' if is_bent(voi) else ''}"

@@ -1,0 +1,242 @@
+"""Width and level of the image in view: what the *Window level* dock, its keys and the drag tool act on.
+
+One for each viewer, shared by every dock that shows it. It follows the active layer where that is a picture (not one of
+our heatmaps), else stays with the last picture, so that a Labels layer may be active while the radiograph is windowed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from ..io.dicom_voi import Limits, Voi, Window, is_bent, voi_of
+from ..reading_room.windowing import Preset, function_of, presets
+from ._hooks import Hooks
+from ._latest import LatestOnly
+from ._layers import info
+from ._measure_inputs import plane
+from ._picture import is_picture
+from ._window_colours import curved, inverted, is_curved, is_inverted, plain
+from ._window_drag import DragTool
+from ._window_text import WindowText
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+_controls: WeakValueDictionary[int, WindowControl] = WeakValueDictionary()
+NO_IMAGE = "Open an image: DICOM, 16-bit PNG or any other in grey."
+COLOURS = "A picture in colours has no window: it is shown as it is."
+
+
+def window_control(viewer: napari.viewer.Viewer) -> WindowControl:
+    """The viewer's one, as long as somebody holds it; ``attach`` it while it is in use."""
+    # The viewer that napari hands to a dock is a stand-in, with the viewer's own hash.
+    control = _controls.get(hash(viewer))
+    if control is None:
+        control = _controls[hash(viewer)] = WindowControl(viewer)
+    return control
+
+
+class WindowControl(QObject):
+    """``changed``: another layer, window, inversion, or set of presets. ``said``: a sentence for the user.
+
+    ``tool`` : drags the window with the mouse. ``text_shown`` : is the window written on the canvas?
+    """
+
+    changed = Signal()
+    said = Signal(str)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._layer: Image | None = None
+        self._users = 0
+        self._first: WeakKeyDictionary[Any, tuple[Limits, Any]] = WeakKeyDictionary()
+        self._list_hooks, self._layer_hooks = Hooks(), Hooks()
+        self.tool = DragTool(viewer, self)
+        self.tool.switched.connect(self._write)
+        self._text = WindowText(viewer)
+        self._text_shown = True
+        self._latest = LatestOnly(self)
+        self._latest.done.connect(self._on_limits)
+        self._latest.failed.connect(lambda error: self.said.emit(str(error)))
+
+    @property
+    def layer(self) -> Image | None:
+        """The picture that is windowed, or None."""
+        return self._layer
+
+    @property
+    def window(self) -> Window | None:
+        """As shown now, read from the layer's contrast limits; None without a layer and for colours."""
+        layer = self._layer
+        if layer is None or layer.rgb:
+            return None
+        low, high = (float(limit) for limit in layer.contrast_limits)
+        return Window.of_limits((low, high), self._function)
+
+    @property
+    def inverted(self) -> bool:
+        """Is black shown as white?"""
+        return self._layer is not None and not self._layer.rgb and is_inverted(self._layer.colormap)
+
+    @property
+    def presets(self) -> tuple[Preset, ...]:
+        """Those that suit the layer; none without one and for colours."""
+        return () if self.window is None else presets(bool(self._dicom.get("hounsfield")), self._vois)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the layer's file warns of."""
+        return tuple(self._dicom.get("warnings", ()))
+
+    @property
+    def text_shown(self) -> bool:
+        return self._text_shown
+
+    @text_shown.setter
+    def text_shown(self, shown: bool) -> None:
+        self._text_shown = shown
+        self._write()
+
+    def attach(self) -> None:
+        """Begin to follow the viewer; as many ``release`` end it."""
+        self._users += 1
+        if self._users == 1:
+            layers = self._viewer.layers
+            for emitter in (layers.selection.events.active, layers.events.inserted, layers.events.removed):
+                self._list_hooks.connect(emitter, self._follow)
+            self._follow()
+
+    def release(self) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self.tool.set_on(False)
+            self._text.show("")
+            self._list_hooks.clear()
+            self._layer_hooks.clear()
+            self._layer = None
+            self._latest.close()
+
+    def set_window(self, window: Window) -> None:
+        """Show the picture through a window; a bent one through its tangent."""
+        self._set_limits(window.limits)
+
+    def apply(self, preset: Preset) -> None:
+        """Show the picture through a preset; one from the file may be a curve, which the colours then draw."""
+        layer = self._layer
+        if layer is None or layer.rgb:
+            self._say_why_not()
+            return
+        voi = preset.voi
+        if voi is not None and is_bent(voi):
+            limits, colours = curved(voi)
+            layer.colormap = inverted(colours) if self.inverted else colours
+            self._set_limits(limits, keep_curve=True)
+            return
+        pixels, _ = plane(layer, self._viewer.dims.point)
+        if voi is not None or isinstance(pixels, np.ndarray):
+            self._set_limits(preset.limits(pixels, self.padding))
+        else:  # read or computed when it is needed: not on this thread
+            padding = self.padding
+            self._latest.submit(lambda: (layer, preset.limits(np.asarray(pixels), padding)))
+
+    def apply_number(self, number: int) -> None:
+        """The preset of that place, from 0; none there is no error."""
+        if number < len(self.presets):
+            self.apply(self.presets[number])
+        elif not self.presets:
+            self._say_why_not()
+
+    def toggle_inverted(self) -> None:
+        """Swap black and white; the pixels stay as they are."""
+        layer = self._layer
+        if layer is None or layer.rgb:
+            self._say_why_not()
+        else:
+            layer.colormap = inverted(layer.colormap)
+
+    def reset(self) -> None:
+        """Back to how the picture was when it was first windowed here."""
+        if self._layer is not None and self._layer in self._first:
+            limits, colours = self._first[self._layer]
+            self._layer.colormap = colours
+            self._set_limits(limits, keep_curve=True)
+
+    @property
+    def padding(self) -> Limits | None:
+        """The values of the layer that stand for "outside the image"."""
+        found = self._dicom.get("padding")
+        return None if not found else (float(found[0]), float(found[1]))
+
+    @property
+    def _dicom(self) -> dict[str, Any]:
+        found = {} if self._layer is None else info(self._layer).get("dicom")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def _vois(self) -> tuple[Voi, ...]:
+        with suppress(KeyError, TypeError, ValueError):
+            return tuple(voi_of(record) for record in self._dicom.get("windows", ()))
+        return ()
+
+    @property
+    def _function(self) -> Any:
+        """By whose rule width and level are counted: the file's, so that its own numbers are read on the screen."""
+        own = next((voi.function for voi in self._vois if isinstance(voi, Window) and not is_bent(voi)), None)
+        return own or function_of(self._layer.dtype if self._layer is not None else float)
+
+    def _set_limits(self, limits: Limits, keep_curve: bool = False) -> None:
+        layer = self._layer
+        if layer is None or layer.rgb:
+            return
+        if not keep_curve and is_curved(layer.colormap):
+            layer.colormap = inverted(plain()) if self.inverted else plain()
+        low, high = layer.contrast_limits_range
+        if limits[0] < low or limits[1] > high:
+            layer.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
+        layer.contrast_limits = limits
+
+    def _on_limits(self, found: tuple[Any, Limits]) -> None:
+        layer, limits = found
+        if layer is self._layer:
+            self._set_limits(limits)
+
+    def _say_why_not(self) -> None:
+        self.said.emit(NO_IMAGE if self._layer is None else COLOURS)
+
+    def _follow(self, event: Any = None) -> None:
+        layers = self._viewer.layers
+        active, pictures = layers.selection.active, [layer for layer in layers if is_picture(layer)]
+        if active is not None and is_picture(active):
+            chosen = active
+        elif any(layer is self._layer for layer in pictures):
+            return
+        else:
+            chosen = next((layer for layer in reversed(pictures) if layer.visible), pictures[-1] if pictures else None)
+        if chosen is self._layer:
+            return
+        self._layer_hooks.clear()
+        self._layer = chosen
+        if chosen is not None:
+            if not chosen.rgb and chosen not in self._first:
+                low, high = chosen.contrast_limits
+                self._first[chosen] = ((float(low), float(high)), chosen.colormap)
+            for emitter in (chosen.events.contrast_limits, chosen.events.colormap, chosen.events.name):
+                self._layer_hooks.connect(emitter, self._on_layer)
+        self._on_layer()
+
+    def _on_layer(self, event: Any = None) -> None:
+        self._write()
+        self.changed.emit()
+
+    def _write(self, event: Any = None) -> None:
+        window = self.window
+        text = "" if window is None else f"{window.text}{', inverted' if self.inverted else ''}"
+        hint = "\nWindow tool: drag sideways for width, up and down for level" if self.tool.on else ""
+        self._text.show(f"{text}{hint}" if text and self._text_shown else "")

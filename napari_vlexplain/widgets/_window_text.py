@@ -1,0 +1,41 @@
+"""``W 2000 L 1000`` on the canvas, in napari's text overlay, and the overlay given back as it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import napari
+
+
+class WindowText:
+    """Writes into the viewer's text overlay while nobody else does."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._written = ""
+        self._before: tuple[Any, ...] | None = None
+
+    def show(self, text: str) -> None:
+        """Write a line; "" gives the overlay back."""
+        overlay = text_overlay(self._viewer)
+        if overlay.visible and overlay.text not in ("", self._written):
+            self._before = None  # somebody else's text: leave it
+            return
+        if not text:
+            if self._before is not None:
+                overlay.visible, overlay.text, overlay.position = self._before
+            self._before, self._written = None, ""
+            return
+        if self._before is None:
+            self._before = overlay.visible, overlay.text, overlay.position
+            overlay.position = "bottom_left"
+        self._written = text
+        overlay.text, overlay.visible = text, True
+
+
+def text_overlay(viewer: Any) -> Any:
+    """napari 0.9 keeps it on the canvas."""
+    canvas = getattr(viewer, "canvas", None)
+    overlays = getattr(canvas, "overlays", None)
+    return viewer.text_overlay if overlays is None else overlays.text
