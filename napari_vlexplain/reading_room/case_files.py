@@ -255,7 +255,10 @@ def _read_pixels(
                 if tiff.series[0].shape[:2] != shape or len(tiff.series[0].shape) > 3:
                     raise ValueError("another size")
                 found = tiff.series[0].asarray()
-        return found.astype(np.dtype(str(data["dtype"])), copy=False)
+        dtype = np.dtype(str(data["dtype"]))
+        if dtype.kind not in "buif" or dtype.itemsize != found.dtype.itemsize:
+            raise ValueError(f"{dtype} pixels")
+        return found.astype(dtype, copy=False)
     except Exception as error:
         raise VLExplainError(f"{folder / name} cannot be read as the case's image ({error}).") from None
 

@@ -36,9 +36,9 @@ def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> Non
     ------
     VLExplainError : no DICOM source, see :func:`read_source`; no masks.
     """
+    source = read_source(record, keep_patient)
     import highdicom as hd
 
-    source = read_source(record, keep_patient)
     masks = masks_of(record)
     if not masks:
         raise VLExplainError(f"{record.case}: there is no mask to write as a DICOM segmentation.")
@@ -105,7 +105,7 @@ def algorithm_facts(record: CaseRecord) -> tuple[str, str, dict[str, str]] | Non
     return (
         short(f"{request.method} on {request.model}"),
         short(f"{MAKER} {software_version()}" + (f", weights {weights[:16]}" if weights else "")),
-        {name: str(value) for name, value in parameters.items()},
+        {name: str(value).replace(",", ";") for name, value in parameters.items()},  # commas separate them
     )
 
 

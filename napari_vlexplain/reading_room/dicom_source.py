@@ -36,6 +36,7 @@ KEPT = (
 _EMPTIED = (
     "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
+_ACQUISITION = "109101"
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 # Findings of chest radiographs by their SNOMED CT code; all others get a code of our own with the study's word.
@@ -89,11 +90,12 @@ def without_patient(header: Dataset) -> Dataset:
     for name in KEPT:
         if name in header:
             found[name] = header[name]
-    found.PatientName = found.PatientID = pseudonym(str(header.StudyInstanceUID))
+    found.PatientID = pseudonym(str(header.StudyInstanceUID))
+    found.PatientName = person(found.PatientID)
     for name in _EMPTIED:
         setattr(found, name, None)
     found.PatientIdentityRemoved = "YES"
-    found.DeidentificationMethod = f"{MAKER}: only identifiers of study, series and image are kept"
+    found.DeidentificationMethod = "napari-vlexplain: all but identifiers and geometry left out"
     found.file_meta = FileMetaDataset()
     found.file_meta.TransferSyntaxUID = getattr(header, "file_meta", {}).get(
         "TransferSyntaxUID", ExplicitVRLittleEndian
@@ -138,8 +140,8 @@ def short(text: str, longest: int = LONGEST) -> str:
 
 
 def person(name: str) -> str:
-    """A reader's name as DICOM takes it."""
-    return short(name.replace("^", " ").replace("=", " ")) or "Unknown"
+    """A name as DICOM takes it, whole in its first component."""
+    return f"{short(name.replace('^', ' ').replace('=', ' ')) or 'Unknown'}^"
 
 
 def software_version() -> str:
@@ -162,6 +164,9 @@ def settle(dataset: Dataset, time: str) -> None:
     for name in ("InstanceCreation", "Content"):
         setattr(dataset, f"{name}Date", made.strftime("%Y%m%d"))
         setattr(dataset, f"{name}Time", made.strftime("%H%M%S"))
+    for item in dataset.get("ContributingEquipmentSequence", []):
+        if item.PurposeOfReferenceCodeSequence[0].CodeValue != _ACQUISITION:  # highdicom's own entry: the time of now
+            item.ContributionDateTime = made.strftime("%Y%m%d%H%M%S+0000")
     dataset.TimezoneOffsetFromUTC = "+0000"
 
 

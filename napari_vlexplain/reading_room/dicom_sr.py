@@ -47,10 +47,10 @@ def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> None
 
     Raises VLExplainError where there is no such source, see :func:`read_source`.
     """
+    source, row = read_source(record, keep_patient), row_of(record)
     from highdicom import sr
     from pydicom.sr.coding import Code
 
-    source, row = read_source(record, keep_patient), row_of(record)
     image = sr.SourceImageForMeasurementGroup.from_source_image(source)
     groups = [*_areas(record, row, image), *_pairs(record, row, image), _heatmap(record, row, image)]
     report = sr.MeasurementReport(
