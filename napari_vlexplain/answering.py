@@ -52,6 +52,7 @@ def ask(
     *,
     detector: str | Path | None = None,
     contrast_limits: tuple[float, float] | None = None,
+    plane: tuple[int, ...] = (),
     truncate: bool = False,
     device: str | None = None,
     download: bool = False,
@@ -69,7 +70,7 @@ def ask(
     answer : the answer whose logit is explained; by default the most probable one.
     regions : the image's described boxes, or a file of them (npz, tsv, h5), see
         :func:`napari_vlexplain.io.region_files.read_regions`; needed by models that do not see by themselves.
-    progress, cancel, contrast_limits, truncate, device, download, name : see :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, truncate, device, download, name : see :func:`napari_vlexplain.explain`.
     detector : instead of ``regions``, weights of the bottom-up-attention detector that finds and describes boxes.
     parameters : of the method.
 
@@ -80,7 +81,7 @@ def ask(
     """
     run = Run(progress, cancel)
     questions = texts_of(question, "question", "what is in the picture?")
-    source, called, contrast_limits = source_of(image, name, contrast_limits)
+    source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
     rgb = as_rgb(source, contrast_limits)
     if isinstance(model, str):
         from .models.question_loading import load_question_model

@@ -50,6 +50,7 @@ def explain(
     cancel: Callable[[], bool] | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
+    plane: tuple[int, ...] = (),
     truncate: bool = False,
     device: str | None = None,
     download: bool = False,
@@ -69,6 +70,7 @@ def explain(
     progress : called with (share in [0, 1], text) on this thread.
     cancel : polled between pieces of work; True stops with :class:`napari_vlexplain.errors.Cancelled`.
     contrast_limits : (low, high) of the image's values that become black and white; by default a DICOM file's window.
+    plane : of a file or an array that holds a stack, the index of the image along each leading axis.
     truncate : cut prompts that are longer than the model's context instead of refusing them.
     device : cpu, cuda, ...; by default the fastest there is.
     download : may weights be fetched that are not on this machine?
@@ -91,7 +93,7 @@ def explain(
     chosen = (target if isinstance(target, Target) else Target(target)).checked(len(prompts))
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
-    source, called, contrast_limits = source_of(image, name, contrast_limits)
+    source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
     rgb = as_rgb(source, contrast_limits)
     loaded = load_model(model, device, download, run.part(0.0, 0.1)) if isinstance(model, str) else model
     refuse_unfit(info, loaded.info.name, loaded.capabilities)
@@ -198,12 +200,20 @@ def texts_of(
 _WRITE = {"prompt": "what to look for", "question": "what to ask"}
 
 
-def source_of(image: Any, name: str | None, contrast_limits: Limits | None) -> tuple[NDArray, str, Limits | None]:
-    """The image as an array in its own dtype, what to call it, and the limits given, else those that its file names."""
+def source_of(
+    image: Any, name: str | None, contrast_limits: Limits | None, plane: tuple[int, ...] = ()
+) -> tuple[NDArray, str, Limits | None]:
+    """The image as an array in its own dtype, what to call it, and the limits given, else those that its file names.
+
+    ``plane`` is where it lies in a stack, see :func:`napari_vlexplain.io.images.read_shown`.
+    """
     if isinstance(image, str | Path):
-        pixels, limits = read_shown(image, contrast_limits)
+        pixels, limits = read_shown(image, contrast_limits, tuple(plane))
         return pixels, name or str(image), limits
-    return as_array(image), name or getattr(image, "filename", "") or "image", contrast_limits
+    pixels = as_array(image)
+    if len(plane) > max(pixels.ndim - 2, 0):
+        raise VLExplainError(f"The image has shape {pixels.shape}, which has no plane {tuple(plane)}.")
+    return pixels[tuple(plane)], name or getattr(image, "filename", "") or "image", contrast_limits
 
 
 def versions() -> dict[str, str]:

@@ -38,6 +38,7 @@ def segment(
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
     contrast_limits: tuple[float, float] | None = None,
+    plane: tuple[int, ...] = (),
     device: str | None = None,
     download: bool = False,
     name: str | None = None,
@@ -50,7 +51,7 @@ def segment(
     image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model; any with an image tower.
     seed : of k-means.
-    progress, cancel, contrast_limits, device, download, name : see :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, device, download, name : see :func:`napari_vlexplain.explain`.
     parameters : fields of :class:`napari_vlexplain.spectral.parameters.EigenParameters` and ``CutParameters``; what
         is left out takes the model's recommended value, else the default.
 
@@ -63,7 +64,7 @@ def segment(
     split_parameters(parameters)  # refuse a typing error before loading anything
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number of at least 0.")
-    source, called, contrast_limits = source_of(image, name, contrast_limits)
+    source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
     rgb = as_rgb(source, contrast_limits)
     loaded = load_model(model, device, download, run.part(0.0, 0.3)) if isinstance(model, str) else model
     asked, cutting = split_parameters({**loaded.info.recommended.get(RECOMMENDED, {}), **parameters})

@@ -16,7 +16,7 @@ from PIL import Image
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.io import images
-from napari_vlexplain.io.images import as_array, as_rgb, read_image
+from napari_vlexplain.io.images import as_array, as_rgb, read_image, read_shown
 
 RNG = np.random.default_rng(3)
 GREY = RNG.integers(0, 256, (7, 9), dtype=np.uint8)
@@ -299,3 +299,15 @@ def test_anything_finite_becomes_colours_in_range(data: st.DataObject) -> None:
     assert np.isfinite(found).all() and found.min() >= 0
     assert found.max() <= (255 if found.dtype == np.uint8 else 1)
     np.testing.assert_array_equal(image, before)
+
+
+def test_a_plane_of_a_stack_is_read_alone(tmp_path: Path) -> None:
+    stack = np.arange(2 * 3 * 7 * 9, dtype=np.uint16).reshape(2, 3, 7, 9)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    np.testing.assert_array_equal(read_shown(tmp_path / "a.tif", None, (1, 2))[0], stack[1, 2])
+    for wrong in ((), (1,), (1, 3), (1, -1), (0, 0, 0)):
+        with pytest.raises(VLExplainError, match="give its plane, 2 numbers from 0"):
+            read_shown(tmp_path / "a.tif", None, wrong)
+    Image.fromarray(GREY).save(tmp_path / "b.png")
+    with pytest.raises(VLExplainError, match="single image, but a plane is given"):
+        read_shown(tmp_path / "b.png", None, (0,))

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..io.names import slug, unique_slugs
 from .console import output, progress, table, write_json
-from .options import values_of
+from .options import plane_of_text, values_of
 from .results import coloured_words, plain_words
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def ask(
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
     ] = None,
+    plane: Annotated[
+        str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")
+    ] = None,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut questions that are too long.")] = False,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
     out: Annotated[
@@ -60,7 +63,7 @@ def ask(
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits)
+        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
         report(0.0, "Starting the engine")
         from .. import ask as compute
         from ..methods.co_attention_parameters import co_attention_method

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import VLExplainError
 from .console import output, progress, write_json
-from .options import parameters_of, threshold_of_text
+from .options import parameters_of, plane_of_text, threshold_of_text
 from .results import Result, as_document, make_folder, print_results, save_results
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def explain(
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
     ] = None,
+    plane: Annotated[
+        str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")
+    ] = None,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut prompts that are too long for the model.")] = False,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
     out: Annotated[
@@ -72,7 +75,7 @@ def explain(
         from ..io.ground_truth import read_ground_truth
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits)
+        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
         shape = (pixels.shape[0], pixels.shape[1])
         truths = [read_ground_truth(ground_truth, shape, prompt) if ground_truth else None for prompt in prompts]
         report(0.0, "Starting the engine")

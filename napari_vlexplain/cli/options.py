@@ -65,6 +65,19 @@ def threshold_of_text(text: str) -> tuple[Mode, float]:
     return mode, value
 
 
+def plane_of_text(text: str | None) -> tuple[int, ...]:
+    """``3`` or ``3,1`` as indices of a plane; nothing as none.
+
+    Raises
+    ------
+    VLExplainError : not whole numbers from 0.
+    """
+    words = [word.strip() for word in (text or "").split(",")] if text is not None else []
+    if not all(word.isdecimal() for word in words):
+        raise VLExplainError(f"--plane is {text!r}, but it must be whole numbers from 0, such as 3 or 3,1.")
+    return tuple(int(word) for word in words)
+
+
 def _example(offered: list[Parameter]) -> str:
     first = next(iter(offered), None)
     return "NAME=VALUE" if first is None else f"{first.name}={first.default}"

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ..io.names import slug
 from .console import output, progress, table, write_json
+from .options import plane_of_text
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def segment(
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
     ] = None,
+    plane: Annotated[
+        str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Save a folder of pictures and arrays here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
@@ -69,7 +73,7 @@ def segment(
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits)
+        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
         report(0.0, "Starting the engine")
         from .. import segment as compute
 

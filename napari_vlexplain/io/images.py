@@ -35,36 +35,58 @@ def read_image(path: str | Path) -> NDArray:
     return pixels if limits is None else _stretched(pixels, *limits).astype(np.float32, copy=False)
 
 
-def read_shown(path: str | Path, contrast_limits: Limits | None = None) -> tuple[NDArray, Limits | None]:
+def read_shown(
+    path: str | Path, contrast_limits: Limits | None = None, plane: tuple[int, ...] = ()
+) -> tuple[NDArray, Limits | None]:
     """An image file, and the contrast limits to see it through: those given, else a DICOM file's own, else None.
 
-    So the command sees what napari's viewer shows. Raises VLExplainError as :func:`read_image`.
+    So the command sees what napari's viewer shows. ``plane`` is where the image lies in a stack: an index for each
+    leading axis of a TIFF, the frame of a DICOM file. Raises VLExplainError as :func:`read_image`.
     """
     file = Path(path).expanduser()
     if is_dicom(file):
-        return _read_dicom(file, contrast_limits)
-    return _read_plain(file, path), contrast_limits
+        return _read_dicom(file, contrast_limits, plane)
+    return _read_plain(file, path, plane), contrast_limits
 
 
-def _read_dicom(file: Path, given: Limits | None) -> tuple[NDArray, Limits | None]:
+def _plane_of(stack: NDArray, plane: tuple[int, ...], colours: bool, name: str) -> NDArray:
+    """One image of a stack; ``colours`` says whether the last axis holds them."""
+    lead = stack.shape[: stack.ndim - (3 if colours else 2)]
+    if len(plane) != len(lead) or any(not 0 <= at < size for at, size in zip(plane, lead, strict=True)):
+        if not lead:
+            raise VLExplainError(_SINGLE.format(name))
+        raise VLExplainError(
+            f"{name} holds a stack of shape {stack.shape}, but one image is needed; give its plane, "
+            f"{len(lead)} number{'s' if len(lead) > 1 else ''} from 0."
+        )
+    return stack[plane] if plane else stack
+
+
+def _read_dicom(file: Path, given: Limits | None, plane: tuple[int, ...]) -> tuple[NDArray, Limits | None]:
     from .dicom import read_dicom_image
     from .dicom_header import frames_of, read_header
 
-    if (frames := frames_of(read_header(file))) > 1:
-        raise VLExplainError(f"{file.name} holds {frames} frames, but one image is needed; open it in napari.")
-    found = read_dicom_image(file)
+    if (frames := frames_of(read_header(file))) > 1 and len(plane) != 1:
+        raise VLExplainError(
+            f"{file.name} holds {frames} frames, but one image is needed; open it in napari, or give one as the plane."
+        )
+    if plane and frames == 1:
+        raise VLExplainError(_SINGLE.format(file.name))
+    found = read_dicom_image(file, plane[0] if plane else None)
     all_of_8_bits = found.pixels.dtype == np.uint8 and found.limits == (0.0, 255.0)
     return found.pixels, given or (None if all_of_8_bits else found.limits)
 
 
-def _read_plain(file: Path, path: str | Path) -> NDArray:
+def _read_plain(file: Path, path: str | Path, plane: tuple[int, ...]) -> NDArray:
     if not file.is_file():
         raise VLExplainError(f"There is no file {str(path)!r}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if file.suffix.lower() in (".tif", ".tiff"):
-                return _read_tiff(file)
+                return _read_tiff(file, plane)
+            if plane:
+                raise VLExplainError(_SINGLE.format(file.name))
             return _read_pillow(file)
     except VLExplainError:
         raise
@@ -106,7 +128,7 @@ def as_rgb(image: Any, contrast_limits: Limits | None = None) -> NDArray:
     VLExplainError : another shape, no pixels, NaN or infinite pixels, limits in the wrong order.
     """
     pixels = _checked(image)
-    if pixels.dtype == np.uint8 and contrast_limits is None:
+    if pixels.dtype == np.uint8 and contrast_limits in (None, (0, 255)):
         return np.ascontiguousarray(_composed(pixels))
     low, high = _limits(pixels, contrast_limits)
     colours, alpha = (pixels[..., :3], pixels[..., 3:]) if pixels.shape[2] == 4 else (pixels, None)
@@ -117,6 +139,7 @@ def as_rgb(image: Any, contrast_limits: Limits | None = None) -> NDArray:
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)), dtype=np.float32)
 
 
+_SINGLE = "{} holds a single image, but a plane is given; leave it out."
 _ALLOWED = f"images of up to {LARGEST // 10**6} million pixels can be read, so crop it or shrink it"
 
 
@@ -143,18 +166,20 @@ def _colours(image: Image.Image) -> NDArray:
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
-def _read_tiff(file: Path) -> NDArray:
+def _read_tiff(file: Path, plane: tuple[int, ...]) -> NDArray:
     import tifffile
 
     with tifffile.TiffFile(file) as tiff:
         series = tiff.series[0]
         page = series.keyframe
         _refuse_huge(file, int(np.prod(series.shape, dtype=np.float64)) // max(page.samplesperpixel, 1))
-        if page.photometric in (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED):
+        if page.photometric in (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED) and not plane:
             return _read_pillow(file)
         try:
             pixels = series.asarray()
         except (ValueError, ImportError, RuntimeError):
+            if plane:
+                raise
             return _read_pillow(file)  # LZW, JPEG and others: Pillow has these codecs, tifffile asks for a package
         axes = series.axes
         white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
@@ -162,10 +187,7 @@ def _read_tiff(file: Path) -> NDArray:
         pixels = np.moveaxis(pixels, axes.index("S"), -1)
     lead = tuple(axis for axis in range(pixels.ndim - (3 if "S" in axes else 2)) if pixels.shape[axis] == 1)
     pixels = np.squeeze(pixels, axis=lead)
-    if pixels.ndim > (3 if "S" in axes else 2):
-        raise VLExplainError(
-            f"{file.name} holds a stack of shape {pixels.shape}, but one image is needed; save one plane of it."
-        )
+    pixels = _plane_of(pixels, plane, "S" in axes, file.name)
     if white_is_zero and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return pixels
