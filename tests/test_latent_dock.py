@@ -189,6 +189,7 @@ def test_replacing_and_wrong_edits(dock: LatentTextDock, done: Image, settle: An
     view.edit.edit_button.click()
     assert "Name the texts" in view.state.text()
     view.edit.find_texts.setText(text)
+    assert view.edit.with_text.isHidden() and view.edit.donor.isHidden()
     view.edit.action.setCurrentIndex(view.edit.action.findData("replace"))
     assert not view.edit.with_text.isHidden()
     view.edit.edit_button.click()
@@ -211,6 +212,152 @@ def test_replacing_and_wrong_edits(dock: LatentTextDock, done: Image, settle: An
     view.edit.edit_button.click()
     settle()
     assert "nothing was edited" in view.state.text()
+
+
+def test_an_edit_is_what_its_form_says(dock: LatentTextDock, done: Image, settle: Any) -> None:
+    form, (text, _) = dock.view.edit, dock.session.read.found.counts(3)[0]
+    form.find_texts.setText(f"{text}, @backgrounds")
+    for combo, key in ((form.which, "others"), (form.action, "remove"), (form.when, "sequential")):
+        combo.setCurrentIndex(combo.findData(key))
+    form.first.setValue(1)
+    form.last.setValue(2)
+    form.protect.setChecked(False)
+    form.edit_button.click()
+    settle()
+    assert dock.session.plans == [
+        EditPlan(find=(text, "@backgrounds"), others=True, action="remove", layers=(1, 2), protect_cls=False)
+    ]
+    assert dock.session.result.per_layer[0] == 0 and dock.session.result.per_layer[1] > 0
+    form.last.setValue(0)
+    form.edit_button.click()
+    assert "first must not exceed the last" in dock.view.state.text() and len(dock.session.plans) == 1
+    form.undo_button.click()
+    assert dock.session.plans == []
+
+
+def test_tokens_of_another_layer_take_their_place(
+    viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any
+) -> None:
+    other = viewer.add_image(tiny_clip.picture(seed=5), name="other", visible=False)
+    form, (text, _) = dock.view.edit, dock.session.read.found.counts(3)[0]
+    form.action.setCurrentIndex(form.action.findData("replace"))
+    form.donor.layers.set_layer(other)
+    form.find_texts.setText(text)
+    form.edit_button.click()
+    settle()
+    result = dock.session.result
+    assert result.changed.any() and result.provenance["donors"][0]["name"] == "other"
+    assert form.edits.item(0).text().endswith("from other") and all(c.after is not None for c in result.changes)
+    first = result.after
+    form.with_text.setText(text)
+    form.edit_button.click()
+    settle()
+    assert len(dock.session.edits) == 2 and form.edits.count() == 2
+    form.undo_button.click()
+    settle()
+    assert np.array_equal(dock.session.result.after, first)
+
+
+def test_tokens_of_a_file_take_their_place(
+    dock: LatentTextDock, done: Image, settle: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    from PIL import Image as Picture
+
+    good, bad = tmp_path / "donor.png", tmp_path / "bad.png"
+    Picture.fromarray(tiny_clip.picture(seed=5)).save(good)
+    bad.write_text("no picture")
+    form = dock.view.edit
+    form.action.setCurrentIndex(form.action.findData("replace"))
+    form.find_texts.setText(dock.session.read.found.counts(3)[0][0])
+    for file, says in ((good, "patches edited"), (bad, "bad.png")):
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, file=file: (str(file), ""))
+        form.donor.file_button.click()
+        assert form.donor.file_button.text() == file.name
+        form.edit_button.click()
+        settle()
+        assert says in dock.view.state.text()
+        form.undo_button.click()
+        settle()
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
+    form.donor.file_button.click()
+    form.edit_button.click()
+    assert "choose another image" in dock.view.state.text()
+
+
+def test_the_form_follows_painted_patches(viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any) -> None:
+    form = dock.view.edit
+    form.paint_button.click()
+    assert form.painting and form.find_texts.isHidden() and form.edit_button.isHidden()
+    layer = of_kind(viewer, PAINTED)
+    form.action.setCurrentIndex(form.action.findData("replace"))
+    layer.paint((1, 2), 1)
+    assert "Name the text" in dock.view.state.text() and dock.session.edits == []
+    form.with_text.setText("@backgrounds, a cat, a dog, a lung, a red car, the word tree")
+    form.with_text.editingFinished.emit()
+    settle()
+    (plan,) = dock.session.plans
+    assert plan.action == "replace" and len(plan.tokens) == 1 and dock.session.result.changed.any()
+    form.first.setValue(2)
+    settle()
+    assert dock.session.plans[0].layers == (2, 2) and dock.session.result.per_layer == [0, 0, 1]
+    form.undo_button.click()
+    settle()
+    assert dock.session.plans == [plan]
+    form.which.setCurrentIndex(form.which.findData("saying"))
+    form.action.setCurrentIndex(form.action.findData("zero"))
+    layer.paint((3, 3), 1)  # the form speaks of something else now
+    settle()
+    assert dock.session.plans[0].action == "replace" and len(dock.session.plans[0].tokens) == 2
+
+
+def test_the_control_stands_beside_the_edit(dock: LatentTextDock, done: Image, settle: Any) -> None:
+    prediction = dock.view.prediction
+    assert prediction.control.isHidden()
+    dock._change(lambda: dock.session.add(Edit(EditPlan(tokens=((None, 3), (None, 9))))))
+    settle()
+    control = dock.session.result.control
+    assert not prediction.control.isHidden() and f"{control.max():.2f}" in prediction.control.text()
+    assert [row[3] for row in prediction.bars.rows] == pytest.approx(
+        [float(control[dock.session.result.classes.index(row[0])]) for row in prediction.bars.rows]
+    )
+    dock.view.edit.undo_button.click()
+    settle()
+    assert prediction.control.isHidden()
+
+
+def test_an_edited_patch_tells_what_it_said(
+    viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any
+) -> None:
+    dock.view.edit.paint_button.click()
+    of_kind(viewer, PAINTED).paint((1, 2), 1)
+    settle()
+    move_to(viewer, world(done, 10, 20))
+    last = [change for change in dock.session.result.changes if change.layer == 3]
+    assert dock.view.says.token_texts.text().endswith(f"edited: {last[0].after}")
+    dock.view.says.layer.setValue(1)
+    move_to(viewer, world(done, 10, 20))
+    assert dock.view.says.token_texts.text().endswith("edited: now says nothing")
+
+
+def test_smoothing(dock: LatentTextDock, done: Image, qtbot: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    source = dock.view.source
+    assert source.drift_button.isHidden()
+    source.smoothing.setCurrentIndex(source.smoothing.findData("final"))
+    for folder, ended, says in (("", "failed", "folder of images"), (str(tmp_path), "failed", "holds no")):
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, folder=folder: folder)
+        source.drift_button.click()
+        with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
+            source.read_button.click()
+        assert blocker.args == [ended] and says in dock.view.state.text()
+    from PIL import Image as Picture
+
+    Picture.fromarray(tiny_clip.picture(seed=5)).save(tmp_path / "a.png")
+    with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
+        source.read_button.click()
+    assert blocker.args == ["done"] and source.drift_button.text() == f"Measured on {tmp_path.name}"
+    assert dock.session.read.found.provenance["reading"]["smoothing"]["where"] == "final"
+    source.smoothing.setCurrentIndex(0)
+    assert source.asked().smooth == source.asked().drift_images == ""
 
 
 def test_every_stroke_is_followed_and_undone(

@@ -173,7 +173,17 @@ def compute_edit(read: Read, edits: Sequence[Edit], classes: tuple[str, ...]) ->
 
 
 def _suggested(found: Interpretation) -> tuple[str, ...]:
-    """Classes to begin with: what the class token and the patches of the last layer say most."""
-    said = [text for text, _ in found.says(-1, 0)] if found.prefix else []
-    most = [text for text, _ in found.counts(-1)]
-    return tuple(dict.fromkeys([*most[:4], *said]))[:SUGGESTED]
+    """Classes to begin with: what the patches of the last layer and the class token say most.
+
+    Of the packaged lists, backgrounds are no classes, and a printed word stands for its object.
+    """
+    from .vocabularies import vocabulary
+
+    objects = dict(zip(vocabulary("words"), vocabulary("objects"), strict=True))
+    backgrounds = set(vocabulary("backgrounds"))
+
+    def names(said: Sequence[tuple[str, object]]) -> list[str]:
+        return list(dict.fromkeys(objects.get(text, text) for text, _ in said if text not in backgrounds))
+
+    whole = names(found.says(-1, 0)) if found.prefix else []
+    return tuple(dict.fromkeys([*names(found.counts(-1))[:4], *whole]))[:SUGGESTED]

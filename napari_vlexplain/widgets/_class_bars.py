@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 ROW, GAP = 34, 6
 SHOWN = 8
+AFTER = (86, 180, 233)
 
 
 class ClassBars(QWidget):
@@ -48,7 +49,7 @@ class ClassBars(QWidget):
     def paintEvent(self, event: QPaintEvent | None) -> None:
         painter = QPainter(self)
         text = self.palette().color(self.foregroundRole())
-        accent = self.palette().highlight().color()
+        accent = QColor(*AFTER)
         pale = QColor(text)
         pale.setAlpha(90)
         width = max(1, self.width() - 4)

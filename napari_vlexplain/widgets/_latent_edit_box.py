@@ -142,6 +142,7 @@ class EditBox(QWidget):
         self.with_text.setPlaceholderText("a text, such as: an airplane")
         self.protect.setChecked(True)
         self.edits.setMaximumHeight(70)
+        self.edits.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         for spin in (self.first, self.last):
             spin.setRange(0, 0)
         described(

@@ -42,6 +42,11 @@ class PaintedPatches:
         if layer is not None:
             self._follow(layer)
 
+    @property
+    def patches(self) -> NDArray[np.bool_] | None:
+        """(gh, gw), what is painted now; None without a layer."""
+        return None if self._layer is None else np.asarray(self._layer.data) != 0
+
     def release(self) -> None:
         """Let go of the layer; it stays."""
         self._hooks.clear()
@@ -55,5 +60,5 @@ class PaintedPatches:
                 self._hooks.connect(emitter, self._on_stroke)
 
     def _on_stroke(self, event: Any = None) -> None:
-        if self._layer is not None:
-            self._changed(np.asarray(self._layer.data) != 0)
+        if self.patches is not None:
+            self._changed(self.patches)

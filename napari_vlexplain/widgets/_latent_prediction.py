@@ -40,6 +40,11 @@ class PredictionBox(QWidget):
         """The class names, without repeats."""
         return split_texts(self.names.text())
 
+    def show_classes(self, classes: tuple[str, ...]) -> None:
+        """Put names into the line, the first of them in view."""
+        self.names.setText(", ".join(classes))
+        self.names.setCursorPosition(0)
+
     def show_result(self, result: EditResult | None, edited: bool) -> None:
         """Bars of a result; None shows nothing."""
         self.control.setVisible(edited and result is not None)

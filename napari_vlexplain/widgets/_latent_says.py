@@ -35,6 +35,7 @@ class SaysBox(QWidget):
         self.search, self.search_found = QLineEdit(), QLabel()
         self.search.setPlaceholderText("a text, such as: a cat")
         self.search.setClearButtonEnabled(True)
+        self.search_found.setVisible(False)
         self.legend.setMaximumHeight(110)
         for label in (self.token_texts, self.search_found):
             label.setWordWrap(True)
@@ -69,7 +70,7 @@ class SaysBox(QWidget):
     def clear(self) -> None:
         """Show nothing."""
         self.legend.clear()
-        self.search_found.clear()
+        self.search_found.setVisible(False)
         self.token_texts.setText(POINT)
 
     def show_layer(self, read: Read, layer: int) -> NDArray[np.uint8]:
@@ -79,6 +80,7 @@ class SaysBox(QWidget):
         self._show_legend(read, layer)
         colours = painted(found, layer, read.shades)
         self.search_found.setText(_searched(read, wanted) if wanted else "")
+        self.search_found.setVisible(bool(wanted))
         if wanted:
             ranks = found.ranks(wanted)[found.at(layer), found.prefix :].reshape(found.grid)
             colours = np.where((ranks >= 0)[..., None], colours, np.uint8(DIMMED))

@@ -26,6 +26,7 @@ class LatentView(QWidget):
         self.edit = EditBox(viewer)
         self.state, self.note = QLabel(), QLabel()
         self.json_button, self.csv_button = QPushButton("Save JSON…"), QPushButton("Save CSV…")
+        self.state.setContentsMargins(9, 4, 9, 4)
         for label in (self.state, self.note):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -47,7 +48,6 @@ class LatentView(QWidget):
         saving.addWidget(self.csv_button)
         column = QVBoxLayout(content)
         column.addWidget(self.source)
-        column.addWidget(self.state)
         column.addWidget(group("What patches say", self.says))
         column.addWidget(group("Prediction", self.prediction))  # in view while patches are painted
         column.addWidget(group("Edit", self.edit))
@@ -61,6 +61,7 @@ class LatentView(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        outer.addWidget(scroll, 1)
+        outer.addWidget(self.state)  # in view wherever the rest is scrolled to
         self.setMinimumWidth(270)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)

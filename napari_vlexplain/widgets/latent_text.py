@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
 
+    from ..latent_text.edit_result import EditResult
+
 PAUSE_MS = 60  # a stroke's events gather this long
 
 
@@ -186,7 +188,7 @@ class LatentTextDock(QWidget):
         depth, facts = read.found.depth, read.found.provenance
         self.view.says.start(depth, self.session.layer)
         self.view.edit.set_depth(depth)
-        self.view.prediction.names.setText(", ".join(self.session.classes))
+        self.view.prediction.show_classes(self.session.classes)
         self.view.source.model.set_device(facts["device"])
         texts = facts["vocabulary"]
         cut = f" {texts['truncated']} were cut to the model's length." if texts["truncated"] else ""
@@ -285,7 +287,7 @@ class LatentTextDock(QWidget):
         self._paint(patches, fresh=self.view.edit.painting)
 
     def _on_treated(self) -> None:
-        patches = self.session.painted()
+        patches = self._painted.patches
         if patches is not None and patches.any():
             self._paint(patches, fresh=True)
 
@@ -345,8 +347,7 @@ class LatentTextDock(QWidget):
         edited = bool(self.session.edits)
         self.view.prediction.show_result(result, edited)
         if edited and any(result.per_layer):
-            low, high = min(result.per_layer), max(result.per_layer)
-            self.view.say(f"{int(result.patches.sum())} patches edited, {low} to {high} a layer.")
+            self.view.say(_summary(result))
         elif edited:
             self.view.say("No token says that, so nothing was edited; the legend shows what they say.", bad=True)
         self._show_token(self._pinned)
@@ -369,3 +370,11 @@ class LatentTextDock(QWidget):
         for part in (view.says.layer, view.says.legend, view.says.search, view.json_button, view.csv_button):
             part.setEnabled(ready)
         view.edit.show_edits(self.session.edits, self.session.can_undo, ready)
+
+
+def _summary(result: EditResult) -> str:
+    low, high = min(result.per_layer), max(result.per_layer)
+    before, after, count = result.said()[0]
+    a_layer = f"{high}" if low == high else f"{low} to {high}"
+    turned = f"{count} said “{before}” and are gone" if after is None else f"“{before}” now reads “{after}” in {count}"
+    return f"{int(result.patches.sum())} patches edited, {a_layer} a layer; after the last block {turned}."
