@@ -71,15 +71,8 @@ class QuestionRequest:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> QuestionRequest:
-        image = dict(data["image"])
-        limits = image["contrast_limits"]
         return cls(
-            image=ImageIdentity(
-                image["name"],
-                image["sha256"],
-                tuple(image["shape"]),
-                None if limits is None else (limits[0], limits[1]),
-            ),
+            image=ImageIdentity.from_dict(data["image"]),
             questions=tuple(data["questions"]),
             model=data["model"],
             method=data["method"],

@@ -30,6 +30,12 @@ class ImageIdentity:
         limits = None if contrast_limits is None else (float(contrast_limits[0]), float(contrast_limits[1]))
         return cls(name, digest.hexdigest(), tuple(image.shape), limits)
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ImageIdentity:
+        limits = data["contrast_limits"]
+        limits = None if limits is None else (limits[0], limits[1])
+        return cls(data["name"], data["sha256"], tuple(data["shape"]), limits)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -54,15 +60,8 @@ class Request:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Request:
-        image = dict(data["image"])
-        limits = image["contrast_limits"]
         return cls(
-            image=ImageIdentity(
-                image["name"],
-                image["sha256"],
-                tuple(image["shape"]),
-                None if limits is None else (limits[0], limits[1]),
-            ),
+            image=ImageIdentity.from_dict(data["image"]),
             prompts=tuple(data["prompts"]),
             model=data["model"],
             method=data["method"],

@@ -37,15 +37,8 @@ class SegmentRequest:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:
-        image = dict(data["image"])
-        limits = image["contrast_limits"]
         return cls(
-            image=ImageIdentity(
-                image["name"],
-                image["sha256"],
-                tuple(image["shape"]),
-                None if limits is None else (limits[0], limits[1]),
-            ),
+            image=ImageIdentity.from_dict(data["image"]),
             model=data["model"],
             parameters=tuple(sorted(data["parameters"].items())),
             seed=int(data["seed"]),

@@ -127,7 +127,7 @@ def test_folders_that_are_not_ours_stay_as_they_are(toy, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(VLExplainError, match="not empty"):
         toy.save(tmp_path)
-    with pytest.raises(VLExplainError, match="no saved segments"):
+    with pytest.raises(VLExplainError, match="no saved segmentation"):
         Segmentation.load(tmp_path)
     (tmp_path / "notes.txt").unlink()
     folder = toy.save(tmp_path / "toy")

@@ -12,8 +12,6 @@ The folder appears whole or not at all.
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,12 @@ from ..answer import Answer, QuestionRequest
 from ..errors import VLExplainError
 from .boxes import boxes_on
 from .images import LARGEST
-from .manifest import MANIFEST, write_manifest
 from .overlay import overlay
-from .replace import replace_folder
+from .saved import MANIFEST, Saved, write_manifest
 
 FORMAT = "napari-vlexplain answer"
-SCHEMA_VERSION = 1
 FILES = {"boxes": "boxes.png", "overlay": "overlay.png", "heatmap": "heatmap.tif"}
+ANSWER = Saved(FORMAT, 1, "answer", frozenset(FILES.values()))
 
 
 def save(answer: Answer, folder: Path) -> Path:
@@ -39,14 +36,7 @@ def save(answer: Answer, folder: Path) -> Path:
     ------
     VLExplainError : the folder holds something else, or the disk refuses.
     """
-    target = Path(os.path.realpath(Path(folder).expanduser()))
-    try:
-        _refuse_foreign(target)
-        replace_folder(target, lambda fresh: _write(answer, fresh))
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise VLExplainError(f"The answer cannot be saved in {folder}: {reason}; choose another folder.") from None
-    return target
+    return ANSWER.save(folder, lambda fresh: _write(answer, fresh))
 
 
 def load(folder: Path) -> Answer:
@@ -57,16 +47,12 @@ def load(folder: Path) -> Answer:
     VLExplainError : no saved answer, a damaged one, or one of another version.
     """
     place = Path(folder).expanduser()
-    return answer_of(_read(place), f"{place / MANIFEST} is damaged ({{}}); save the answer again.")
+    return answer_of(ANSWER.read(place), f"{place / MANIFEST} is damaged ({{}}); save the answer again.")
 
 
 def is_answer(folder: Path | str) -> bool:
     """Does this folder hold a saved answer that can be read?"""
-    try:
-        _read(Path(folder))
-    except VLExplainError:
-        return False
-    return True
+    return ANSWER.holds(folder)
 
 
 def answer_of(data: dict[str, Any], complaint: str) -> Answer:
@@ -130,7 +116,7 @@ def document(answer: Answer) -> dict[str, Any]:
     """All of an answer but its pixels, as JSON takes it. Numbers come back exactly."""
     return {
         "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": ANSWER.version,
         "key": answer.request.key,
         "question": answer.question,
         "answer": answer.answer,
@@ -148,34 +134,3 @@ def document(answer: Answer) -> dict[str, Any]:
         "provenance": answer.provenance,
         "files": FILES,
     }
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    file = folder / MANIFEST
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise VLExplainError(f"{folder} holds no {MANIFEST}, so it is no saved answer.") from None
-    except (OSError, ValueError, RecursionError):
-        raise VLExplainError(f"{file} cannot be read as JSON; save the answer again.") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise VLExplainError(f"{file} is not the manifest of a saved answer.")
-    if data.get("schema_version") != SCHEMA_VERSION:
-        raise VLExplainError(
-            f"{folder} has schema version {data.get('schema_version')!r}, but this napari-vlexplain reads "
-            f"{SCHEMA_VERSION}; update napari-vlexplain, or save the answer again."
-        )
-    return data
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Raise unless the folder can be replaced without losing anything that is not ours."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise VLExplainError(f"{folder} is a file; choose a folder.")
-    held = sorted(item.name for item in folder.iterdir())
-    if held and (MANIFEST not in held or not set(held) <= {*FILES.values(), MANIFEST}):
-        raise VLExplainError(f"{folder} is not empty and holds no saved answer alone; choose a new folder.")
-    if held:
-        _read(folder)

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from ..explanation import Explanation
 from .images import LARGEST
-from .manifest import FORMAT, MANIFEST, explanation_of, geometry_of, manifest_of, read_manifest, write_manifest
+from .manifest import EXPLANATION, HEATMAP, MASKS, OVERLAY, PATCH_SCORES, explanation_of, geometry_of, manifest_of
 from .names import unique_slugs
 from .overlay import overlay
 from .replace import replace_folder
+from .saved import MANIFEST, write_manifest
 
-HEATMAP, PATCH_SCORES, OVERLAY, MASKS = "heatmap.tif", "patch_scores.tif", "overlay.png", "masks"
 Masks = dict[str, NDArray[np.bool_]]
 
 
@@ -45,15 +45,8 @@ def save(explanation: Explanation, folder: Path, masks: Masks | None = None) -> 
     VLExplainError : the folder holds something else, a mask has another size, or the disk refuses; then nothing
         is left behind and an old bundle stays as it was.
     """
-    target = Path(os.path.realpath(Path(folder).expanduser()))
     checked = _checked_masks(masks or {}, explanation.geometry.source)
-    try:
-        _refuse_foreign(target)
-        replace_folder(target, lambda fresh: _write(explanation, fresh, checked))
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise VLExplainError(f"The explanation cannot be saved in {folder}: {reason}; choose another folder.") from None
-    return target
+    return EXPLANATION.save(folder, lambda fresh: _write(explanation, fresh, checked))
 
 
 def save_scores(explanation: Explanation, folder: Path) -> None:
@@ -77,12 +70,12 @@ def load(folder: Path) -> Explanation:
     VLExplainError : no bundle, a damaged one, or one of another version.
     """
     place = Path(folder).expanduser()
-    manifest = read_manifest(place)
+    manifest = EXPLANATION.read(place)
     files = _files(manifest, place)
     try:
         grid = geometry_of(manifest["geometry"]).grid
     except (KeyError, TypeError, ValueError, IndexError):
-        raise VLExplainError(f"{place / MANIFEST} is damaged (geometry); save the explanation again.") from None
+        raise EXPLANATION.damaged(place, ValueError("geometry")) from None
     scores = _read_scores(_inside(place, files.get("patch_scores")), grid)
     return explanation_of(manifest, scores, place)
 
@@ -96,19 +89,15 @@ def load_masks(folder: Path | str) -> Masks:
     """
     place = Path(folder).expanduser()
     shape = load(place).geometry.source
-    listed = _files(read_manifest(place), place).get("masks", {})
+    listed = _files(EXPLANATION.read(place), place).get("masks", {})
     if not isinstance(listed, dict):
-        raise VLExplainError(f"{place / MANIFEST} is damaged (masks); save the explanation again.")
+        raise EXPLANATION.damaged(place, ValueError("masks"))
     return {str(name): _read_mask(_inside(place, file), shape) for name, file in listed.items()}
 
 
 def is_bundle(folder: Path | str) -> bool:
     """Does this folder hold a saved explanation that can be read?"""
-    try:
-        read_manifest(Path(folder))
-    except VLExplainError:
-        return False
-    return True
+    return EXPLANATION.holds(folder)
 
 
 def _write(explanation: Explanation, folder: Path, masks: Masks) -> None:
@@ -151,29 +140,10 @@ def _checked_masks(masks: Masks, shape: tuple[int, int]) -> Masks:
     return found
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Raise unless the folder can be replaced without losing anything that is not ours."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise VLExplainError(f"{folder} is a file; choose a folder.")
-    held = sorted(item.name for item in folder.iterdir())
-    if not held:
-        return
-    if MANIFEST not in held:
-        raise VLExplainError(f"{folder} is not empty and holds no saved explanation; choose a new folder.")
-    read_manifest(folder)
-    foreign = [name for name in held if name not in (HEATMAP, PATCH_SCORES, OVERLAY, MASKS, MANIFEST)]
-    if foreign:
-        raise VLExplainError(
-            f"{folder} holds {foreign[0]!r} beside the saved explanation; move it away or choose a new folder."
-        )
-
-
 def _files(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
     files = manifest.get("files")
     if not isinstance(files, dict):
-        raise VLExplainError(f"{folder / MANIFEST} is damaged (files); save the explanation again.")
+        raise EXPLANATION.damaged(folder, ValueError("files"))
     return files
 
 
@@ -219,4 +189,4 @@ def _read_mask(file: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
         raise VLExplainError(f"{file} cannot be read as a mask; copy the saved explanation again.") from None
 
 
-__all__ = ["FORMAT", "is_bundle", "load", "load_masks", "save", "save_scores"]
+__all__ = ["is_bundle", "load", "load_masks", "save", "save_scores"]

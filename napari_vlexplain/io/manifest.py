@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -10,24 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import VLExplainError
 from ..explanation import Explanation
 from ..geometry import Geometry
 from ..request import Request
 from .images import LARGEST
+from .saved import Saved
 
-FORMAT = "napari-vlexplain explanation"
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
-_MOST_BYTES = 16 << 20
+HEATMAP, PATCH_SCORES, OVERLAY, MASKS = "heatmap.tif", "patch_scores.tif", "overlay.png", "masks"
+EXPLANATION = Saved(
+    "napari-vlexplain explanation", 1, "explanation", frozenset({HEATMAP, PATCH_SCORES, OVERLAY, MASKS})
+)
 _MOST_PATCHES = 2**20
 
 
 def manifest_of(explanation: Explanation, files: dict[str, Any]) -> dict[str, Any]:
     """All of an explanation but its arrays, as JSON takes it. Numbers come back exactly."""
     return {
-        "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
+        "format": EXPLANATION.format,
+        "schema_version": EXPLANATION.version,
         "key": explanation.request.key,
         "prompt": explanation.prompt,
         "score": float(explanation.score),
@@ -39,40 +38,6 @@ def manifest_of(explanation: Explanation, files: dict[str, Any]) -> dict[str, An
         "provenance": explanation.provenance,
         "files": files,
     }
-
-
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    text = json.dumps(manifest, indent=1, default=_plain)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle, its format and version checked.
-
-    Raises
-    ------
-    VLExplainError : no bundle, a damaged one, or one of another version.
-    """
-    file = folder / MANIFEST
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise VLExplainError(f"{file} is larger than {_MOST_BYTES >> 20} MB; it is no manifest of ours.")
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except VLExplainError:
-        raise
-    except (FileNotFoundError, NotADirectoryError):
-        raise VLExplainError(f"{folder} holds no {MANIFEST}, so it is no saved explanation.") from None
-    except (OSError, ValueError, RecursionError):
-        raise VLExplainError(f"{file} cannot be read as JSON; save the explanation again.") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise VLExplainError(f"{file} is not the manifest of a saved explanation.")
-    version = manifest.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise VLExplainError(
-            f"{folder} has schema version {version!r}, but this napari-vlexplain reads {SCHEMA_VERSION}; "
-            "update napari-vlexplain, or save the explanation again."
-        )
-    return manifest
 
 
 def explanation_of(manifest: dict[str, Any], patch_scores: np.ndarray, folder: Path) -> Explanation:
@@ -100,8 +65,7 @@ def explanation_of(manifest: dict[str, Any], patch_scores: np.ndarray, folder: P
         _require(patch_scores.shape == geometry.grid, "patch_scores")
         _require(found.prompt in found.request.prompts, "prompt")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        what = error.args[0] if error.args else type(error).__name__
-        raise VLExplainError(f"{folder / MANIFEST} is damaged ({what}); save the explanation again.") from None
+        raise EXPLANATION.damaged(folder, error) from None
     return found
 
 
@@ -132,10 +96,3 @@ def _text(value: Any) -> str:
 def _require(fits: bool, field: str) -> None:
     if not fits:
         raise ValueError(f"{field} does not fit the rest")
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's own types, which a method may have put into its notes."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be kept in a manifest")

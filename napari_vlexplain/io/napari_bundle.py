@@ -16,9 +16,10 @@ from ..explanation import Explanation
 from .answers import FORMAT as ANSWER
 from .answers import answer_of, document, is_answer
 from .bundle import Masks, is_bundle, load, load_masks, save
-from .manifest import MANIFEST, explanation_of, manifest_of
+from .manifest import explanation_of, manifest_of
 from .names import unique_slugs
 from .napari_answers import answer_layers
+from .saved import MANIFEST
 
 KEY = "napari_vlexplain"
 LayerData = tuple[Any, dict[str, Any], str]

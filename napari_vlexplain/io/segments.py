@@ -14,8 +14,6 @@ The folder appears whole or not at all. Regions and object are cut again from th
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,12 +24,10 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from ..segmentation import Segmentation, SegmentRequest
 from ..spectral.eigenvectors import Eigenvectors
-from .manifest import MANIFEST, geometry_of, write_manifest
-from .replace import replace_folder
+from .manifest import geometry_of
+from .saved import Saved, write_manifest
 from .segment_pictures import eigenvectors_side_by_side, regions_on
 
-FORMAT = "napari-vlexplain segments"
-SCHEMA_VERSION = 1
 FILES = {
     "overlay": "overlay.png",
     "regions": "regions.png",
@@ -39,6 +35,7 @@ FILES = {
     "pictures": "eigenvectors.png",
     "eigenvectors": "eigenvectors.tif",
 }
+SEGMENTS = Saved("napari-vlexplain segments", 1, "segmentation", frozenset(FILES.values()))
 
 
 def save(found: Segmentation, folder: Path) -> Path:
@@ -48,14 +45,7 @@ def save(found: Segmentation, folder: Path) -> Path:
     ------
     VLExplainError : the folder holds something else, or the disk refuses.
     """
-    target = Path(os.path.realpath(Path(folder).expanduser()))
-    try:
-        _refuse_foreign(target)
-        replace_folder(target, lambda fresh: _write(found, fresh))
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise VLExplainError(f"The segments cannot be saved in {folder}: {reason}; choose another folder.") from None
-    return target
+    return SEGMENTS.save(folder, lambda fresh: _write(found, fresh))
 
 
 def load(folder: Path) -> Segmentation:
@@ -69,7 +59,7 @@ def load(folder: Path) -> Segmentation:
     from ..spectral.segments import cut
 
     place = Path(folder).expanduser()
-    data = _read(place)
+    data = SEGMENTS.read(place)
     try:
         request = SegmentRequest.from_dict(data["request"])
         geometry = geometry_of(data["geometry"])
@@ -79,15 +69,14 @@ def load(folder: Path) -> Segmentation:
         pieces = cut(found, split_parameters(dict(request.parameters))[1], request.seed)
         return Segmentation(request, found, pieces, dict(data["provenance"]))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        what = error.args[0] if error.args else type(error).__name__
-        raise VLExplainError(f"{place / MANIFEST} is damaged ({what}); save the segments again.") from None
+        raise SEGMENTS.damaged(place, error) from None
 
 
 def document(found: Segmentation) -> dict[str, Any]:
     """All of a segmentation but its pixels, as JSON takes it. Numbers come back exactly."""
     return {
-        "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
+        "format": SEGMENTS.format,
+        "schema_version": SEGMENTS.version,
         "key": found.request.key,
         "regions": [{"region": k, "pixels": area} for k, area in enumerate(found.areas)],
         "box": [float(edge) for edge in found.box],
@@ -132,34 +121,3 @@ def _vectors(file: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     if found.shape != shape or found.dtype != np.float32 or shape[0] < 1 or not np.isfinite(found).all():
         raise VLExplainError(f"{file} is {found.dtype} {found.shape}, but finite float32 {shape} is needed.")
     return found
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    file = folder / MANIFEST
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise VLExplainError(f"{folder} holds no {MANIFEST}, so it is no saved segments.") from None
-    except (OSError, ValueError, RecursionError):
-        raise VLExplainError(f"{file} cannot be read as JSON; save the segments again.") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise VLExplainError(f"{file} is not the manifest of saved segments.")
-    if data.get("schema_version") != SCHEMA_VERSION:
-        raise VLExplainError(
-            f"{folder} has schema version {data.get('schema_version')!r}, but this napari-vlexplain reads "
-            f"{SCHEMA_VERSION}; update napari-vlexplain, or save the segments again."
-        )
-    return data
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Raise unless the folder can be replaced without losing anything that is not ours."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise VLExplainError(f"{folder} is a file; choose a folder.")
-    held = sorted(item.name for item in folder.iterdir())
-    if held and (MANIFEST not in held or not set(held) <= {*FILES.values(), MANIFEST}):
-        raise VLExplainError(f"{folder} is not empty and holds no saved segments alone; choose a new folder.")
-    if held:
-        _read(folder)
