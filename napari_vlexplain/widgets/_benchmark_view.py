@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QSpinBox,
     QTableWidget,
@@ -34,6 +33,7 @@ from ..methods import list_methods
 from ..metrics.catalogue import GROUPS
 from ..models import list_models
 from ._check_list import CheckList
+from ._scroll import fill_scrolling
 
 DEFAULT_METRICS = "what the data allow"
 
@@ -197,14 +197,7 @@ class BenchmarkView(QWidget):
                 header.setVisible(False)
             table.setMinimumHeight(110)
         self.cases.cellClicked.connect(self._on_clicked)
-        scroll = QScrollArea()
-        scroll.setWidget(content)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(285)
+        fill_scrolling(self, content)
 
     def _on_clicked(self, row: int, column: int) -> None:
         if 0 <= row < len(self._lines):

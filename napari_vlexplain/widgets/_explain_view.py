@@ -10,12 +10,10 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QSpinBox,
     QVBoxLayout,
@@ -33,11 +31,10 @@ from ._model_box import ModelBox
 from ._picture import is_picture
 from ._prompt_box import PromptBox, PromptEdit
 from ._results import Results
+from ._scroll import fill_scrolling
 
 if TYPE_CHECKING:
     import napari
-
-NARROWEST = 280
 
 
 class ExplainView(QWidget):
@@ -189,16 +186,7 @@ class ExplainView(QWidget):
             layout.addWidget(part)
         layout.addLayout(copies)
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(content)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(NARROWEST)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        fill_scrolling(self, content)
         self._order_tabs()
 
     def _order_tabs(self) -> None:

@@ -11,14 +11,11 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
-    QFrame,
     QGroupBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -29,12 +26,12 @@ from ._keys import with_keys
 from ._layer_combo import LayerCombo
 from ._look_grid import ALL, METHODS, PROMPTS
 from ._look_layers import is_map
+from ._scroll import fill_scrolling
 from .measure import NOTICE
 
 if TYPE_CHECKING:
     import napari
 
-NARROWEST = 285
 GRIDS = {
     ALL: "all maps of the image",
     METHODS: "the methods, for this prompt",
@@ -210,16 +207,7 @@ class LookView(QWidget):
         for part in (look, pair, self.status, notice):
             layout.addWidget(part)
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(content)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(NARROWEST)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        fill_scrolling(self, content)
 
 
 def _slider(low: float, high: float) -> Any:

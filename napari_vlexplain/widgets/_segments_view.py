@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
-    QFrame,
     QGroupBox,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -25,12 +22,12 @@ from ._layers import layer_kind
 from ._measure_inputs import is_heatmap
 from ._model_box import ModelBox
 from ._picture import is_picture
+from ._scroll import fill_scrolling
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
-NARROWEST = 285
 CLICK = "Click a region to see its size and what a heatmap says of it."
 
 
@@ -104,16 +101,7 @@ class SegmentsView(QWidget):
         for part in (self.form, self.run_button, self.progress, self.status, again, clicked):
             layout.addWidget(part)
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(content)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(NARROWEST)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        fill_scrolling(self, content)
 
 
 def _is_score(layer: Layer) -> bool:

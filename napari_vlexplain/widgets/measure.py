@@ -12,8 +12,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +25,7 @@ from ._latest import LatestOnly
 from ._layer_combo import LayerCombo
 from ._layers import geometry, layer_kind, new_metadata
 from ._measure_inputs import CONTENT_EVENTS, GEOMETRY_EVENTS, Choice, is_heatmap, is_labels, is_truth, plane
+from ._scroll import fill_scrolling
 from ._threshold_box import ThresholdBox
 
 if TYPE_CHECKING:
@@ -140,15 +139,7 @@ class MeasureDock(QWidget):
         for part in (self.state, self.figures, notice):
             layout.addWidget(part)
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(content)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(285)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        fill_scrolling(self, content)
 
     def _connect(self) -> None:
         for combo in (self.heatmap, self.truth, self.prediction):
