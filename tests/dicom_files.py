@@ -15,7 +15,9 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 SECRET = "SECRET^PATIENT"
 
 
-def dataset(pixels: NDArray[Any], stored: int | None = None, syntax: str = ExplicitVRLittleEndian, **tags: Any) -> Dataset:
+def dataset(
+    pixels: NDArray[Any], stored: int | None = None, syntax: str = ExplicitVRLittleEndian, **tags: Any
+) -> Dataset:
     """An image of a chest with a patient's name, of (H, W), (N, H, W) or, with ``SamplesPerPixel=3``, colours."""
     found = Dataset()
     found.file_meta = FileMetaDataset()

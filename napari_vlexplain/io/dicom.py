@@ -89,9 +89,9 @@ def read_dicom_image(path: str | Path, frame: int | None = None) -> DicomImage:
     """
     file = Path(path).expanduser()
     header = read_header(file)
-    frames = _checked(file, header, frame)
     try:
         with quiet():
+            frames = _checked(file, header, frame)
             stored = _decoded(file, header, frame)
             return _image(header, stored, frames, frame)
     except VLExplainError:
@@ -207,18 +207,10 @@ def _why(file: Path, header: Dataset, error: Exception) -> str:
     from pydicom.pixels import get_decoder
 
     syntax = _syntax(header)
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if "less than expected" in text or (file.stat().st_size < _bytes(header) and not syntax.is_compressed):
-        return f"{file.name} is cut off: it ends before its picture does."
-    if "no 'Pixel Data'" in text or "no pixel data" in text.lower():
+    if "no pixel data" in str(error).lower():
         return f"{file.name} describes an image but holds no pixels; it may be cut off."
     if not syntax.is_encapsulated:
-        return f"{file.name} is damaged: {text[:160]}"
+        return f"{file.name} is damaged or cut off: its pixels are not what its header says."
     missing = get_decoder(syntax)
     better = f" If others can open it, try: {_get(missing)}" if missing.missing_dependencies else ""
     return f"{file.name} is damaged or cut off: its pixels cannot be decoded as {syntax.name}.{better}"
-
-
-def _bytes(header: Dataset) -> int:
-    sides = [int(header.get(name) or 1) for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
-    return int(np.prod(sides, dtype=np.int64)) * frames_of(header) // 8

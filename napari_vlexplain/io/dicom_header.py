@@ -223,5 +223,7 @@ def _refuse_other(file: Path, header: Dataset) -> None:
     if modality in _NOT_IMAGES or "Rows" not in header or "Columns" not in header:
         what = _NOT_IMAGES.get(modality, "an object")
         kind = f" ({named})" if named and named != str(sop_class) else ""
+        if "Image" in named and modality not in _NOT_IMAGES:
+            raise VLExplainError(f"{file.name}{kind} has no size; it is cut off or damaged.")
         directory = " Open the images that it lists." if "Directory" in named else ""
         raise VLExplainError(f"{file.name} is {what}{kind} and holds no image; open the image itself.{directory}")
