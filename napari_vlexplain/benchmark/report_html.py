@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import VLExplainError
+from ..models.model_info import RESEARCH_ONLY
 from . import plots
 from .gallery import extremes, open_again, picture, show
 from .published import Published
@@ -43,6 +44,7 @@ def as_page(folder: Path, table: Table, summary: Summary, header: dict[str, Any]
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>",
+        f'<p class="warning">{RESEARCH_ONLY}</p>',
         *(f"<p>{escape(sentence)}</p>" for sentence in describe(table, summary, header)),
     ]
     for metric in summary.metrics:

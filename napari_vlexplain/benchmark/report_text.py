@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from ..models.model_info import RESEARCH_ONLY
 from .published import Published
 from .statistics import Interval
 from .summary import Line, Summary, better_of, title_of
@@ -57,7 +58,7 @@ def as_csv(table: Table, summary: Summary) -> str:
 def as_markdown(table: Table, summary: Summary, header: dict[str, Any], published: list[Published]) -> str:
     """The tables, what is missing, and where it all comes from."""
     parts = [f"# {header.get('title', 'Benchmark')}", ""]
-    parts += [sentence + "\n" for sentence in describe(table, summary, header)]
+    parts += [sentence + "\n" for sentence in (RESEARCH_ONLY, *describe(table, summary, header))]
     for metric in summary.metrics:
         lines = [line for line in summary.lines if line.metric == metric]
         parts += [f"## {title_of(metric)} {ARROWS[better_of(metric)]}".rstrip(), ""]
