@@ -171,7 +171,7 @@ def test_what_cannot_be_said_is_refused(tmp_path):
 
 def test_a_study_that_is_not_writable_is_noted_in_the_users_own_folder(tmp_path, monkeypatch):
     own = tmp_path / "own"
-    monkeypatch.setattr(module, "user_data_path", lambda name: own)
+    monkeypatch.setattr(module, "user_data_path", lambda name, appauthor: own)
     folder = tmp_path / "study"
     (folder / NOTES).mkdir(parents=True)
     beside = Journal(folder / NOTES)

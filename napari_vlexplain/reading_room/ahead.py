@@ -76,13 +76,13 @@ class Prepared:
     """A case with its answers, ready to be shown: nothing is left to compute.
 
     explanations : one for each prompt, heatmaps included. heatmaps : of each its levels, the first at source pixels.
-    counts : of each against its ground truth; None where none is known.
+    counts : of each against its ground truth; against an empty one where none is known.
     """
 
     opened: Opened
     explanations: tuple[Explanation, ...]
     heatmaps: tuple[tuple[NDArray[np.float32], ...], ...]
-    counts: tuple[Counts | None, ...]
+    counts: tuple[Counts, ...]
 
 
 def question_of(item: Item, asked: Asked) -> Question:
@@ -97,7 +97,7 @@ class Preparing:
         self.cache = cache
         self._opened: Recent[Opened] = Recent(HELD)
         self._prepared: Recent[Prepared] = Recent(HELD)
-        self._counts: Recent[tuple[Counts | None, ...]] = Recent(MOST_COUNTS)
+        self._counts: Recent[tuple[Counts, ...]] = Recent(MOST_COUNTS)
 
     def opened(self, entry: Entry) -> Opened | None:
         """The case if it is in memory."""
@@ -109,11 +109,15 @@ class Preparing:
 
     def counts(self, question: Question) -> tuple[Counts | None, ...]:
         """Of each prompt, as far as it was prepared since the study was opened."""
-        return self._counts.get(question.key) or (None,) * len(question.prompts)
+        return self._counts.get(question.key) or (None,) * max(1, len(question.prompts))
 
     def open(self, entry: Entry) -> Opened:
         """Read a case, or take it from memory; raises VLExplainError."""
         return self._opened.get_or(entry.id, lambda: read(entry))
+
+    def peek(self, entry: Entry) -> Opened:
+        """The same, without holding it; raises VLExplainError."""
+        return self.opened(entry) or read(entry)
 
     def known(self, question: Question, hold: bool = True) -> Prepared | None:
         """The answer from memory or from the disk; None where it has to be computed. ``hold`` keeps it in memory.
@@ -125,7 +129,7 @@ class Preparing:
         held = self.prepared(question)
         if held is not None:
             return held
-        opened = self.open(question.entry) if hold else self.opened(question.entry) or read(question.entry)
+        opened = self.open(question.entry) if hold else self.peek(question.entry)
         found = self.cache.get(question.request(opened)) if question.prompts else None
         return None if found is None else self._ready(question, opened, found, hold)
 
@@ -148,7 +152,7 @@ class Preparing:
             return known
         if not question.prompts:
             raise VLExplainError("This case comes without a phrase: write what to look for.")
-        opened = self.open(question.entry) if hold else self.opened(question.entry) or read(question.entry)
+        opened = self.open(question.entry) if hold else self.peek(question.entry)
         request = question.request(opened)
         asked = question.asked.about(question.prompts)
         found: Any = compute(asked, opened.pixels, request.image.name, opened.limits, progress, cancel)
@@ -164,8 +168,9 @@ class Preparing:
         return self._prepared.put(question.key, prepared) if hold else prepared
 
 
-def _counts(explanation: Explanation, truth: NDArray[np.uint8] | None) -> Counts | None:
-    return None if truth is None else OverlapHistogram(explanation.heatmap).update(truth)
+def _counts(explanation: Explanation, truth: NDArray[np.uint8] | None) -> Counts:
+    heatmap = explanation.heatmap
+    return OverlapHistogram(heatmap).update(np.zeros(heatmap.shape, bool) if truth is None else truth)
 
 
 def _thinned(heatmap: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], ...]:

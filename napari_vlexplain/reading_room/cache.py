@@ -43,7 +43,7 @@ class Cache:
 
     def __init__(self, folder: str | Path = "", limit_mb: int = DEFAULT_MB) -> None:
         """``folder`` : "" is the user's own cache folder. ``limit_mb`` : 0 keeps nothing."""
-        base = Path(folder).expanduser() if str(folder) else user_cache_path("napari-vlexplain")
+        base = Path(folder).expanduser() if str(folder) else user_cache_path("napari-vlexplain", appauthor=False)
         self.folder = base / "explanations"  # of our own, in whatever folder was named: only here is anything deleted
         self.limit = limit_mb << 20
         self.trouble = ""

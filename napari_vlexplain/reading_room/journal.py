@@ -237,7 +237,7 @@ def open_journal(study: Study) -> Journal:
     ------
     VLExplainError : a journal is there, but cannot be read.
     """
-    own = user_data_path("napari-vlexplain") / "readings" / study.identity
+    own = user_data_path("napari-vlexplain", appauthor=False) / "readings" / study.identity
     beside = None if study.folder is None else study.folder / NOTES
     if beside is None:
         return Journal(own)

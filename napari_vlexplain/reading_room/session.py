@@ -1,0 +1,323 @@
+"""What the *Cases* dock holds: a study, its list, what readers say, and how the cases are explained. No Qt.
+
+The list's rows are one a phrase: a case with three phrases is judged three times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..errors import Cancelled, VLExplainError
+from ..explaining import Explaining, remedy
+from ..measuring import Figures, Measured
+from ..metrics.histogram import Counts
+from ..metrics.thresholds import Mode
+from ..running import ProgressCallback, Run
+from .ahead import Asked, Prepared, Preparing, Question, question_of
+from .journal import Journal, Mask
+from .navigation import Key, Row, View, next_undecided, step
+from .opened import Opened
+from .records import CaseRecord, Judgement
+from .study import Item, Study
+
+MOST_UNDONE = 1000
+Looked = Prepared | Opened | str
+"""What became of looking at a case: all of it, its image alone, or why it cannot be read."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where heatmaps are cut, see :mod:`napari_vlexplain.metrics.thresholds`; kept from case to case."""
+
+    mode: Mode = "value"
+    value: float = 0.5
+
+    def of(self, counts: Counts) -> float:
+        """The threshold on one heatmap: an edge of its histogram."""
+        return float(counts.edges[counts.edge(self.mode, self.value)])
+
+    def figures(self, counts: Counts) -> Figures:
+        """All figures of one heatmap at this threshold."""
+        return Measured(counts, 0.0, None).figures(counts.edge(self.mode, self.value))
+
+
+class ReadingSession:
+    """One study being read by one reader at a time.
+
+    Change ``reader``, ``threshold``, ``own_prompt`` and ``asked`` by their ``choose_`` methods: the rows follow.
+    ``view`` may be set freely. What takes long (``prepare``, ``explain_all``, ``records``) may run on any thread.
+    """
+
+    def __init__(self, study: Study, journal: Journal, preparing: Preparing, reader: str = "") -> None:
+        self.study, self.journal, self.preparing = study, journal, preparing
+        self.reader = reader
+        self.threshold = Threshold()
+        self.view = View()
+        self.current: Key | None = None
+        self.broken = dict(study.broken)
+        self._asked = Asked(Explaining())
+        self._own_prompt = ""
+        self._undo: list[tuple[Judgement, tuple[str, ...]]] = []
+
+    @cached_property
+    def items(self) -> dict[Key, Item]:
+        """Every phrase of every case, in the study's order."""
+        return {item.key: item for item in self.study.items(self._own_prompt)}
+
+    @cached_property
+    def _rows(self) -> dict[Key, Row]:
+        return {key: self._row(item) for key, item in self.items.items()}
+
+    @property
+    def rows(self) -> list[Row]:
+        """The list, in the study's order."""
+        return list(self._rows.values())
+
+    @property
+    def row(self) -> Row | None:
+        """The current one."""
+        return None if self.current is None else self._rows.get(self.current)
+
+    @property
+    def own_prompt(self) -> str:
+        """What is asked of cases that come without a phrase."""
+        return self._own_prompt
+
+    @property
+    def item(self) -> Item | None:
+        """The current one."""
+        return None if self.current is None else self.items.get(self.current)
+
+    @property
+    def wants_prompt(self) -> bool:
+        """Is there a case without a phrase?"""
+        return any(not entry.prompts for entry in self.study.entries)
+
+    def choose_reader(self, reader: str) -> None:
+        """Go on as another reader; what each said is kept apart."""
+        self.reader = reader.strip()
+        self._undo.clear()
+        self.forget_rows()
+
+    def choose_threshold(self, threshold: Threshold) -> None:
+        """Cut heatmaps elsewhere; figures of the list are look-ups."""
+        self.threshold = threshold
+        self.forget_rows()
+
+    def choose_asked(self, asked: Explaining) -> None:
+        """Explain by another model, method or parameters; ``asked`` is copied."""
+        self._asked = Asked(asked)
+        self.forget_rows()
+
+    def choose_own_prompt(self, prompt: str) -> None:
+        """Ask this of the cases that come without a phrase; a current one stays current."""
+        item = self.item
+        self._own_prompt = prompt.strip()
+        self.__dict__.pop("items", None)
+        self.forget_rows()
+        if item is not None and not item.entry.prompts:
+            self.current = item.entry.id, self._own_prompt
+
+    def forget_rows(self) -> None:
+        """Everything in the list is to be looked up again."""
+        self.__dict__.pop("_rows", None)
+
+    def refresh(self, case: str) -> None:
+        """What is known of one case has changed."""
+        for key, item in self.items.items():
+            if key[0] == case and "_rows" in self.__dict__:
+                self._rows[key] = self._row(item)
+
+    def question(self, item: Item) -> Question:
+        """What is asked of an item's case now."""
+        return question_of(item, self._asked)
+
+    def next_item(self, by: int = 1) -> Item | None:
+        """The item so many rows from the current one, by the view; None at the end."""
+        key = step(self.rows, self.view, self.current, by)
+        return None if key is None else self.items[key]
+
+    def next_case(self) -> Item | None:
+        """The next item of another case whose image can be read, as far as is known."""
+        passed = {*self.broken, *(self.current or ())[:1]}
+        item, by = self.next_item(), 1
+        while item is not None and item.entry.id in passed:
+            by += 1
+            item = self.next_item(by)
+        return item
+
+    def next_undecided(self) -> Item | None:
+        """The next item without a verdict."""
+        key = next_undecided(self.rows, self.view, self.current)
+        return None if key is None else self.items[key]
+
+    def mark_broken(self, case: str, problem: str) -> None:
+        """The case cannot be read; "" takes that back."""
+        if self.broken.get(case, "") != problem:
+            self.broken[case] = problem
+            if not problem:
+                del self.broken[case]
+        self.refresh(case)
+
+    # What the reader says
+
+    def judgement(self, key: Key) -> Judgement:
+        """The reader's, empty where nothing was said yet."""
+        return self.journal.judgement(*key, self.reader)
+
+    def judge(self, key: Key, **said: Any) -> Judgement:
+        """Change verdict, confidence or comment; in memory at once, on the disk with the journal's ``save``.
+
+        Raises
+        ------
+        VLExplainError : what cannot be said.
+        """
+        before = self.judgement(key)
+        after = replace(before, **said)
+        if after == before:
+            return before
+        told = self.journal.judge(after)
+        typing = tuple(said) == ("comment",) and bool(self._undo) and self._undo[-1][1] == ("comment",)
+        if not (typing and (self._undo[-1][0].case, self._undo[-1][0].prompt) == key):  # a comment is undone whole
+            self._undo.append((before, tuple(said)))
+            del self._undo[:-MOST_UNDONE]
+        self.refresh(key[0])
+        return told
+
+    @property
+    def can_undo(self) -> bool:
+        """Was anything said since this reader began?"""
+        return bool(self._undo)
+
+    def undo(self) -> Key | None:
+        """Take the last change back; returns where it was, or None."""
+        if not self._undo:
+            return None
+        before, _ = self._undo.pop()
+        self.journal.judge(before)
+        self.refresh(before.case)
+        return before.case, before.prompt
+
+    def starting_mask(self, item: Item, start: str) -> Mask | None:
+        """A mask for the reader to edit: "nothing", the "truth", or the "model"'s; None where that is not known."""
+        opened, known = self.preparing.opened(item.entry), self.preparing.prepared(self.question(item))
+        if opened is None:
+            return None
+        if start == "truth":
+            truth = opened.truths[item.number]
+            return None if truth is None else truth.view(np.bool_).copy()
+        if start == "model":
+            return None if known is None else self._cut(known, item.number)[1]
+        return np.zeros(opened.shape, bool)
+
+    # What takes long
+
+    def look(self, item: Item, question: Question, reader: str) -> tuple[Looked, Mask | str | None]:
+        """A case with what is known of it, and the reader's mask, or why that cannot be read."""
+        mask: Mask | str | None
+        try:
+            mask = self.journal.mask(*item.key, reader)
+        except VLExplainError as error:
+            mask = str(error)
+        try:
+            return self.preparing.known(question) or self.preparing.open(item.entry), mask
+        except Exception as error:  # whatever it is, the reader goes on to the next case
+            return remedy(error), mask
+
+    def explain_all(self, progress: ProgressCallback | None, cancel: Callable[[], bool] | None) -> list[str]:
+        """Explain every case of the view that can be read; returns what went wrong, a sentence for each.
+
+        Raises
+        ------
+        Cancelled : ``cancel`` returned True; what was explained is kept.
+        """
+        shown = [self.items[row.key] for row in self.rows if self.view.shows(row) and not row.problem]
+        questions = {item.entry.id: self.question(item) for item in shown}
+        run, problems = Run(progress, cancel), []
+        for number, question in enumerate(questions.values()):
+            what = f"Case {number + 1} of {len(questions)}"
+            run.step(number / len(questions), what)
+            if not any(count is None for count in self.preparing.counts(question)):
+                continue
+            try:
+                self.preparing.prepare(question, None, cancel, hold=False)
+            except Cancelled:
+                raise
+            except Exception as error:  # one case must not end the others
+                problems.append(f"{question.entry.id}: {remedy(error)}")
+        run.step(1.0, "Done")
+        return problems
+
+    def records(self, problems: list[str] | None = None) -> Iterator[CaseRecord]:
+        """Everything that is known, one record a phrase, with what this reader said; for exports.
+
+        Explanations are those of memory and cache; none is computed. A case that cannot be read has no record: it
+        is named in ``problems``, and what was said of it stays in the journal.
+        """
+        told = [] if problems is None else problems
+        by_case: dict[str, list[Item]] = {}
+        for item in self.items.values():
+            by_case.setdefault(item.entry.id, []).append(item)
+        for items in by_case.values():
+            try:
+                yield from self._records_of(items, told)
+            except VLExplainError as error:
+                told.append(f"{items[0].entry.id}: {error}")
+
+    def _records_of(self, items: list[Item], problems: list[str]) -> Iterator[CaseRecord]:
+        question = self.question(items[0])
+        entry = question.entry
+        known = self.preparing.known(question, hold=False)
+        opened = self.preparing.peek(entry) if known is None else known.opened
+        for item in items:
+            explanation = None if known is None else known.explanations[item.number]
+            masks: dict[str, Mask] = {}
+            threshold = None
+            truth = opened.truths[item.number]
+            if truth is not None:
+                masks["truth"] = truth.view(np.bool_)
+            if known is not None:
+                threshold, masks["model"] = self._cut(known, item.number)
+            try:
+                drawn = self.journal.mask(*item.key, self.reader)
+                if drawn is not None:
+                    masks["reader"] = drawn
+            except VLExplainError as error:
+                problems.append(f"{entry.id}: {error}")
+            judgement = self.judgement(item.key)
+            yield CaseRecord(
+                case=entry.id,
+                prompt=item.prompt,
+                image=opened.pixels,
+                source=opened.source,
+                category=entry.category,
+                group=entry.group,
+                limits=opened.limits,
+                spacing=opened.spacing,
+                explanation=explanation,
+                threshold=threshold,
+                masks=masks,
+                judgement=judgement if judgement.time else None,
+            )
+
+    def _cut(self, prepared: Prepared, number: int) -> tuple[float, Mask]:
+        heatmap = prepared.explanations[number].heatmap
+        threshold = self.threshold.of(prepared.counts[number])
+        with np.errstate(invalid="ignore"):
+            return threshold, heatmap >= np.float32(threshold)  # NaN is never kept
+
+    def _row(self, item: Item) -> Row:
+        said = self.judgement(item.key)
+        counts = self.preparing.counts(self.question(item))[item.number] if item.prompt else None
+        row = Row(
+            item.key, item.entry.category, said.verdict, said.confidence, problem=self.broken.get(item.entry.id, "")
+        )
+        if counts is None or not counts.truth:
+            return row
+        figures = self.threshold.figures(counts)
+        return replace(row, iou=figures.iou, dice=figures.dice, pointing=figures.pointing)

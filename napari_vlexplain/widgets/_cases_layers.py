@@ -1,0 +1,302 @@
+"""A case as layers: its image, boxes, ground truth, heatmap and the reader's mask, each replaced in place.
+
+The same layer objects go from case to case, so that whatever follows them (the Measure dock, a comparison, the
+window that the reader chose) follows the cases too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.napari_bundle import record_of
+from ..reading_room.ahead import Prepared
+from ..reading_room.opened import Opened
+from ..reading_room.study import Item
+from ._heatmaps import faded
+from ._layers import copy_geometry, ensure_id, find_layers, geometry, layer_kind, mark, new_metadata
+from ._samples import COLOURS
+from ._settings import settings
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Labels, Layer, Shapes
+
+READER = "reader"
+READER_COLOUR = "#ffd600"
+SHORT = 24  # letters of a case's id in layer names
+
+
+class CaseLayers:
+    """The layers of the case in view. All pixels come ready: nothing here computes on them."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self.image: Image | None = None
+        self.heatmap: Image | None = None
+        self.boxes: Shapes | None = None
+        self.truth: Labels | None = None
+        self.reader: Labels | None = None
+        self._limits: tuple[float, float] | None = None
+        self._hidden: list[str] = []
+        self._heatmap_wanted = True
+        self._heatmap_valid = False
+
+    def owns(self, layer: Layer) -> bool:
+        """Is it one of these?"""
+        return any(layer is mine for mine in (self.image, self.heatmap, self.boxes, self.truth, self.reader))
+
+    def show_case(self, opened: Opened, item: Item) -> None:
+        """The image, its boxes and its ground truth; the last case's heatmap is taken out of sight."""
+        self._forget_removed()
+        active = self._viewer.layers.selection.active
+        self._remove_made_elsewhere()
+        self.hide_heatmap()
+        self.drop_reader()
+        self._show_image(opened, item)
+        self._show_truth(opened, item)
+        self._show_boxes(opened, item)
+        while self._hidden:
+            layer = getattr(self, self._hidden.pop())
+            if layer is not None:
+                layer.visible = True
+        if active is None or active not in self._viewer.layers:
+            self._viewer.layers.selection.active = self.image
+
+    def show_nothing(self) -> None:
+        """A case that cannot be read: no picture of another one may stand in its place."""
+        self._forget_removed()
+        self.hide_heatmap()
+        self.drop_reader()
+        for name in ("image", "boxes", "truth"):
+            layer = getattr(self, name)
+            if layer is not None and name not in self._hidden and layer.visible:
+                self._hidden.append(name)
+                layer.visible = False
+
+    def show_heatmap(self, prepared: Prepared, item: Item) -> None:
+        """The explanation of the item's prompt, above the image."""
+        self._forget_removed()
+        image = self.image
+        if image is None:
+            return
+        explanation, levels = prepared.explanations[item.number], prepared.heatmaps[item.number]
+        name = f"{image.name} | {explanation.request.method} | {explanation.prompt}"
+        details = {**record_of(explanation), "plane": []}
+        if self.heatmap is None:
+            self.heatmap = self._add_heatmap(image, list(levels), name, details)
+        else:
+            self.heatmap.data = list(levels)
+            copy_geometry(image, self.heatmap)
+            mark(self.heatmap, "heatmap", image, **details)
+            self.heatmap.name = name
+            self.heatmap.visible = self._heatmap_wanted
+        self._heatmap_valid = True
+
+    def hide_heatmap(self) -> None:
+        """No explanation is known of this case: what is there belongs to another, and must not be seen or measured."""
+        if self.heatmap is None or not self._heatmap_valid:
+            return
+        self._heatmap_wanted = self.heatmap.visible
+        self._heatmap_valid = False
+        self.heatmap.visible = False
+
+    def show_reader(self, mask: NDArray[np.bool_], reader: str) -> Labels:
+        """The reader's mask, to be edited."""
+        self.drop_reader()
+        assert self.image is not None
+        self.reader = self._viewer.add_labels(
+            mask.astype(np.uint8),
+            name=f"{self.image.name} | {reader or 'reader'}",
+            opacity=0.5,
+            colormap={0: "transparent", None: READER_COLOUR},
+            metadata=new_metadata("mask", self.image, role=READER),
+            **geometry(self.image, 2),
+        )
+        return self.reader
+
+    def drop_reader(self) -> None:
+        """Take the reader's mask away; it was kept before."""
+        layer, self.reader = self.reader, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def toggle_truth(self) -> None:
+        """Show or hide what is known to be right: the boxes, or the mask where there are none."""
+        self._forget_removed()
+        boxed = self.boxes is not None and len(self.boxes.data) > 0
+        layer = self.boxes if boxed else self.truth
+        if layer is not None:
+            layer.visible = not layer.visible
+
+    def toggle_heatmap(self) -> None:
+        """Show or hide the heatmap of this case."""
+        self._forget_removed()
+        if self.heatmap is not None and self._heatmap_valid:
+            self.heatmap.visible = not self.heatmap.visible
+        else:
+            self._heatmap_wanted = not self._heatmap_wanted
+
+    def _show_image(self, opened: Opened, item: Item) -> None:
+        image, levels, spacing = self.image, list(opened.levels), opened.spacing or (1.0, 1.0)
+        name = short(item.entry.id)
+        details = {
+            "prompts": list(item.entry.prompts or (item.prompt,)),
+            "case": item.entry.id,
+            "path": str(opened.source) if opened.source is not None else None,
+        }
+        if image is not None and (image.rgb != opened.rgb or image.dtype.kind != opened.pixels.dtype.kind):
+            self._viewer.layers.remove(image)
+            image = self.image = None
+        if image is None:
+            self.image = self._add_image(opened, levels, name, details, spacing)
+            self._viewer.reset_view()
+            return
+        same_place = image.level_shapes[0][:2].tolist() == list(opened.shape) and np.allclose(image.scale, spacing)
+        kept = self._limits is not None and tuple(image.contrast_limits) != self._limits
+        image.data = levels
+        if not np.array_equal(image.scale, spacing):
+            image.scale = spacing
+        if not opened.rgb and not kept:  # a window that the reader chose stays
+            _set_limits(image, opened)
+        self._limits = None if opened.rgb else self._limits if kept else opened.shown_limits
+        mark(image, "source", None, **details)
+        image.name = name
+        if not same_place:
+            self._viewer.reset_view()
+
+    def _add_image(self, opened: Opened, levels: list[Any], name: str, details: dict[str, Any], scale: Any) -> Image:
+        looks: dict[str, Any] = {} if opened.rgb else {"contrast_limits": opened.shown_limits, "colormap": "gray"}
+        if opened.spacing is not None:
+            looks["units"] = "mm"
+        layer: Image = self._viewer.add_image(
+            levels, rgb=opened.rgb, multiscale=True, name=name, scale=scale,
+            metadata=new_metadata("source", None, **details), **looks,
+        )  # fmt: skip
+        if not opened.rgb:
+            _set_limits(layer, opened)
+            self._limits = opened.shown_limits
+        family = [other for other in (self.heatmap, self.truth, self.boxes) if other is not None]
+        if family:  # an image that replaces one of another kind lies below what was above that
+            lowest = min(self._viewer.layers.index(other) for other in family)
+            self._viewer.layers.move(len(self._viewer.layers) - 1, lowest)
+            for other in family:
+                mark(other, layer_kind(other) or "truth", layer)
+        return layer
+
+    def _show_truth(self, opened: Opened, item: Item) -> None:
+        truth = opened.truths[item.number]
+        if truth is None:
+            self._remove("truth")
+            return
+        assert self.image is not None
+        name = f"{self.image.name} | truth"
+        if self.truth is not None:
+            self.truth.data = truth.copy()
+            copy_geometry(self.image, self.truth)
+            self.truth.name = name
+            return
+        boxed = len(opened.boxes[item.number]) > 0
+        with _selection_kept(self._viewer):
+            self.truth = self._viewer.add_labels(
+                truth.copy(), name=name, opacity=0.35, colormap={0: "transparent", None: COLOURS[1]},
+                visible=not boxed, metadata=new_metadata("truth", self.image), **geometry(self.image, 2),
+            )  # fmt: skip
+
+    def _show_boxes(self, opened: Opened, item: Item) -> None:
+        boxes = opened.boxes[item.number]
+        assert self.image is not None
+        corners = [_corners(box) for box in boxes]
+        width = max(opened.shape) / 300
+        name = f"{self.image.name} | boxes"
+        if self.boxes is None and not corners:
+            return
+        if self.boxes is None:
+            with _selection_kept(self._viewer):
+                self.boxes = self._viewer.add_shapes(
+                    corners, shape_type="rectangle", edge_width=width, edge_color=COLOURS[1],
+                    face_color="transparent", name=name, metadata=new_metadata("boxes", self.image),
+                    **geometry(self.image, 2),
+                )  # fmt: skip
+                self.boxes.mode = "pan_zoom"
+            return
+        self.boxes.selected_data = set()
+        self.boxes.data = []
+        if corners:
+            self.boxes.add_rectangles(corners, edge_width=width, edge_color=COLOURS[1], face_color="transparent")
+        copy_geometry(self.image, self.boxes)
+        self.boxes.name = name
+
+    def _add_heatmap(self, image: Image, levels: list[Any], name: str, details: dict[str, Any]) -> Image:
+        looks = settings()
+        with _selection_kept(self._viewer):
+            layer: Image = self._viewer.add_image(
+                levels, name=name, rgb=False, multiscale=True, contrast_limits=(0, 1),
+                colormap=faded(looks.colormap) if looks.fade else looks.colormap, opacity=looks.opacity,
+                blending="translucent", interpolation2d="linear", visible=self._heatmap_wanted,
+                metadata=new_metadata("heatmap", image, **details), **geometry(image, 2),
+            )  # fmt: skip
+            self._viewer.layers.move(len(self._viewer.layers) - 1, self._viewer.layers.index(image) + 1)
+        return layer
+
+    def _remove_made_elsewhere(self) -> None:
+        """Maps that other docks made of the last case would lie on this one; what was painted is kept, out of sight."""
+        if self.image is None:
+            return
+        for layer in find_layers(self._viewer.layers, source=ensure_id(self.image)):
+            if self.owns(layer):
+                continue
+            if layer_kind(layer) in ("mask", "truth"):
+                layer.visible = False
+            else:
+                self._viewer.layers.remove(layer)
+
+    def _remove(self, name: str) -> None:
+        layer = getattr(self, name)
+        setattr(self, name, None)
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def _forget_removed(self) -> None:
+        """The user may take away any layer; it comes back with the next case."""
+        for name in ("image", "heatmap", "boxes", "truth", "reader"):
+            layer = getattr(self, name)
+            if layer is not None and layer not in self._viewer.layers:
+                setattr(self, name, None)
+
+
+def short(case: str) -> str:
+    """A case's id as a layer's name bears it."""
+    last = case.replace("\\", "/").strip("/")
+    return last if len(last) <= SHORT else f"{last[: SHORT - 1]}…"
+
+
+def _set_limits(layer: Image, opened: Opened) -> None:
+    low, high = opened.shown_limits
+    lowest, highest = _range(opened)
+    layer.contrast_limits_range = (min(low, lowest), max(high, highest))
+    layer.contrast_limits = (low, high)
+
+
+def _range(opened: Opened) -> tuple[float, float]:
+    """The values there are, seen on the coarsest level: for the ends of a slider that is exact enough."""
+    coarse = opened.levels[-1]
+    return float(coarse.min()), float(coarse.max())
+
+
+def _corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A rectangle of napari's: half a pixel beyond the centres of its outer pixels."""
+    x, y, width, height = box
+    return np.array([(y, x), (y, x + width), (y + height, x + width), (y + height, x)]) - 0.5
+
+
+@contextmanager
+def _selection_kept(viewer: Any) -> Iterator[None]:
+    """Layers that are added do not take over from the one that the user works on."""
+    selected = list(viewer.layers.selection)
+    yield
+    viewer.layers.selection = {one for one in selected if one in viewer.layers}

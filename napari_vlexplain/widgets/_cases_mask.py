@@ -1,0 +1,85 @@
+"""The reader's own mask of a case: a Labels layer that is kept while it is painted, and comes back with its case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from ..reading_room.journal import Key
+from ..reading_room.session import ReadingSession
+from ..reading_room.study import Item
+from ._cases_layers import CaseLayers
+from ._hooks import Hooks
+
+KEEP_MS = 400  # a long stroke is kept now and then, not at every pixel
+EVENTS = ("labels_update", "set_data", "data")
+
+
+class ReaderMask(QObject):
+    """``changed`` tells that the journal has something to save."""
+
+    changed = Signal()
+
+    def __init__(self, layers: CaseLayers, parent: QObject) -> None:
+        super().__init__(parent)
+        self._layers = layers
+        self._session: ReadingSession | None = None
+        self._key: Key | None = None
+        self._dirty = False
+        self._hooks = Hooks()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(KEEP_MS)
+        self._timer.timeout.connect(self.keep)
+
+    def follow(self, session: ReadingSession) -> None:
+        """Masks go into this session's journal from now on."""
+        self.let_go()
+        self._session = session
+
+    def show(self, item: Item, mask: NDArray[np.bool_]) -> None:
+        """A mask that is in the journal already, as a layer to paint on."""
+        self.let_go()
+        assert self._session is not None
+        layer: Any = self._layers.show_reader(mask, self._session.reader)
+        self._key = (*item.key, self._session.reader)
+        for name in EVENTS:
+            self._hooks.connect(getattr(layer.events, name), self._on_edit)
+
+    def begin(self, item: Item, mask: NDArray[np.bool_]) -> None:
+        """A new mask, in place of the reader's earlier one if there is one."""
+        self.show(item, mask)
+        self._dirty = True
+        self.keep()
+
+    def take_away(self) -> None:
+        """The reader's mask is no more."""
+        session, key = self._session, self._key
+        self._dirty = False
+        self.let_go()
+        self._layers.drop_reader()
+        if session is not None and key is not None:
+            session.journal.draw(*key, None)
+            self.changed.emit()
+
+    def keep(self) -> None:
+        """Put what was painted into the journal."""
+        layer = self._layers.reader
+        if self._dirty and layer is not None and self._session is not None and self._key is not None:
+            self._dirty = False
+            self._session.journal.draw(*self._key, np.asarray(layer.data) != 0)
+            self.changed.emit()
+
+    def let_go(self) -> None:
+        """Keep what was painted and follow the layer no longer."""
+        self.keep()
+        self._hooks.clear()
+        self._key = None
+
+    def _on_edit(self, event: Any = None) -> None:
+        self._dirty = True
+        if not self._timer.isActive():
+            self._timer.start()

@@ -1,0 +1,286 @@
+"""How the *Cases* dock looks: study, list, way through it, judgement, explanation. What it does is in ``cases``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible, QElidingLabel
+
+from ..datasets.dataset import Problem
+from ..explaining import Explaining
+from ..methods.catalogue import list_methods
+from ..reading_room.navigation import Row
+from ..reading_room.study import Item
+from ._cases_judging import Judging
+from ._cases_table import CaseList
+from ._form import ParameterForm, guard_wheel
+from ._keys import with_keys
+from ._model_box import ModelBox
+from ._threshold_box import ThresholdBox
+
+NARROWEST = 300
+MOST_PROBLEMS = 500
+MASKS = {
+    "Draw on nothing": "nothing",
+    "Begin with the ground truth": "truth",
+    "Begin with the heatmap at the threshold": "model",
+    "Take my mask away": "none",
+}
+
+
+class CasesView(QWidget):
+    """The fields, laid out; it knows no layers.
+
+    ``opened`` carries the folder of a recent study, ``drawn`` what the reader's mask shall begin with.
+    """
+
+    opened = Signal(str)
+    drawn = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open_button, self.phantom_button = QPushButton("Open study…"), QPushButton("Phantom study")
+        self.recent_button = QToolButton()
+        self.title = QLabel("No study yet.")
+        self.problems = QCollapsible("")
+        self.problem_list = QListWidget()
+        self.list = CaseList()
+        self.first, self.previous, self.next, self.last = (QPushButton(text) for text in ("⏮", "◀", "Next ▶", "⏭"))
+        self.undecided = QPushButton("Undecided")
+        self.place = QElidingLabel()
+        self.phrase, self.own_prompt = QLabel(), QLineEdit()
+        self.figures = QLabel()
+        self.judging = Judging()
+        self.mask_button, self.export_button = QToolButton(), QPushButton("Export…")
+        self.explanation = QCollapsible("How it is explained")
+        self.model = ModelBox(kinds=("dual_encoder",))
+        self.method = QComboBox()
+        self.form = ParameterForm([])
+        self.threshold = ThresholdBox()
+        self.at_once = QCheckBox("explain every case that I open")
+        self.all_button, self.run_button = QPushButton("Explain all"), QPushButton("Run")
+        self.progress, self.status = QProgressBar(), QLabel()
+        self._fill()
+        self._lay_out()
+
+    def show_form(self, form: ParameterForm) -> None:
+        """Take this form for the method's parameters."""
+        self._parameter_box.replaceWidget(self.form, form)
+        self.form.hide()
+        self.form.deleteLater()
+        self.form = form
+
+    def show_recent(self, folders: list[str]) -> None:
+        """Offer studies that were opened before."""
+        menu = QMenu(self.recent_button)
+        menu.setToolTipsVisible(True)
+        for folder in folders:
+            action = menu.addAction(Path(folder).name or folder)
+            assert action is not None
+            action.setToolTip(folder)
+            action.triggered.connect(lambda _=False, folder=folder: self.opened.emit(folder))
+        self.recent_button.setMenu(menu)
+        self.recent_button.setEnabled(bool(folders))
+
+    def show_problems(self, problems: list[Problem]) -> None:
+        """What the loader skipped, line by line."""
+        count = len(problems)
+        self.problems.setText(f"{count} problem{'s' if count != 1 else ''} with this study")
+        self.problem_list.clear()
+        self.problem_list.addItems([str(one) for one in problems[:MOST_PROBLEMS]])
+        if count > MOST_PROBLEMS:
+            self.problem_list.addItem(f"… and {count - MOST_PROBLEMS} more")
+        self.problems.setVisible(bool(problems))
+
+    def show_item(self, item: Item) -> None:
+        """Place, id and phrase; where the case has no phrase, a field for one of the reader's."""
+        self.place.setText(f"Case {self.list.place_of(item.key)}: {item.entry.id}")
+        self.place.setToolTip(item.entry.id)
+        own = not item.entry.prompts
+        self.phrase.setVisible(not own)
+        self.own_prompt.setVisible(own)
+        self.phrase.setText(item.prompt)
+        if own and self.own_prompt.text().strip() != item.prompt:
+            with QSignalBlocker(self.own_prompt):
+                self.own_prompt.setText(item.prompt)
+
+    def show_figures(self, row: Row | None) -> None:
+        """Of the case in view."""
+        known = row is not None and not math.isnan(row.iou)
+        figures = f"IoU {row.iou:.3f}   Dice {row.dice:.3f}   Pointing {row.pointing:.2f}" if known and row else ""
+        self.figures.setText(figures)
+
+    def show_state(self, study: bool, case: bool, mine: bool, busy: bool, cancelling: bool) -> None:
+        """What can be pressed. ``mine``: a job of this dock runs; ``busy``: any."""
+        self.run_button.setText("Cancelling…" if cancelling else "Cancel" if mine else "Run")
+        self.run_button.setEnabled(study and not cancelling and (mine or not busy))
+        self.all_button.setEnabled(study and not busy)
+        self.progress.setVisible(mine)
+        if not mine:
+            self.progress.setValue(0)
+        for part in (self.first, self.previous, self.next, self.last, self.undecided, self.export_button):
+            part.setEnabled(study)
+        self.mask_button.setEnabled(case)
+
+    def say(self, text: str, bad: bool = False) -> None:
+        """Show a sentence in the status line."""
+        self.status.setText(text)
+        self.status.setStyleSheet("color: #e8503a" if bad else "")
+
+    def show_progress(self, share: float, what: str) -> None:
+        """Show how far it is; a bar at 0 only moves to and fro."""
+        self.progress.setRange(0, 100 if share > 0 else 0)
+        self.progress.setValue(round(100 * share))
+        self.say(f"{what}…")
+
+    def _fill(self) -> None:
+        asked = Explaining()
+        for number, info in enumerate(list_methods()):
+            self.method.addItem(info.title, info.name)
+            self.method.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
+        self.method.setCurrentIndex(self.method.findData(asked.method))
+        self.method.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.method.setMinimumContentsLength(8)
+        for label in (self.title, self.phrase, self.status, self.figures):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.phrase.setStyleSheet("font-weight: bold")
+        self.own_prompt.setPlaceholderText("What to look for, such as “pleural effusion”")
+        self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 2)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.at_once.setChecked(True)
+        self.threshold.set_threshold("value", 0.5)
+        self.progress.setVisible(False)
+        self.problem_list.setWordWrap(True)
+        self.problem_list.setMaximumHeight(6 * self.fontMetrics().lineSpacing())
+        self.problems.setVisible(False)
+        self.recent_button.setText("Recent")
+        self.recent_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.mask_button.setText("My mask")
+        self.mask_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.mask_button)
+        for text, start in MASKS.items():
+            action = menu.addAction(text)
+            assert action is not None
+            action.triggered.connect(lambda _=False, start=start: self.drawn.emit(start))
+        self.mask_button.setMenu(menu)
+        for editor in (self.method, self.model.combo, self.threshold.mode_combo):
+            guard_wheel(editor)
+        for button in (self.first, self.previous, self.last):
+            button.setMaximumWidth(40)
+        tips: dict[QWidget, str] = {
+            self.open_button: "Open a folder: MS-CXR, one with a prompts.csv, or images (DICOM, PNG, JPEG, TIFF)",
+            self.phantom_button: "Open the study on board: 24 drawn radiographs with boxes, not for clinical use",
+            self.recent_button: "Studies that you opened before",
+            self.first: with_keys("First case", "first_case"),
+            self.previous: with_keys("Previous case", "previous_case"),
+            self.next: with_keys("Next case", "next_case"),
+            self.last: with_keys("Last case", "last_case"),
+            self.undecided: with_keys("Next case without a verdict", "next_undecided"),
+            self.own_prompt: "The cases come without a phrase: this one is asked of all of them (Return)",
+            self.at_once: "Otherwise press Run on each; what was explained before is always shown",
+            self.all_button: "Explain every case of the list, so that figures and maps are there at once",
+            self.mask_button: "Draw what you see: from nothing, the ground truth, or the heatmap at the threshold",
+            self.export_button: "Write out rows, masks, figures and DICOM objects, of this case or the whole study",
+            self.figures: "The heatmap, cut at the threshold, against the ground truth",
+        }
+        for widget, tip in tips.items():
+            widget.setToolTip(tip)
+
+    def _lay_out(self) -> None:
+        studies, way, start, ends = QHBoxLayout(), QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        for part in (self.open_button, self.phantom_button):
+            studies.addWidget(part, 1)
+        studies.addWidget(self.recent_button)
+        for part in (self.first, self.previous):
+            way.addWidget(part)
+        way.addWidget(self.next, 1)
+        way.addWidget(self.last)
+        way.addWidget(self.undecided)
+        start.addWidget(self.run_button, 1)
+        start.addWidget(self.all_button)
+        ends.addWidget(self.mask_button)
+        ends.addStretch(1)
+        ends.addWidget(self.export_button)
+        self.problems.setDuration(0)
+        self.problems.addWidget(self.problem_list)
+
+        self._parameter_box = QVBoxLayout()
+        self._parameter_box.setContentsMargins(0, 0, 0, 0)
+        choices = QFormLayout()
+        choices.setContentsMargins(0, 0, 0, 0)
+        choices.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        choices.addRow("Model", self.model.picker)
+        choices.addRow(self.model.details)
+        choices.addRow("Method", self.method)
+        self._parameter_box.addLayout(choices)
+        self._parameter_box.addWidget(self.form)
+        self._parameter_box.addWidget(self.at_once)
+        inside = QWidget()
+        inside.setLayout(self._parameter_box)
+        self.explanation.setDuration(0)
+        self.explanation.addWidget(inside)
+        for section in (self.problems, self.explanation):
+            for one in (section, section.content()):
+                inner = one.layout()
+                if inner is not None:
+                    inner.setContentsMargins(0, 0, 0, 0)
+        cut = QFormLayout()
+        cut.setContentsMargins(0, 0, 0, 0)
+        cut.addRow("Threshold", self.threshold.mode_combo)
+
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setSpacing(5)
+        layout.addLayout(studies)
+        for part in (self.title, self.problems):
+            layout.addWidget(part)
+        layout.addWidget(self.list, 1)
+        layout.addLayout(way)
+        for part in (self.place, self.phrase, self.own_prompt, self.judging, _line()):
+            layout.addWidget(part)
+        layout.addLayout(start)
+        for part in (self.progress, self.status, self.figures):
+            layout.addWidget(part)
+        layout.addLayout(cut)
+        layout.addWidget(self.threshold)
+        layout.addWidget(self.explanation)
+        layout.addLayout(ends)
+        scroll = QScrollArea()
+        scroll.setWidget(content)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(NARROWEST)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    return line

@@ -1,0 +1,508 @@
+"""The *Cases* dock: a study, case by case: looked at, explained, judged, corrected, exported."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+
+from ..explaining import remedy
+from ..reading_room.ahead import Prepared, Preparing, Question
+from ..reading_room.cache import Cache
+from ..reading_room.journal import Journal, open_journal
+from ..reading_room.navigation import ends, progress
+from ..reading_room.recent import recent_studies, remember_study
+from ..reading_room.session import Looked, ReadingSession, Threshold
+from ..reading_room.study import PACKAGED, Item, Study, open_study
+from ._cases_jobs import CaseJobs
+from ._cases_layers import CaseLayers
+from ._cases_mask import ReaderMask
+from ._cases_method import MethodChoice
+from ._cases_saving import Saving
+from ._cases_view import CasesView
+from ._hooks import Lifetime
+from ._jobs import jobs_of
+from ._keys import Keys
+from ._latest import LatestOnly
+from ._settings import settings
+
+if TYPE_CHECKING:
+    import napari
+
+GATHER_MS = 60  # a slider that is dragged changes every figure of the list, and need not do so for every pixel
+
+
+class CasesDock(QWidget):
+    """A view over :class:`napari_vlexplain.reading_room.session.ReadingSession`.
+
+    ``opened`` tells that a study is there (or that none could be opened: then ``session`` is as it was), ``shown``
+    carries the key of a case whenever it is in view as far as it is known, ``explained`` that of one whose map is.
+    """
+
+    opened = Signal()
+    shown = Signal(object)
+    explained = Signal(object)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.session: ReadingSession | None = None
+        self.view = CasesView()
+        self.method = MethodChoice(self.view)
+        self.layers = CaseLayers(viewer)
+        self.own_mask = ReaderMask(self.layers, self)
+        self.saving = Saving(self)
+        self.work = CaseJobs(jobs_of(viewer), self)
+        self.keys = Keys(self)
+        self._turn = 0
+        self._threshold = Threshold()
+        self._opening, self._reading, self._recalling = LatestOnly(self), LatestOnly(self), LatestOnly(self)
+        self._gather = QTimer(self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.view)
+        self.setMinimumWidth(self.view.minimumWidth())
+        self._connect()
+        self._bind_keys()
+        self._refresh()
+        self._lifetime = Lifetime(self, self._attach, self._release)
+
+    @property
+    def busy(self) -> bool:
+        """Is something still to be opened, read, explained or saved?"""
+        threads = (self._opening, self._reading, self._recalling, self.saving)
+        return self.work.mine or any(one.busy for one in threads)
+
+    @property
+    def item(self) -> Item | None:
+        """The one in view."""
+        return None if self.session is None else self.session.item
+
+    def open_study(self, where: str) -> None:
+        """Open a study by its folder or name; ``opened`` tells when it is there."""
+        self.own_mask.let_go()
+        self.view.say(f"Opening {where}…")
+
+        def work() -> tuple[Study, Journal]:
+            study = open_study(where)
+            return study, open_journal(study)
+
+        self._opening.submit(work)
+
+    def go(self, item: Item | None) -> None:
+        """Show an item of the list; None is none, which is said."""
+        session = self.session
+        if session is None or item is None:
+            self.view.say("Open a study first." if session is None else "This is the end of the list.")
+            return
+        self.own_mask.let_go()
+        session.current = item.key
+        self._turn += 1
+        self._show_item()
+        question = session.question(item)
+        prepared = session.preparing.prepared(question)
+        if prepared is not None and not session.journal.has_mask(*item.key, session.reader):
+            self._show(item, prepared, None)
+        else:
+            turn, reader = self._turn, session.reader
+            self._reading.submit(lambda: (turn, item, *session.look(item, question, reader)))
+
+    def step(self, by: int) -> None:
+        """Go forward (1) or back (-1) in the list."""
+        self.go(None if self.session is None else self.session.next_item(by))
+
+    def step_to_end(self, last: bool) -> None:
+        """Go to the first or the last case of the list."""
+        found = None if self.session is None else ends(self.session.rows, self.session.view)
+        self.go(None if found is None or self.session is None else self.session.items[found[last]])
+
+    def step_to_undecided(self) -> None:
+        """Go to the next case without a verdict."""
+        found = None if self.session is None else self.session.next_undecided()
+        if self.session is not None and found is None:
+            self.view.say("Every case of the list is judged.")
+        else:
+            self.go(found)
+
+    def judge(self, **said: Any) -> None:
+        """Say something of the case in view; it is saved at once."""
+        if self.session is not None and self.session.current is not None:
+            self.session.judge(self.session.current, **said)
+            self._show_judgement()
+            self.saving.save()
+
+    def toggle_verdict(self, verdict: str) -> None:
+        """Say this, or take it back."""
+        if self.session is not None and self.session.current is not None:
+            again = self.session.judgement(self.session.current).verdict == verdict
+            self.judge(verdict="" if again else verdict)
+
+    def undo(self) -> None:
+        """Take the last change back, and go where it was."""
+        session = self.session
+        key = None if session is None else session.undo()
+        if session is not None and key is not None:
+            self.saving.save()
+            if key != session.current and key in session.items:
+                self.go(session.items[key])
+            self._show_judgement()
+
+    def draw(self, start: str) -> None:
+        """Begin a mask of the reader's from "nothing", the "truth" or the "model"; "none" takes it away."""
+        session, item = self.session, self.item
+        if session is None or item is None or self.layers.image is None:
+            return
+        if start == "none":
+            self.own_mask.take_away()
+            return
+        mask = session.starting_mask(item, start)
+        if mask is None:
+            self.view.say("Explain the case first." if start == "model" else "No ground truth is known.", bad=True)
+        else:
+            self.own_mask.begin(item, mask)
+
+    def run(self) -> None:
+        """Explain the case in view."""
+        session, item = self.session, self.item
+        if session is None or item is None or item.entry.id in session.broken:
+            return
+        self._take_settings()
+        question = session.question(item)
+        if not question.prompts:
+            self.view.say("This study comes without phrases: write what to look for.", bad=True)
+        elif self.work.question is not None and self.work.question.key != question.key:
+            self.work.cancel()  # its end brings us back here
+        elif not self.work.mine and not self._waits():
+            self.work.explain(f"{self.method.asked.method_info.title}: {item.prompt}", session.preparing, question)
+
+    def explain_all(self) -> None:
+        """Explain every case of the list."""
+        if self.session is not None and not self._waits():
+            self._take_settings()
+            self.work.explain_all(self.session)
+
+    # Connections
+
+    def _connect(self) -> None:
+        view, judging, work = self.view, self.view.judging, self.work
+        view.open_button.clicked.connect(self._browse)
+        view.phantom_button.clicked.connect(lambda: self.open_study(PACKAGED))
+        view.opened.connect(self.open_study)
+        view.list.viewed.connect(self._on_viewed)
+        view.list.picked.connect(self._on_picked)
+        view.first.clicked.connect(lambda: self.step_to_end(False))
+        view.last.clicked.connect(lambda: self.step_to_end(True))
+        view.next.clicked.connect(lambda: self.step(1))
+        view.previous.clicked.connect(lambda: self.step(-1))
+        view.undecided.clicked.connect(lambda: self.step_to_undecided())
+        view.drawn.connect(self.draw)
+        judging.said.connect(lambda said: self.judge(**said))
+        judging.reader_changed.connect(self._on_reader)
+        judging.undo_button.clicked.connect(lambda: self.undo())
+        view.own_prompt.editingFinished.connect(self._on_own_prompt)
+        view.threshold.changed.connect(self._on_threshold)
+        view.run_button.clicked.connect(lambda: self.work.cancel() if self.work.mine else self.run())
+        view.all_button.clicked.connect(lambda: self.explain_all())
+        self.method.changed.connect(self._on_method)
+        self.method.refused.connect(lambda why: view.say(why, bad=True))
+        self.own_mask.changed.connect(self.saving.save)
+        self.saving.told.connect(judging.show_saved)
+        self._gather.setSingleShot(True)
+        self._gather.setInterval(GATHER_MS)
+        self._gather.timeout.connect(self._refresh)
+        self._opening.done.connect(self._on_opened)
+        self._opening.failed.connect(self._on_not_opened)
+        self._reading.done.connect(self._on_looked)
+        self._recalling.done.connect(self._on_recalled)
+        for thread in (self._reading, self._recalling):
+            thread.failed.connect(lambda error: view.say(remedy(error), bad=True))
+        work.began.connect(self._refresh_buttons)
+        work.explained.connect(self._on_explained)
+        work.all_explained.connect(self._on_all)
+        work.failed.connect(self._on_failed)
+        work.cancelled.connect(self._on_cancelled)
+        work.ahead.connect(self._on_ahead)
+        work.jobs.changed.connect(self._on_jobs)
+        work.jobs.progressed.connect(self._on_progress)
+
+    def _bind_keys(self) -> None:
+        for action, callback in (
+            ("next_case", partial(self.step, 1)),
+            ("previous_case", partial(self.step, -1)),
+            ("first_case", partial(self.step_to_end, False)),
+            ("last_case", partial(self.step_to_end, True)),
+            ("next_undecided", self.step_to_undecided),
+            ("undo_verdict", self.undo),
+            ("truth", self.layers.toggle_truth),
+            ("heatmap", self.layers.toggle_heatmap),
+        ):
+            self.keys.bind(action, callback)
+        for verdict in self.view.judging.verdicts:
+            self.keys.bind(verdict, partial(self.toggle_verdict, verdict))
+
+    def _attach(self) -> None:
+        self.view.show_recent(recent_studies())
+        if not self.view.judging.reader.text():
+            self.view.judging.reader.setText(settings().reader)
+
+    def _release(self) -> None:
+        self.own_mask.keep()
+        self.work.forget()
+        for thread in (self._opening, self._reading, self._recalling):
+            thread.close()
+        self.saving.finish()
+
+    # A study
+
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "The folder of a study")
+        if folder:
+            self.open_study(folder)
+
+    def _on_opened(self, found: tuple[Study, Journal]) -> None:
+        study, journal = found
+        view, looks = self.view, settings()
+        self.work.forget()
+        preparing = Preparing(Cache(looks.cache_folder, looks.cache_mb))
+        self.session = session = ReadingSession(study, journal, preparing, view.judging.reader.text().strip())
+        session.choose_asked(self.method.asked)
+        session.choose_threshold(self._threshold)
+        session.choose_own_prompt(view.own_prompt.text())
+        self.saving.follow(journal)
+        self.own_mask.follow(session)
+        if study.folder is not None:
+            remember_study(study.folder)
+            view.show_recent(recent_studies())
+        view.title.setText(f"{study.title}: {len(session.items)} to judge")
+        view.title.setToolTip(f"{study.folder or study.title}\nNotes are kept in {journal.folder}")
+        view.show_problems([*study.problems, *journal.problems])
+        view.judging.offer_readers(journal.readers)
+        view.list.offer_categories(session.rows)
+        session.view = view.list.current_view
+        view.say("")
+        self._refresh()
+        self.go(session.next_undecided() or next(iter(session.items.values())))
+        self.opened.emit()
+
+    def _on_not_opened(self, error: Exception) -> None:
+        self.view.say(remedy(error), bad=True)
+        self.opened.emit()
+
+    # A case
+
+    def _on_looked(self, found: tuple[int, Item, Looked, Any]) -> None:
+        turn, item, looked, mask = found
+        if turn == self._turn:
+            self._show(item, looked, mask)
+
+    def _show(self, item: Item, looked: Looked, mask: Any) -> None:
+        """Put a case into view; ``mask`` is the reader's, a sentence why it cannot be read, or None."""
+        session, view = self.session, self.view
+        assert session is not None
+        session.mark_broken(item.entry.id, looked if isinstance(looked, str) else "")
+        view.threshold.show_counts(None)
+        if isinstance(looked, str):
+            self.layers.show_nothing()
+            view.say(f"{looked} What you say of this case is kept; go on with Next.", bad=True)
+        else:
+            opened = looked.opened if isinstance(looked, Prepared) else looked
+            self.layers.show_case(opened, item)
+            warnings = () if opened.dicom is None else opened.dicom.warnings
+            view.say(mask if isinstance(mask, str) else " ".join(warnings), bad=isinstance(mask, str))
+            if mask is not None and not isinstance(mask, str):
+                self.own_mask.show(item, mask)
+        if isinstance(looked, Prepared):
+            self._show_explanation(item, looked)
+        self._refresh()
+        self.shown.emit(item.key)
+        self._go_on()
+
+    def _show_explanation(self, item: Item, prepared: Prepared) -> None:
+        self.layers.show_heatmap(prepared, item)
+        self.view.threshold.show_counts(prepared.counts[item.number])
+        if prepared.explanations[item.number].degenerate:
+            self.view.say("The map of this phrase is the same everywhere: it says nothing.", bad=True)
+        self.explained.emit(item.key)
+
+    # Explaining
+
+    def _waits(self) -> bool:
+        """Does another job keep this one waiting? Then say so."""
+        if self.work.jobs.busy:
+            self.view.say(f"One at a time: “{self.work.jobs.title}” is running.", bad=True)
+        return self.work.jobs.busy
+
+    def _go_on(self) -> None:
+        """Explain the case in view if that is wanted and nothing else runs, or else prepare the next one."""
+        session, item = self.session, self.item
+        if session is None or item is None or self._reading.busy:
+            return
+        question = session.question(item)
+        known = item.entry.id in session.broken or session.preparing.prepared(question) is not None
+        if not known and question.prompts and self.view.at_once.isChecked():
+            if not self.work.jobs.busy or self.work.question is not None:
+                self.run()
+            return
+        ahead = session.next_case()
+        if ahead is not None and session.preparing.prepared(session.question(ahead)) is None:
+            following = session.question(ahead)
+            compute = self.view.at_once.isChecked() and bool(following.prompts)
+            self.work.read_ahead(f"Ahead: {ahead.prompt}", session.preparing, following, compute)
+
+    def _on_explained(self, question: Question, prepared: Prepared) -> None:
+        session, item = self.session, self.item
+        if session is None:
+            return
+        session.refresh(question.entry.id)
+        if item is not None and session.question(item).key == question.key:
+            record = prepared.explanations[0].provenance
+            self.view.say(
+                session.preparing.cache.trouble or f"Explained in {record['seconds']:.1f} s on {record['device']}."
+            )
+            self._show_explanation(item, prepared)
+        self._refresh()
+        self._go_on()
+
+    def _on_all(self, problems: list[str]) -> None:
+        said = f" {len(problems)} could not be: {problems[0]}" if problems else ""
+        self._end(f"Every case of the list is explained.{said}", bool(problems))
+        self._go_on()
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._end(remedy(error), True)
+
+    def _on_cancelled(self, question: Question | None) -> None:
+        session, item = self.session, self.item
+        here = session is not None and item is not None and question is not None
+        if here and session.question(item).key != question.key:  # type: ignore[union-attr, arg-type]
+            self._go_on()  # the reader went on meanwhile
+        else:
+            self._end("Cancelled; what was explained before is kept.")
+
+    def _end(self, told: str, bad: bool = False) -> None:
+        if self.session is not None:
+            self.session.forget_rows()
+        self._refresh()
+        self.view.say(told, bad)
+
+    def _on_ahead(self, question: Question) -> None:
+        if self.session is not None:
+            self.session.refresh(question.entry.id)
+            self._show_rows()
+
+    def _on_jobs(self) -> None:
+        self._refresh_buttons()
+        if not self.work.jobs.busy and not self.work.mine:  # another dock has ended
+            self._go_on()
+
+    def _on_progress(self, share: float, what: str) -> None:
+        if self.work.mine and not self.work.jobs.cancelling:
+            self.view.show_progress(share, what)
+
+    # What the reader chooses
+
+    def _on_viewed(self, view: Any) -> None:
+        if self.session is not None:
+            self.session.view = view
+            self._show_rows()
+            self._show_item()
+
+    def _on_picked(self, key: Any) -> None:
+        session = self.session
+        if session is not None and key != session.current and key in session.items:
+            self.go(session.items[key])
+
+    def _on_reader(self, name: str) -> None:
+        session = self.session
+        if session is not None and session.reader != name.strip():
+            self.own_mask.let_go()
+            session.choose_reader(name)
+            self._refresh()
+            self.go(session.item)
+
+    def _on_own_prompt(self) -> None:
+        session, prompt = self.session, self.view.own_prompt.text().strip()
+        if session is not None and session.wants_prompt and prompt != session.own_prompt:
+            self.own_mask.let_go()
+            session.choose_own_prompt(prompt)
+            self._refresh()
+            self.go(session.item)
+
+    def _on_method(self) -> None:
+        """What is known by these settings is shown at once; the rest when Run is pressed, or another case opened."""
+        session = self.session
+        if session is None:
+            return
+        session.choose_asked(self.method.asked)
+        self.layers.hide_heatmap()
+        self.view.threshold.show_counts(None)
+        self._refresh()
+        item, turn = session.item, self._turn
+        if item is not None and item.entry.id not in session.broken:
+            question = session.question(item)
+            self._recalling.submit(lambda: (turn, item, question, session.preparing.known(question)))
+
+    def _on_recalled(self, found: tuple[int, Item, Question, Prepared | None]) -> None:
+        turn, item, question, prepared = found
+        session = self.session
+        if session is None or turn != self._turn or session.question(item).key != question.key:
+            return
+        session.refresh(item.entry.id)
+        if prepared is None:
+            self.view.say("Press Run to explain this case so; other cases are explained as you open them.")
+        else:
+            self._show_explanation(item, prepared)
+        self._refresh()
+
+    def _take_settings(self) -> None:
+        self.method.take_settings()
+        if self.session is not None:
+            self.session.choose_asked(self.method.asked)
+
+    def _on_threshold(self) -> None:
+        box = self.view.threshold
+        if self.session is not None and not math.isnan(box.threshold):  # without a heatmap its number means nothing
+            self._threshold = Threshold(box.mode, box.number.value())
+            self.session.choose_threshold(self._threshold)
+            self._gather.start()
+
+    # What is shown
+
+    def _refresh(self) -> None:
+        self._show_judgement()
+        self._show_item()
+        row = None if self.session is None else self.session.row
+        self.view.show_figures(row)
+        self._refresh_buttons()
+
+    def _show_item(self) -> None:
+        """All of the case that is known without reading anything."""
+        item = self.item
+        if item is not None:
+            self.view.show_item(item)
+            self._show_judgement()
+
+    def _show_judgement(self) -> None:
+        session = self.session
+        known = session is not None and session.current is not None
+        self.view.judging.show_judgement(session.judgement(session.current) if known else None)  # type: ignore
+        self._show_rows()
+
+    def _show_rows(self) -> None:
+        session = self.session
+        rows = [] if session is None else session.rows
+        self.view.list.show_rows(rows, None if session is None else session.current)
+        self.view.judging.show_progress(*progress(rows))
+        self.view.judging.undo_button.setEnabled(session is not None and session.can_undo)
+
+    def _refresh_buttons(self) -> None:
+        work = self.work
+        self.view.show_state(
+            study=self.session is not None,
+            case=self.session is not None and self.layers.image is not None,
+            mine=work.mine,
+            busy=work.jobs.busy,
+            cancelling=work.mine and work.jobs.cancelling,
+        )
