@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .explanation import joined_words, min_max
-from .request import ImageIdentity
+from .request import ImageIdentity, Place
 
 Painting = Literal["max", "sum"]
 
@@ -44,11 +44,10 @@ class QuestionRequest:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "parameters": dict(self.parameters)}
 
-    def as_python(self) -> str:
+    def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
         extra: list[tuple[str, Any]] = [("answer", self.answer)] if self.answer is not None else []
-        extra += [("contrast_limits", self.image.contrast_limits)] if self.image.contrast_limits else []
-        extra += [("truncate", True)] if self.truncate else []
+        extra += (place or Place()).keywords(self.image, self.truncate)
         extra += [("regions", self.regions)] if self.regions != "model" else []
         settings = "".join(f"    {name}={value!r},\n" for name, value in [*extra, *self.parameters])
         return (
@@ -57,15 +56,13 @@ class QuestionRequest:
             f"    method={self.method!r},\n{settings})\n"
         )
 
-    def as_command(self) -> str:
+    def as_command(self, place: Place | None = None) -> str:
         """The same as a command line."""
         words = ["vlexplain", "ask", "--model", self.model, "--method", self.method]
         for name, value in self.parameters:
             words += ["--param", f"{name}={value}"]
         words += ["--answer", self.answer] if self.answer is not None else []
-        if self.image.contrast_limits:
-            words += ["--contrast-limits", *(f"{x:g}" for x in self.image.contrast_limits)]
-        words += ["--truncate"] if self.truncate else []
+        words += (place or Place()).words(self.image, self.truncate)
         words += ["--regions", self.regions] if self.regions != "model" else []
         return shlex.join([*words, "--", self.image.name, *self.questions])
 

@@ -54,6 +54,7 @@ def explain(
     truncate: bool = False,
     device: str | None = None,
     download: bool = False,
+    dtype: str = "auto",
     name: str | None = None,
     **parameters: Any,
 ) -> Explanation | list[Explanation]:
@@ -74,6 +75,7 @@ def explain(
     truncate : cut prompts that are longer than the model's context instead of refusing them.
     device : cpu, cuda, ...; by default the fastest there is.
     download : may weights be fetched that are not on this machine?
+    dtype : of the model's matrix products: float32 (auto), bfloat16 or float16; everything else is float32.
     name : what to call the image in records; by default its path.
     parameters : of the method; what is left out takes the model's recommended value, else the method's default.
 
@@ -95,7 +97,11 @@ def explain(
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
     source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
     rgb = as_rgb(source, contrast_limits)
+    from .models.precision import in_precision, precision_of, resolved
+
+    wanted = None if dtype == "auto" else resolved(dtype)
     loaded = load_model(model, device, download, run.part(0.0, 0.1)) if isinstance(model, str) else model
+    loaded = loaded if wanted is None else in_precision(loaded, wanted)
     refuse_unfit(info, loaded.info.name, loaded.capabilities)
     chosen.refuse_unfit(loaded.info.name, loaded.capabilities)
     if "prompts" in loaded.capabilities:
@@ -111,6 +117,7 @@ def explain(
         target=chosen,
         seed=int(seed),
         truncate=truncate,
+        dtype=precision_of(loaded),
     )
     found = _compute(request, source, rgb, loaded, info, filled, run.part(0.1, 1.0))
     run.step(1.0, "Done")
@@ -152,7 +159,7 @@ def _compute(
         "method": info.name,
         "source": info.source,
         "device": str(model.device),
-        "dtype": "float32",
+        "dtype": request.dtype,
         "versions": versions(),
         "seconds": round(time.perf_counter() - began, 4),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -20,7 +20,7 @@ from .methods.targets import TARGETS, Target
 from .models.model_info import ModelInfo, info_of
 from .models.places import is_here
 from .models.zoo import MINI, known_models
-from .request import ImageIdentity, Request
+from .request import ImageIdentity, Place, Request
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -34,11 +34,15 @@ SCORE_NAMES = {"similarity": "Cosine", "logit": "Logit", "margin": "Margin", "so
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where an image came from, for code to be copied: its file, or else an expression that gives its pixels."""
+    """Where an image came from, for code to be copied: its file, or else an expression that gives its pixels.
+
+    plane : where it lies in the file, if that holds a stack.
+    """
 
     path: str | None
     expression: str
     contrast_limits: tuple[float, float] | None = None
+    plane: tuple[int, ...] = ()
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Explaining:
     keep: bool = False
     download: bool = False
     device: str | None = None
+    dtype: str = "auto"
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -138,7 +143,7 @@ class Explaining:
         return {
             "model": self.model,
             "method": self.method,
-            **({} if self.asks else {"target": self._target(), "seed": self.seed}),
+            **({} if self.asks else {"target": self._target(), "seed": self.seed, "dtype": self.dtype}),
             "truncate": self.truncate,
             "device": self.device,
             "download": self.download,
@@ -147,21 +152,29 @@ class Explaining:
 
     def as_python(self, image: ImageSource) -> str:
         """A program that computes it: from the image's file where there is one, else from the viewer's layer."""
-        code = self._request(image, image.path or _PLACE).as_python()
+        code = self._request(image, image.path or _PLACE).as_python(self._place(image))
         return code if image.path else code.replace(repr(_PLACE), image.expression)
 
     def as_command(self, image: ImageSource) -> str:
         """The same as a command line; an image that lies in no file stands as IMAGE."""
-        return self._request(image, image.path or "IMAGE").as_command()
+        return self._request(image, image.path or "IMAGE").as_command(self._place(image))
+
+    def request(self, image: ImageIdentity) -> Request:
+        """The request that it comes to for a model that scores prompts, before any model is loaded."""
+        return Request(
+            image, self.prompts, self.model, self.method, tuple(sorted(self.values().items())), self._target(),
+            self.seed, self.truncate, "float32" if self.dtype == "auto" else self.dtype,
+        )  # fmt: skip
 
     def _request(self, image: ImageSource, name: str) -> Request | QuestionRequest:
         identity = ImageIdentity(name, "", (), image.contrast_limits)
-        settings = tuple(sorted(self.values().items()))
         if self.asks:
+            settings = tuple(sorted(self.values().items()))
             return QuestionRequest(identity, self.prompts, self.model, self.method, settings, truncate=self.truncate)
-        return Request(
-            identity, self.prompts, self.model, self.method, settings, self._target(), self.seed, self.truncate
-        )
+        return self.request(identity)
+
+    def _place(self, image: ImageSource) -> Place:
+        return Place(image.plane if image.path else (), self.device)
 
     def _target(self) -> Target:
         return Target(self.target, self.against if self.target in NEED_OTHERS else ())

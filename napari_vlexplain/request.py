@@ -38,8 +38,46 @@ class ImageIdentity:
 
 
 @dataclass(frozen=True)
+class Place:
+    """What code that is copied needs besides the request, to find the same pixels and run on the same device.
+
+    plane : of a stack, the index of the image along each leading axis. device : None is the fastest there is.
+    """
+
+    plane: tuple[int, ...] = ()
+    device: str | None = None
+
+    def keywords(self, image: ImageIdentity, truncate: bool, dtype: str = "float32") -> list[tuple[str, Any]]:
+        """Arguments of :func:`napari_vlexplain.explain` and its like, those that are not the default."""
+        given = {
+            "contrast_limits": image.contrast_limits,
+            "plane": self.plane or None,
+            "truncate": truncate or None,
+            "dtype": dtype if dtype != "float32" else None,
+            "device": self.device,
+        }
+        return [(name, value) for name, value in given.items() if value is not None]
+
+    def words(self, image: ImageIdentity, truncate: bool, dtype: str = "float32") -> list[str]:
+        """The same as options of the command."""
+        found: list[str] = []
+        for name, value in self.keywords(image, truncate, dtype):
+            found.append(f"--{name.replace('_', '-')}")
+            if name == "contrast_limits":
+                found += map(repr, value)
+            elif name == "plane":
+                found.append(",".join(map(str, value)))
+            elif name != "truncate":
+                found.append(value)
+        return found
+
+
+@dataclass(frozen=True)
 class Request:
-    """One image, one or more prompts, a model, a method with all its parameters resolved, a target and a seed."""
+    """One image, one or more prompts, a model, a method with all its parameters resolved, a target and a seed.
+
+    dtype : of the model's matrix products, see :mod:`napari_vlexplain.models.precision`.
+    """
 
     image: ImageIdentity
     prompts: tuple[str, ...]
@@ -49,6 +87,7 @@ class Request:
     target: Target
     seed: int
     truncate: bool = False
+    dtype: str = "float32"
 
     @property
     def key(self) -> str:
@@ -69,15 +108,13 @@ class Request:
             target=Target(data["target"]["name"], tuple(data["target"]["against"])),
             seed=data["seed"],
             truncate=data["truncate"],
+            dtype=data.get("dtype", "float32"),
         )
 
-    def as_python(self) -> str:
+    def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
         target = repr(self.target) if self.target.against else repr(self.target.name)
-        extra: list[tuple[str, Any]] = (
-            [("contrast_limits", self.image.contrast_limits)] if self.image.contrast_limits else []
-        )
-        extra += [("truncate", True)] if self.truncate else []
+        extra = (place or Place()).keywords(self.image, self.truncate, self.dtype)
         settings = "".join(f"    {name}={value!r},\n" for name, value in [*extra, *self.parameters])
         also = "from napari_vlexplain.methods.targets import Target\n" if self.target.against else ""
         return (
@@ -87,7 +124,7 @@ class Request:
             f"{settings})\n"
         )
 
-    def as_command(self) -> str:
+    def as_command(self, place: Place | None = None) -> str:
         """The same as a command line."""
         words = ["vlexplain", "explain", "--model", self.model, "--method", self.method]
         for name, value in self.parameters:
@@ -95,9 +132,6 @@ class Request:
         words += ["--target", self.target.name, "--seed", str(self.seed)]
         for prompt in self.target.against:
             words += ["--against", prompt]
-        if self.image.contrast_limits:
-            words += ["--contrast-limits", *map(repr, self.image.contrast_limits)]
-        if self.truncate:
-            words.append("--truncate")
+        words += (place or Place()).words(self.image, self.truncate, self.dtype)
         # Behind "--" nothing is taken for an option, whatever it begins with.
         return shlex.join([*words, "--", self.image.name, *self.prompts])

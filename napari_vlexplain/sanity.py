@@ -191,6 +191,7 @@ def explain_again(explanation: Explanation, model: DualEncoder, prompts: Sequenc
             cancel=run.cancel,
             contrast_limits=request.image.contrast_limits,
             truncate=request.truncate,
+            dtype=request.dtype,
             name=request.image.name,
             **dict(request.parameters),
         )

@@ -26,6 +26,7 @@ class SegmentRequest:
     model: str
     parameters: tuple[tuple[str, Any], ...]
     seed: int
+    dtype: str = "float32"
 
     @property
     def key(self) -> str:
@@ -42,6 +43,7 @@ class SegmentRequest:
             model=data["model"],
             parameters=tuple(sorted(data["parameters"].items())),
             seed=int(data["seed"]),
+            dtype=data.get("dtype", "float32"),
         )
 
 

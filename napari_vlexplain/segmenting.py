@@ -41,6 +41,7 @@ def segment(
     plane: tuple[int, ...] = (),
     device: str | None = None,
     download: bool = False,
+    dtype: str = "auto",
     name: str | None = None,
     **parameters: Any,
 ) -> Segmentation:
@@ -51,7 +52,7 @@ def segment(
     image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model; any with an image tower.
     seed : of k-means.
-    progress, cancel, contrast_limits, plane, device, download, name : see :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, device, download, dtype, name : see :func:`napari_vlexplain.explain`.
     parameters : fields of :class:`napari_vlexplain.spectral.parameters.EigenParameters` and ``CutParameters``; what
         is left out takes the model's recommended value, else the default.
 
@@ -66,7 +67,11 @@ def segment(
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number of at least 0.")
     source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
     rgb = as_rgb(source, contrast_limits)
+    from .models.precision import in_precision, precision_of, resolved
+
+    wanted = None if dtype == "auto" else resolved(dtype)
     loaded = load_model(model, device, download, run.part(0.0, 0.3)) if isinstance(model, str) else model
+    loaded = loaded if wanted is None else in_precision(loaded, wanted)
     asked, cutting = split_parameters({**loaded.info.recommended.get(RECOMMENDED, {}), **parameters})
     began = time.perf_counter()
     run.step(0.3, "Looking at the image, and its eigenvectors")
@@ -79,6 +84,7 @@ def segment(
         model=loaded.info.name,
         parameters=tuple(sorted({**asdict(asked), **asdict(cutting)}.items())),
         seed=int(seed),
+        dtype=precision_of(loaded),
     )
     record = {
         "model": loaded.info.name,
@@ -88,6 +94,7 @@ def segment(
         "source": SOURCE,
         **facts,
         "device": str(loaded.device),
+        "dtype": request.dtype,
         "versions": versions(),
         "seconds": round(time.perf_counter() - began, 4),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

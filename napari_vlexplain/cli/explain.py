@@ -45,6 +45,9 @@ def explain(
         bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
+    dtype: Annotated[
+        str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Of every random number.")] = 0,
     contrast_limits: Annotated[
         tuple[float, float] | None,
@@ -94,6 +97,7 @@ def explain(
             truncate=truncate,
             device=device,
             download=download,
+            dtype=dtype,
             name=image,
             **parameters,
         )

@@ -76,7 +76,7 @@ def own_projection(tower: Tower) -> list[Linear]:
 
 @torch.no_grad()
 def _own_projection(block: Block) -> Linear:
-    out, value = block.out, block.value
+    out, value = block.out.full(), block.value.full()
     weight = out.weight @ value.weight
     bias = out.bias
     if value.bias is not None:

@@ -148,6 +148,7 @@ def mlp_of(block: Block) -> MLP:
 
 
 def _linear(rules: Rules, x: Tensor, layer: Linear, relevance: Tensor) -> Tensor:
+    layer = layer.full()
     return rules.linear(x, layer.weight, layer.bias, relevance)
 
 

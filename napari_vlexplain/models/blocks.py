@@ -18,13 +18,23 @@ Activation = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Linear:
-    """``x W^T + b``; weight (out, in), bias (out,) or None."""
+    """``x W^T + b``; weight (out, in), bias (out,) or None. In half precision it gives back what it was given."""
 
     weight: Tensor
     bias: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+        if self.weight.dtype is torch.float32:
+            return F.linear(x, self.weight, self.bias)
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias).to(x.dtype)
+
+    def full(self) -> Linear:
+        """The same numbers in float32, for whoever computes with them."""
+        return self if self.weight.dtype is torch.float32 else _full(self)
+
+
+def _full(layer: Linear) -> Linear:
+    return Linear(layer.weight.float(), None if layer.bias is None else layer.bias.float())
 
 
 def packed(weight: Tensor, bias: Tensor | None) -> tuple[Linear, Linear, Linear]:

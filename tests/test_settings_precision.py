@@ -1,0 +1,127 @@
+"""Half precision reaches the models, is recorded, and leaves the maps nearly as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import toys
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from napari_vlexplain import explain, segment
+from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.methods.catalogue import list_methods
+from napari_vlexplain.models import load_model
+from napari_vlexplain.models.precision import in_precision, precision_of
+from napari_vlexplain.request import ImageIdentity, Place, Request
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+QUICK = {
+    "rise": {"masks": 40, "word_masks": 8},
+    "kernel_shap": {"samples": 40, "word_samples": 8},
+    "exact_shapley": {"cells": 2, "words": 2},
+    "lime": {"samples": 40},
+    "m2ib": {"layer": 1, "steps": 2},
+    "score_cam": {"channels": 4},
+    "smoothgrad": {"samples": 3},
+    "integrated_gradients": {"steps": 4},
+    "expected_gradients": {"samples": 4},
+}
+
+
+class Products(TorchDispatchMode):
+    """Counts matrix products by dtype."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[torch.dtype, int] = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket.__name__ in ("addmm", "mm", "linear"):
+            dtype = args[-1].dtype
+            self.seen[dtype] = self.seen.get(dtype, 0) + 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_the_models_products_run_in_it(precision):
+    model, dtype = toys.transformer(), getattr(torch, precision)
+    with Products() as full:
+        plain = explain(PICTURE, "a dog", model, "relevance")
+    with Products() as half:
+        found = explain(PICTURE, "a dog", model, "relevance", dtype=precision)
+    assert dtype not in full.seen and half.seen[dtype] > 10
+    assert found.request.dtype == found.provenance["dtype"] == precision
+    assert plain.request.dtype == plain.provenance["dtype"] == "float32"
+    assert found.request.key != plain.request.key
+    assert found.score == pytest.approx(plain.score, abs=0.02) and found.score != plain.score
+    assert found.patch_scores.dtype == np.float32
+
+
+def methods() -> list[str]:
+    has = toys.transformer().capabilities
+    return [info.name for info in list_methods() if info.requires <= has]
+
+
+@pytest.mark.parametrize("method", methods())
+def test_every_method_runs_in_half_precision_and_says_nearly_the_same(method):
+    model = toys.transformer()
+    plain, half = (
+        explain(PICTURE, "a dog", model, method, dtype=precision, **QUICK.get(method, {})).patch_scores.ravel()
+        for precision in ("float32", "bfloat16")
+    )
+    if np.ptp(plain) > 1e-6:
+        # LRP's quotients magnify what rounding leaves of a random network.
+        assert np.corrcoef(plain, half)[0, 1] > (0.7 if method == "attn_lrp" else 0.9)
+
+
+def test_auto_is_float32_and_shares_the_model():
+    model = toys.transformer()
+    assert in_precision(model, "auto") is in_precision(model, "float32") is model
+    half = in_precision(model, "bfloat16")
+    assert half is in_precision(model, "bfloat16") and precision_of(half) == "bfloat16"
+    assert precision_of(model) == "float32", "the original stays as it is"
+
+
+def test_a_tower_without_blocks_runs_under_autocast():
+    model = toys.dot_product()
+    half = in_precision(model, "bfloat16")
+    assert precision_of(half) == "bfloat16" and precision_of(model) == "float32"
+    plain, found = (x.encode_image(model.pixels(PICTURE)[0]) for x in (model, half))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, plain, atol=0.1, rtol=0.1)
+
+
+def test_an_unknown_precision_is_refused_before_a_model_is_loaded():
+    with pytest.raises(VLExplainError, match="must be auto, float32, bfloat16, float16"):
+        explain(PICTURE, "a dog", "no/such-model", dtype="half")
+
+
+def test_segments_too():
+    found = segment(PICTURE, toys.transformer(), dtype="bfloat16", eigenvectors=2)
+    assert found.request.dtype == found.provenance["dtype"] == "bfloat16"
+
+
+def test_the_shipped_model_in_half_precision_points_at_the_same_place():
+    from napari_vlexplain.datasets.samples import sticker_scene
+
+    image = sticker_scene().image
+    full = explain(image, "a photo of a dog", load_model("mini", "cpu"))
+    half = explain(image, "a photo of a dog", load_model("mini", "cpu"), dtype="bfloat16")
+    assert np.argmax(full.patch_scores) == np.argmax(half.patch_scores)
+    assert np.corrcoef(full.patch_scores.ravel(), half.patch_scores.ravel())[0, 1] > 0.98
+
+
+def test_copied_code_names_it():
+    from napari_vlexplain.methods.targets import Target
+
+    request = Request(ImageIdentity("a.png", "", ()), ("a cat",), "mini", "relevance", (), Target("similarity"), 0)
+    assert "dtype" not in request.as_python() + request.as_command()
+    half = Request(**{**request.__dict__, "dtype": "bfloat16"})
+    place = Place((3, 1), "cpu")
+    assert "dtype='bfloat16'" in half.as_python() and "plane=(3, 1)" in half.as_python(place)
+    assert "--dtype bfloat16 --device cpu" in half.as_command(place) and "--plane 3,1" in half.as_command(place)
+    assert Request.from_dict(half.to_dict()) == half
+    old = request.to_dict()
+    del old["dtype"]
+    assert Request.from_dict(old) == request, "bundles of before"
