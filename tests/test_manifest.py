@@ -102,6 +102,7 @@ def test_the_docks_are_there(manifest):
         "Latent text",
         "Compare",
         "Window level",
+        "Cases",
         "Benchmark",
     ]
 

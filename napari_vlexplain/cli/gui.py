@@ -11,18 +11,20 @@ from typing import Annotated
 import typer
 
 from ..errors import VLExplainError
+from ..reading_room.study import PACKAGED
 
 _PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 
 
 def gui(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILES]...", help="Images, or folders of saved explanations.")
+        list[str] | None,
+        typer.Argument(metavar="[FILES]...", help=f"Images, saved explanations, folders of studies, or {PACKAGED}."),
     ] = None,
 ) -> None:
-    """Open napari with the Explain and Measure docks."""
+    """Open napari with the Explain and Measure docks, and the Cases dock on a study."""
     for file in files or []:
-        if not Path(file).expanduser().exists():
+        if file != PACKAGED and not Path(file).expanduser().exists():
             raise VLExplainError(f"There is no file {file!r}.")
     refuse_without_window()
     from ..widgets import open_window

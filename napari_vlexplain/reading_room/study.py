@@ -97,17 +97,12 @@ def open_study(where: str | Path) -> Study:
 
 
 def is_study(where: str | Path) -> bool:
-    """Does this look like a study? A look at the folder's names, no more."""
+    """Is this a folder with a table of ours, or with an image somewhere below?"""
     place = Path(where).expanduser()
     try:
-        if not place.is_dir() or (place / "manifest.json").exists():
-            return False
-        names = sorted(item.name for item in place.iterdir())
+        return place.is_dir() and (any(_is_table(name) for name in os.listdir(place)) or any(_images(place, [])))
     except OSError:
         return False
-    return any(_is_table(name) or Path(name).suffix.lower() in (*PICTURES, ".dcm", ".dicom") for name in names) or any(
-        is_dicom(place / name) for name in names[:20] if (place / name).is_file()
-    )
 
 
 def _is_table(name: str) -> bool:

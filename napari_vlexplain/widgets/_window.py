@@ -12,23 +12,27 @@ from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
 from ..io.napari_bundle import napari_get_reader, read_bundles
+from ..reading_room.study import PACKAGED, is_study
 from . import _samples
+from .cases import CasesDock
 from .explain import ExplainDock
 from .measure import MeasureDock
 
 PLUGIN = "napari-vlexplain"
-DOCKS = {"Explain": ExplainDock, "Measure": MeasureDock}
+DOCKS: dict[str, type[QWidget]] = {"Explain": ExplainDock, "Measure": MeasureDock, "Cases": CasesDock}
 DEMO_PROMPTS = ("a photo of a dog", "a photo of a sunflower")
 
 
 def show_window(files: Sequence[str] = (), demo: bool = False) -> napari.Viewer:
     """A viewer with both docks, the files' layers, and in a demo a run that has begun.
 
+    A folder that is a study, or the name of the one on board, opens the *Cases* dock on it.
+
     Raises
     ------
     VLExplainError : a file cannot be opened.
     """
-    missing = [file for file in files if not Path(file).expanduser().exists()]
+    missing = [file for file in files if file != PACKAGED and not Path(file).expanduser().exists()]
     if missing:
         raise VLExplainError(f"There is no file {missing[0]!r}.")
     viewer = napari.Viewer(title="napari - VL Explain")
@@ -44,7 +48,7 @@ def show_window(files: Sequence[str] = (), demo: bool = False) -> napari.Viewer:
 
 def add_docks(viewer: napari.Viewer) -> tuple[ExplainDock, MeasureDock]:
     """Both docks, one above the other as tabs, *Explain* in front."""
-    placed = [_dock(viewer, name) for name in DOCKS]
+    placed = [_dock(viewer, name) for name in ("Explain", "Measure")]
     (explain_place, explain), (measure_place, measure) = placed
     window = explain_place.parent()
     if hasattr(window, "tabifyDockWidget"):
@@ -70,10 +74,27 @@ def _dock(viewer: napari.Viewer, name: str) -> tuple[Any, Any]:
     return viewer.window.add_dock_widget(widget, name=name, area="right"), widget
 
 
+def add_cases(viewer: napari.Viewer, study: str) -> CasesDock:
+    """The *Cases* dock, in front of the others, on a study."""
+    place, cases = _dock(viewer, "Cases")
+    window = place.parent()
+    others = [one for one in window.findChildren(type(place)) if one is not place and one.widget() is not None]
+    right = [one for one in others if window.dockWidgetArea(one) == window.dockWidgetArea(place) and one.isVisible()]
+    if right:
+        window.tabifyDockWidget(right[0], place)
+    place.raise_()
+    cases.open_study(study)
+    found: CasesDock = cases
+    return found
+
+
 def _open(viewer: napari.Viewer, file: str) -> None:
     path = str(Path(file).expanduser())
     if napari_get_reader(path) is not None:
         add_layers(viewer, read_bundles(path))
+        return
+    if file == PACKAGED or is_study(path):
+        add_cases(viewer, file if file == PACKAGED else path)
         return
     try:
         viewer.open(path)
