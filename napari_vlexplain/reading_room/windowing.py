@@ -44,7 +44,7 @@ AUTO = Preset("Auto", "1st to 99th percentile of the image", (1, 99))
 FULL = Preset("Full", "From the lowest to the highest value")
 _OF_RADIOGRAPHS = (
     Preset("Lungs", "The dark half: 1st to 60th percentile, for vessels and edges in the lungs", (1, 60)),
-    Preset("Mediastinum", "The bright half: 40th to 99.5th percentile, for heart, spine and bone", (40, 99.5)),
+    Preset("Mediastinum", "The bright part: 30th to 99.5th percentile, for heart, spine and bone", (30, 99.5)),
 )
 _OF_HOUNSFIELD = (
     Preset("Lungs", "Width 1400 at -500 HU", voi=Window(-500, 1400)),
@@ -76,13 +76,15 @@ def full_range(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
 
 
 def dragged(window: Window, right: float, down: float, pace: float) -> Window:
-    """The window after a drag by fractions of the canvas: to the right is wider, downwards a higher level (darker).
+    """The window after a drag by shares of the way that stands for ``pace``, such as the image's range.
 
-    ``pace`` : width and level that the whole canvas stands for, such as the image's range. The width stays above a
-    thousandth of it, and at 2 at least where values are whole.
+    To the right is wider, downwards a higher level (darker). The width stays above a thousandth of ``pace``; of LINEAR
+    windows both numbers are whole and the width is 2 at least.
     """
-    least = max(pace / 1000, 2.0 if window.function == "LINEAR" else 0.0)
-    return Window(window.centre + down * pace, max(window.width + right * pace, least), window.function)
+    centre, width = window.centre + down * pace, max(window.width + right * pace, pace / 1000)
+    if window.function == "LINEAR":
+        centre, width = float(round(centre)), max(2.0, float(round(width)))
+    return Window(centre, width, window.function)
 
 
 def function_of(dtype: Any) -> Function:

@@ -31,13 +31,15 @@ def is_curved(colours: Colormap) -> bool:
 
 
 def inverted(colours: Colormap | str) -> Any:
-    """The same colours the other way round; twice is once."""
+    """Dark for bright: the same colours the other way round, of a curve the negative; twice is once."""
     from napari.utils.colormaps import AVAILABLE_COLORMAPS, Colormap, ensure_colormap
 
     given = ensure_colormap(colours)
     name = str(given.name).removesuffix(_BACK) if is_inverted(given) else f"{given.name}{_BACK}"
     if name in AVAILABLE_COLORMAPS:
         return name
+    if is_curved(given):
+        return Colormap(np.abs([1, 1, 1, 0] - np.asarray(given.colors)), name=name)
     return Colormap(
         np.asarray(given.colors)[::-1], name=name, controls=1 - np.asarray(given.controls)[::-1],
         interpolation=given.interpolation,

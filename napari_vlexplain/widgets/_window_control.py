@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from ..io.dicom_voi import Limits, Voi, Window, is_bent, voi_of
-from ..reading_room.windowing import Preset, function_of, presets
+from ..reading_room.windowing import AUTO, Preset, function_of, presets
 from ._hooks import Hooks
 from ._latest import LatestOnly
-from ._layers import info
+from ._layers import ensure_id, info
 from ._measure_inputs import plane
 from ._picture import is_picture
 from ._window_colours import curved, inverted, is_curved, is_inverted, plain
@@ -56,7 +56,7 @@ class WindowControl(QObject):
         self._viewer = viewer
         self._layer: Image | None = None
         self._users = 0
-        self._first: WeakKeyDictionary[Any, tuple[Limits, Any]] = WeakKeyDictionary()
+        self._first: dict[str, tuple[Limits, Any]] = {}
         self._list_hooks, self._layer_hooks = Hooks(), Hooks()
         self.tool = DragTool(viewer, self)
         self.tool.switched.connect(self._write)
@@ -162,11 +162,18 @@ class WindowControl(QObject):
             layer.colormap = inverted(layer.colormap)
 
     def reset(self) -> None:
-        """Back to how the picture was when it was first windowed here."""
-        if self._layer is not None and self._layer in self._first:
-            limits, colours = self._first[self._layer]
-            self._layer.colormap = colours
+        """Back to how the picture was when it was first seen here; another one in its layer, to its file's window."""
+        layer = self._layer
+        if layer is None or layer.rgb:
+            return
+        limits, colours = self._first.get(ensure_id(layer), (None, plain()))
+        layer.colormap = colours
+        if limits is not None:
             self._set_limits(limits, keep_curve=True)
+        elif self._vois:
+            self._set_limits(self._vois[0].limits)
+        else:
+            self.apply(AUTO)
 
     @property
     def padding(self) -> Limits | None:
@@ -204,7 +211,7 @@ class WindowControl(QObject):
 
     def _on_limits(self, found: tuple[Any, Limits]) -> None:
         layer, limits = found
-        if layer is self._layer:
+        if layer == self._layer:
             self._set_limits(limits)
 
     def _say_why_not(self) -> None:
@@ -215,20 +222,26 @@ class WindowControl(QObject):
         active, pictures = layers.selection.active, [layer for layer in layers if is_picture(layer)]
         if active is not None and is_picture(active):
             chosen = active
-        elif any(layer is self._layer for layer in pictures):
+        elif any(layer == self._layer for layer in pictures):
             return
         else:
             chosen = next((layer for layer in reversed(pictures) if layer.visible), pictures[-1] if pictures else None)
-        if chosen is self._layer:
+        if chosen == self._layer:  # never "is": a dock sees stand-ins of layers
             return
         self._layer_hooks.clear()
         self._layer = chosen
         if chosen is not None:
-            if not chosen.rgb and chosen not in self._first:
+            if not chosen.rgb and ensure_id(chosen) not in self._first:
                 low, high = chosen.contrast_limits
-                self._first[chosen] = ((float(low), float(high)), chosen.colormap)
+                self._first[ensure_id(chosen)] = ((float(low), float(high)), chosen.colormap)
             for emitter in (chosen.events.contrast_limits, chosen.events.colormap, chosen.events.name):
                 self._layer_hooks.connect(emitter, self._on_layer)
+            self._layer_hooks.connect(chosen.events.data, self._on_data)
+        self._on_layer()
+
+    def _on_data(self, event: Any = None) -> None:
+        if self._layer is not None:  # another picture in the same layer: the next case
+            self._first.pop(ensure_id(self._layer), None)
         self._on_layer()
 
     def _on_layer(self, event: Any = None) -> None:
@@ -238,5 +251,5 @@ class WindowControl(QObject):
     def _write(self, event: Any = None) -> None:
         window = self.window
         text = "" if window is None else f"{window.text}{', inverted' if self.inverted else ''}"
-        hint = "\nWindow tool: drag sideways for width, up and down for level" if self.tool.on else ""
+        hint = "\nDrag: left, right for width; up, down for level" if self.tool.on else ""
         self._text.show(f"{text}{hint}" if text and self._text_shown else "")
