@@ -59,7 +59,15 @@ class Store:
             yield 0, self._whole
             return
         for start in range(0, len(self.unit), 2 * CHUNK):
-            yield start, torch.from_numpy(np.array(self.unit[start : start + 2 * CHUNK])).to(self.device)
+            yield start, torch.from_numpy(self.piece(start, start + 2 * CHUNK)).to(self.device)
+
+    def piece(self, start: int, stop: int) -> np.ndarray:
+        """A copy of some rows; from disk by a map of its own, so that what was read does not stay in memory."""
+        unit = self.unit
+        if isinstance(unit, np.memmap):
+            with suppress(OSError):  # tidied away since: the open map still has it
+                unit = np.load(str(unit.filename), mmap_mode="r")
+        return np.array(unit[start:stop])
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +108,7 @@ class TextBank:
         for first, last in pairwise(edges):
             total = np.zeros(self.store.unit.shape[1])
             for at in range(first, last, CHUNK):
-                total += np.sum(self.store.unit[at : min(at + CHUNK, last)], axis=0, dtype=np.float64)
+                total += np.sum(self.store.piece(at, min(at + CHUNK, last)), axis=0, dtype=np.float64)
             sums.append(total / max(last - first, 1))
         return torch.from_numpy(np.stack(sums).astype(np.float32)).to(self.store.device)
 
@@ -181,6 +189,7 @@ def _encoded(
     run: Run,
 ) -> Store:
     unit: np.ndarray | None = None
+    filing = False
     truncated, example, scratch = 0, "", folder() / f".{uuid4().hex}.npy"
     try:
         for start, texts in vocabulary.chunks(CHUNK):
@@ -192,13 +201,14 @@ def _encoded(
                     raise _too_long(example, model, vocabulary)
             if unit is None:
                 shape = (len(vocabulary), rows.shape[1])
-                unit = _room(scratch, shape) if on_disk else None
-                unit = np.empty(shape, np.float32) if unit is None else unit
-            unit[start : start + len(texts)] = rows.cpu().numpy()
+                filing = on_disk and _room(scratch, shape)
+                unit = np.empty((0, 0) if filing else shape, np.float32)
+            # A map for each piece: what was written does not stay in memory, and Windows can move the file.
+            into = np.lib.format.open_memmap(scratch, "r+") if filing else unit
+            into[start : start + len(texts)] = rows.cpu().numpy()
+            del into
         assert unit is not None
-        if isinstance(unit, np.memmap):
-            unit.flush()
-            unit = None  # an open map would keep Windows from moving the file
+        if filing:
             unit = _filed(key, scratch, truncated, example)
     finally:
         with suppress(OSError):
@@ -238,13 +248,14 @@ def _unit(model: DualEncoder, texts: Sequence[str], chosen: tuple[str, ...]) -> 
     return F.normalize(total, dim=-1), sorted(cut)
 
 
-def _room(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """An empty bank on disk; None where the cache cannot be written."""
+def _room(file: Path, shape: tuple[int, int]) -> bool:
+    """Make an empty bank on disk; False where the cache cannot be written."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(file, "w+", np.float32, shape)
+        np.lib.format.open_memmap(file, "w+", np.float32, shape)
     except OSError:
-        return None
+        return False
+    return True
 
 
 def _filed(key: str, scratch: Path, truncated: int, example: str) -> np.ndarray:

@@ -72,13 +72,13 @@ class Vocabulary:
     def texts(self, indices: Iterable[int]) -> dict[int, str]:
         """The texts at some indices, by index, in one pass."""
         wanted = {int(i) for i in indices}
-        return {i: text for i, text in enumerate(self) if i in wanted}
+        return {i: text for i, text in enumerate(self if wanted else ()) if i in wanted}
 
     def find(self, texts: Iterable[str]) -> dict[str, int]:
         """Where texts stand, by text; equality is exact but for case. What is not there is left out."""
         wanted = {text.strip().casefold(): text for text in texts}
         found: dict[str, int] = {}
-        for i, text in enumerate(self):
+        for i, text in enumerate(self if wanted else ()):
             key = text.casefold()
             if key in wanted:
                 found.setdefault(wanted[key], i)
@@ -87,7 +87,7 @@ class Vocabulary:
     def positions(self, texts: Iterable[str]) -> list[int]:
         """Indices of every entry that equals one of ``texts`` but for case."""
         wanted = {text.strip().casefold() for text in texts}
-        return [i for i, text in enumerate(self) if text.casefold() in wanted]
+        return [i for i, text in enumerate(self if wanted else ()) if text.casefold() in wanted]
 
 
 def from_lines(name: str, lines: Lines, parts: Sequence[tuple[str, int]] | None = None) -> Vocabulary:
