@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,6 +86,10 @@ class Sanity:
 
     def lines(self) -> list[str]:
         """The figures as sentences, warnings last."""
+        return self.figures() + list(self.warnings)
+
+    def figures(self) -> list[str]:
+        """The figures as sentences."""
         found = []
         if self.random_prompt is not None:
             found.append(f"Rank correlation with the maps of unrelated prompts: {self.random_prompt:.2f}.")
@@ -92,7 +97,7 @@ class Sanity:
             found.append(f"With {what} random: {'constant map' if value is None else f'{value:.2f}'}.")
         if self.completeness is not None:
             found.append(f"The attributions miss the score's change by {100 * self.completeness:.2g} %.")
-        return found + list(self.warnings)
+        return found
 
 
 def check(
@@ -144,6 +149,23 @@ def examine(
     run.step(1.0, "Checked")
     warnings = _warnings(explanation, info.uses_prompt, random_prompt, stages, missed)
     return Sanity(others, random_prompt, stages, missed, warnings)
+
+
+def alike(explanations: Sequence[Explanation]) -> str:
+    """A warning if the prompts of one run got nearly the same map, though the method claims to hear them; else "".
+
+    It costs nothing: the maps are there. Prompts that mean the same may well share a map.
+    """
+    told = [one for one in explanations if not one.degenerate]
+    if len(told) < 2 or not method_named(told[0].request.method).uses_prompt:
+        return ""
+    found = _mean([spearman(a.patch_scores, b.patch_scores) for a, b in combinations(told, 2)])
+    if found is None or found <= SAME_MAP:
+        return ""
+    return (
+        f"These prompts get nearly the same map (rank correlation {found:.2f}): unless they mean the same, "
+        "it shows what stands out, not what was asked for."
+    )
 
 
 def unrelated_to(prompt: str, model: DualEncoder, count: int = 3) -> tuple[str, ...]:

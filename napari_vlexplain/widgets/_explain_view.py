@@ -25,6 +25,7 @@ from ..methods.catalogue import list_methods
 from ..methods.info import MethodInfo
 from ..methods.targets import TARGETS
 from ..prompt_history import PromptHistory
+from ._checking import CheckBox
 from ._form import WIDEST_INT, ParameterForm, guard_wheel
 from ._layer_combo import LayerCombo
 from ._model_box import ModelBox
@@ -58,6 +59,7 @@ class ExplainView(QWidget):
         self.progress = QProgressBar()
         self.status = QLabel()
         self.results = Results()
+        self.check = CheckBox()
         self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
         self.save_button = QPushButton("Save…")
         self._fill()
@@ -182,7 +184,7 @@ class ExplainView(QWidget):
         layout.addLayout(form)
         layout.addWidget(self.parameters)
         layout.addLayout(start)
-        for part in (self.progress, self.status, self.results):
+        for part in (self.progress, self.status, self.results, self.check):
             layout.addWidget(part)
         layout.addLayout(copies)
         layout.addStretch(1)
@@ -194,7 +196,7 @@ class ExplainView(QWidget):
         order += [self.prompts.edit, self.prompts.history_button, self.method, self.target, self.against]
         for row in self.form.rows.values():
             order += [row.editor, row.reset_button]
-        order += [self.seed, self.truncate, self.run_button, self.keep]
+        order += [self.seed, self.truncate, self.run_button, self.keep, self.check.button]
         order += [self.python_button, self.command_button, self.save_button]
         for one, following in pairwise(order):
             QWidget.setTabOrder(one, following)

@@ -13,9 +13,11 @@ from ..answer import Answer
 from ..errors import VLExplainError
 from ..explaining import NEED_OTHERS, Explaining, compute, remedy, split_prompts
 from ..explanation import Explanation
-from ..io.napari_bundle import write_bundle
+from ..io.napari_bundle import record_of, write_bundle
 from ..prompt_history import PromptHistory
+from ..sanity import alike
 from ._answers import follow_boxes, show_answer
+from ._checking import Checking
 from ._explain_view import ExplainView
 from ._form import ParameterForm
 from ._heatmaps import show_heatmap, show_only
@@ -47,6 +49,9 @@ class ExplainDock(QWidget):
         self.jobs = jobs_of(viewer)
         self.view = ExplainView(viewer, PromptHistory())
         self.shown: list[str] = []
+        self._found: list[Explanation | Answer] = []
+        self._picked = 0
+        self.checking = Checking(self.view.check, self.jobs, self._keep_checked)
         self._device = ""
         self._mine = False
         self._hooks = Hooks()
@@ -124,6 +129,7 @@ class ExplainDock(QWidget):
     def _release(self) -> None:
         self.view.image.unfollow()
         self._hooks.clear()
+        self.checking.release()
         if self._mine:
             self._mine = False
             self.jobs.forget()
@@ -131,6 +137,7 @@ class ExplainDock(QWidget):
     def _take_settings(self) -> None:
         looks = settings()
         self.asked.device = None if looks.device == "auto" else looks.device
+        self.asked.dtype = looks.precision
         self.view.model.set_offline(looks.offline)
         if looks.offline:
             self.asked.download = False
@@ -236,15 +243,19 @@ class ExplainDock(QWidget):
         show_only(self._viewer, layers[0])
         follow_boxes(self._viewer, layers[0])
         self.shown = [str(layer_id(layer)) for layer in layers]
+        self._found = found
         self.view.results.show_results(found)
+        self._check_row(0)
         record = found[0].provenance
         self._device = record["device"]
         self._refresh()
         plane = f" Plane {list(picture.index)} of the stack." if picture.index else ""
         flat = [f"“{one.prompt}”" for one in found if one.degenerate]
         said = f" The map of {', '.join(flat)} is the same everywhere: it says nothing." if flat else ""
+        same = alike([one for one in found if isinstance(one, Explanation)])
+        said += f" {same}" if same else ""
         count = f"{len(found)} heatmap{'s' if len(found) > 1 else ''}"
-        self.view.say(f"{count} in {record['seconds']:.1f} s on {self._device}.{plane}{said}", bad=bool(flat))
+        self.view.say(f"{count} in {record['seconds']:.1f} s on {self._device}.{plane}{said}", bad=bool(said))
         self.finished.emit("done")
 
     def _on_failed(self, error: BaseException) -> None:
@@ -265,7 +276,20 @@ class ExplainDock(QWidget):
         show_error(message)
         self.finished.emit(outcome)
 
+    def _check_row(self, number: int) -> None:
+        self._picked = number
+        self.checking.show(self._found[number], self._found[number].request.model)
+
+    def _keep_checked(self, checked: Explanation) -> None:
+        """What the checks found belongs to the heatmap's record, and so to what is saved."""
+        self._found[self._picked] = checked
+        layer = find_layer(self._viewer.layers, self.shown[self._picked])
+        if layer is not None:
+            info(layer).update(record_of(checked))
+
     def _show_result(self, number: int) -> None:
+        if not self.checking.running:
+            self._check_row(number)
         layer = find_layer(self._viewer.layers, self.shown[number])
         if layer is None:
             self.view.say("This heatmap's layer was deleted; press Run to make it again.")
@@ -300,7 +324,8 @@ class ExplainDock(QWidget):
             view.say("Cancelling; the model stops at the next step…")
         elif not self._mine:
             view.progress.setValue(0)
-            view.say(f"“{self.jobs.title}” is running in another dock." if elsewhere else problem)
+            where = "" if self.checking.running else " in another dock"
+            view.say(f"“{self.jobs.title}” is running{where}." if elsewhere else problem)
 
     def _device_text(self) -> str:
         if self._device or self.asked.device:
