@@ -97,6 +97,7 @@ def test_the_docks_are_there(manifest):
     assert [widget.display_name for widget in manifest.contributions.widgets] == [
         "Explain",
         "Measure",
+        "Correct",
         "Look",
         "Segments",
         "Latent text",

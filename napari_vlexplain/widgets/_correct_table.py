@@ -1,0 +1,110 @@
+"""Who differs from whom, by how much, and where: a small tree that follows every stroke."""
+
+from __future__ import annotations
+
+import math
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+
+from ..reading_room.agreement import PAIRS, Agreement
+from ..reading_room.correcting import Spacing
+
+COLUMNS = ("", "IoU", "Dice", "± area")
+TIPS = (
+    "Below each pair: its labels, boxes or connected parts.",
+    "Intersection over union; n/a where both are empty.",
+    "Twice the intersection over the sum of both areas; n/a where both are empty.",
+    "Area of the first minus area of the second: above 0 where the first covers more.",
+)
+
+
+class AgreementTable(QTreeWidget):
+    """A line for each pair, and below it one for each part; ``copy`` takes all of it."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setColumnCount(len(COLUMNS))
+        self.setHeaderLabels(COLUMNS)
+        self.setAccessibleName("Agreement")
+        self.setSelectionMode(QTreeWidget.SelectionMode.NoSelection)
+        self.setMinimumHeight(8 * self.fontMetrics().lineSpacing())
+        header = self.header()
+        if header is not None:
+            header.setStretchLastSection(False)
+            for column in range(len(COLUMNS)):
+                mode = QHeaderView.ResizeMode.Stretch if column == 0 else QHeaderView.ResizeMode.ResizeToContents
+                header.setSectionResizeMode(column, mode)
+        head = self.headerItem()
+        for column, tip in enumerate(TIPS):
+            if head is not None:
+                head.setToolTip(column, tip)
+        self._pairs: dict[tuple[str, str], QTreeWidgetItem] = {}
+        for first, second in PAIRS:
+            item = QTreeWidgetItem([f"{first} : {second}"])
+            self.addTopLevelItem(item)
+            item.setExpanded(True)
+            self._pairs[first, second] = item
+        self.show_agreements([], None)
+
+    def show_agreements(self, found: list[Agreement], spacing: Spacing | None) -> None:
+        """Show figures; pairs that are not among them are empty. Areas are mm² where spacing is known, else pixels."""
+        known = {(one.first, one.second): one for one in found}
+        for pair, item in self._pairs.items():
+            one = known.get(pair)
+            if one is None:
+                _fill(item, ("", "", ""))
+                item.takeChildren()
+                continue
+            _fill(item, (_number(one.counts.iou), _number(one.counts.dice), area(one.difference, spacing)))
+            parts = one.parts if len(one.parts) > 1 else ()
+            while item.childCount() > len(parts):
+                item.takeChild(item.childCount() - 1)
+            while item.childCount() < len(parts):
+                item.addChild(QTreeWidgetItem())
+            for place, part in enumerate(parts):
+                child = item.child(place)
+                if child is None:
+                    continue
+                dice = 2 * part.both / (part.first + part.second) if part.first + part.second else math.nan
+                child.setText(0, part.name)
+                child.setToolTip(0, f"around row {part.row:.0f}, column {part.column:.0f}")
+                _fill(child, (_number(part.iou), _number(dice), area(part.difference, spacing)))
+
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """What is shown: name of the line (pair, or pair / part) -> IoU, Dice, area."""
+        found = {}
+        for item in self._pairs.values():
+            found[item.text(0)] = tuple(item.text(column) for column in (1, 2, 3))
+            for place in range(item.childCount()):
+                child = item.child(place)
+                if child is not None:
+                    found[f"{item.text(0)} / {child.text(0)}"] = tuple(child.text(column) for column in (1, 2, 3))
+        return found
+
+    def copy(self) -> None:
+        """Put the lines on the clipboard, with tabs between."""
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            lines = ["\t".join(("", *COLUMNS[1:]))]
+            clipboard.setText("\n".join([*lines, *("\t".join((name, *cells)) for name, cells in self.texts().items())]))
+
+
+def area(pixels: int, spacing: Spacing | None) -> str:
+    """A signed area for people."""
+    if spacing is None:
+        return f"{pixels:+,} px".replace("+0 px", "0 px")
+    value = pixels * spacing[0] * spacing[1]
+    return f"{value:+,.1f} mm²" if pixels else "0 mm²"
+
+
+def _fill(item: QTreeWidgetItem, texts: tuple[str, str, str]) -> None:
+    for column, text in enumerate(texts, start=1):
+        if item.text(column) != text:
+            item.setText(column, text)
+        item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+
+
+def _number(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
