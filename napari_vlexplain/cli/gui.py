@@ -21,15 +21,19 @@ def gui(
         list[str] | None,
         typer.Argument(metavar="[FILES]...", help=f"Images, saved explanations, folders of studies, or {PACKAGED}."),
     ] = None,
+    dock: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another dock, in front: compare, segments, latent-text, ...; repeat."),
+    ] = None,
 ) -> None:
-    """Open napari with the Explain and Measure docks, and the Cases dock on a study."""
+    """Open napari with the Explain and Measure docks, the Cases dock on a study, and others by --dock."""
     for file in files or []:
         if file != PACKAGED and not Path(file).expanduser().exists():
             raise VLExplainError(f"There is no file {file!r}.")
     refuse_without_window()
     from ..widgets import open_window
 
-    open_window(files or [])
+    open_window(files or [], docks=dock or [])
 
 
 def refuse_without_window() -> None:

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 __all__ = ["open_window"]
 
 
-def open_window(files: Sequence[str] = (), demo: bool = False) -> None:
+def open_window(files: Sequence[str] = (), demo: bool = False, docks: Sequence[str] = ()) -> None:
     """Open napari with the *Explain* and *Measure* docks and stay until it is closed.
 
     Parameters
     ----------
     files : images or saved explanations to open.
     demo : open the sticker scene as well, and explain it for two prompts.
+    docks : further docks by name, such as ``compare``; the last in front.
 
     Raises
     ------
-    VLExplainError : napari or a Qt binding is missing, or a file cannot be opened.
+    VLExplainError : napari or a Qt binding is missing, a file cannot be opened, or there is no such dock.
     """
     from ..errors import VLExplainError
 
@@ -29,5 +30,5 @@ def open_window(files: Sequence[str] = (), demo: bool = False) -> None:
         ) from None
     import napari
 
-    viewer = show_window(files, demo)  # noqa: F841 - napari keeps only what somebody holds
+    viewer = show_window(files, demo, docks)  # noqa: F841 - napari keeps only what somebody holds
     napari.run()

@@ -14,24 +14,26 @@ from ..errors import VLExplainError
 from ..io.napari_bundle import napari_get_reader, read_bundles
 from ..reading_room.study import PACKAGED, is_study
 from . import _samples
+from ._docks import dock_class, dock_named
 from .cases import CasesDock
 from .explain import ExplainDock
 from .measure import MeasureDock
 
 PLUGIN = "napari-vlexplain"
-DOCKS: dict[str, type[QWidget]] = {"Explain": ExplainDock, "Measure": MeasureDock, "Cases": CasesDock}
 DEMO_PROMPTS = ("a photo of a dog", "a photo of a sunflower")
 
 
-def show_window(files: Sequence[str] = (), demo: bool = False) -> napari.Viewer:
+def show_window(files: Sequence[str] = (), demo: bool = False, docks: Sequence[str] = ()) -> napari.Viewer:
     """A viewer with both docks, the files' layers, and in a demo a run that has begun.
 
-    A folder that is a study, or the name of the one on board, opens the *Cases* dock on it.
+    A folder that is a study, or the name of the one on board, opens the *Cases* dock on it. ``docks`` are further
+    ones, the last in front.
 
     Raises
     ------
-    VLExplainError : a file cannot be opened.
+    VLExplainError : a file cannot be opened, or there is no such dock.
     """
+    further = [dock_named(name) for name in docks]
     missing = [file for file in files if file != PACKAGED and not Path(file).expanduser().exists()]
     if missing:
         raise VLExplainError(f"There is no file {missing[0]!r}.")
@@ -39,6 +41,8 @@ def show_window(files: Sequence[str] = (), demo: bool = False) -> napari.Viewer:
     explain, _ = add_docks(viewer)
     for file in files:
         _open(viewer, file)
+    for name in further:
+        _in_front(_dock(viewer, name)[0])
     if demo:
         add_layers(viewer, _samples.sticker_scene())
         explain.view.prompts.set_prompts(DEMO_PROMPTS)
@@ -70,22 +74,27 @@ def _dock(viewer: napari.Viewer, name: str) -> tuple[Any, Any]:
 
     if PLUGIN in PluginManager.instance():
         return viewer.window.add_plugin_dock_widget(PLUGIN, name)
-    widget: QWidget = DOCKS[name](viewer)
+    widget: QWidget = dock_class(name)(viewer)
     return viewer.window.add_dock_widget(widget, name=name, area="right"), widget
 
 
 def add_cases(viewer: napari.Viewer, study: str) -> CasesDock:
     """The *Cases* dock, in front of the others, on a study."""
     place, cases = _dock(viewer, "Cases")
+    _in_front(place)
+    cases.open_study(study)
+    found: CasesDock = cases
+    return found
+
+
+def _in_front(place: Any) -> None:
+    """Make a dock the tab in front of those beside it."""
     window = place.parent()
     others = [one for one in window.findChildren(type(place)) if one is not place and one.widget() is not None]
     right = [one for one in others if window.dockWidgetArea(one) == window.dockWidgetArea(place) and one.isVisible()]
     if right:
         window.tabifyDockWidget(right[0], place)
     place.raise_()
-    cases.open_study(study)
-    found: CasesDock = cases
-    return found
 
 
 def _open(viewer: napari.Viewer, file: str) -> None:
