@@ -28,6 +28,7 @@ from napari_vlexplain.reading_room.nifti import affine_of, read_nifti, write_nif
 from napari_vlexplain.reading_room.reopen import napari_get_reader, read_export, read_layers
 from napari_vlexplain.reading_room.rows import COLUMNS
 
+ROOT = Path(__file__).resolve().parent.parent
 EVERYTHING = Options(nifti=True, pixels=True, paths=True)
 
 
@@ -294,6 +295,23 @@ def test_nifti_takes_place_and_turn_from_dicom(tmp_path: Path) -> None:
     # column 1, row 2: 0.3 mm along +y (posterior), 0.4 mm down; LPS (-10, 20.3, 29.6) is RAS (10, -20.3, 29.6)
     np.testing.assert_allclose(affine @ [1, 2, 0, 1], [10, -20.3, 29.6, 1])
     assert affine_of(pydicom.dcmread(write_radiograph(tmp_path / "y.dcm")), (0.2, 0.3)) is None
+
+
+def test_napari_finds_the_reader(tmp_path: Path) -> None:
+    from napari.components import ViewerModel
+    from npe2 import PluginManager, PluginManifest
+
+    manager, manifest = PluginManager.instance(), PluginManifest.from_file(ROOT / "napari.yaml")
+    if known := manifest.name not in manager:
+        manager.register(manifest)
+    try:
+        folder = export_study([record()], tmp_path / "out", EVERYTHING)
+        packed = export_study([record()], tmp_path / "out", replace(EVERYTHING, zip=True))
+        for place in (folder, packed, folder / "manifest.json", next((folder / "cases").iterdir())):
+            assert len(ViewerModel().open(str(place), plugin=manifest.name)) == 5, place
+    finally:
+        if known:
+            manager.unregister(manifest.name)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
