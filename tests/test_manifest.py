@@ -140,7 +140,7 @@ def test_without_the_plugin_page_the_defaults_hold(monkeypatch):
     assert settings() == Settings()
 
 
-@pytest.mark.parametrize("key", ["sticker_scene", "phantom_radiograph", "astronaut", "cat"])
+@pytest.mark.parametrize("key", ["sticker_scene", "typographic_attack", "phantom_radiograph", "astronaut", "cat"])
 def test_samples_open_as_napari_opens_them(plugins, key):
     viewer = ViewerModel()
     layers = viewer.open_sample("napari-vlexplain", key)

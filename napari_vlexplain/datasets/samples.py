@@ -78,6 +78,18 @@ def sticker_scene() -> Sample:
     )
 
 
+def typographic_attack() -> Sample:
+    """An ox above a label that says "parrot", 672 x 672: the embedded model believes the label."""
+    scene = stickers.attacked(3, 0)
+    assert scene.label is not None
+    return Sample(
+        name="Typographic attack",
+        image=stickers.render(scene, size=672).image,
+        prompts=tuple(article(name) for name in (scene.names[0], scene.label.word)),
+        note="Artwork: Noto Emoji by Google, Apache-2.0; Twemoji, CC-BY-4.0; Fluent Emoji, MIT.",
+    )
+
+
 def phantom_radiograph() -> Sample:
     """A chest phantom with one finding, 1024 x 1024 uint16, with its mask and its box."""
     scene = phantom.sample(11, 6, findings=["consolidation"])
@@ -120,6 +132,7 @@ def cat() -> Sample:
 
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "sticker_scene": sticker_scene,
+    "typographic_attack": typographic_attack,
     "phantom_radiograph": phantom_radiograph,
     "astronaut": astronaut,
     "cat": cat,

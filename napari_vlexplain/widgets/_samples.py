@@ -18,6 +18,11 @@ def sticker_scene() -> list[LayerData]:
     return _layers(samples.sticker_scene(), boxes=False)
 
 
+def typographic_attack() -> list[LayerData]:
+    """A scene with a word that names something else."""
+    return _layers(samples.typographic_attack())
+
+
 def phantom_radiograph() -> list[LayerData]:
     """The radiograph, the mask of its finding and its box."""
     return _layers(samples.phantom_radiograph())
