@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def is_inverted(colours: Colormap) -> bool:
 
 
 def is_curved(colours: Colormap) -> bool:
-    return str(colours.name).removesuffix(_BACK) == _CURVE
+    return str(colours.name).startswith(_CURVE)
 
 
 def inverted(colours: Colormap | str) -> Any:
@@ -54,4 +55,5 @@ def curved(voi: Voi) -> tuple[Limits, Any]:
     if not isinstance(voi, Curve):
         limits = voi.centre - _REACH * voi.width, voi.centre + _REACH * voi.width
     grey = voi.shown(np.linspace(*limits, _STEPS))
-    return limits, Colormap(np.column_stack([grey, grey, grey, np.ones_like(grey)]), name=_CURVE)
+    name = f"{_CURVE} {hashlib.sha256(grey.tobytes()).hexdigest()[:6]}"  # napari keeps colours by their name
+    return limits, Colormap(np.column_stack([grey, grey, grey, np.ones_like(grey)]), name=name)
