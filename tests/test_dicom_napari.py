@@ -190,7 +190,7 @@ def test_napari_asks_us_for_every_usual_name(viewer: ViewerModel, tmp_path: Path
 def test_napari_does_not_ask_us_for_others(viewer: ViewerModel) -> None:
     names = ("a.png", "stack.tif", "x.h5", "film.mp4", "v1.2.zip", "a-long-name-without-a-suffix")
     readers = PluginManager.instance().iter_compatible_readers
-    asked = [name for name in names if any(reader.plugin_name == PLUGIN for reader in readers(name))]
+    asked = [name for name in names if any(reader.command.endswith("read_dicom") for reader in readers(name))]
     assert not asked
 
 
@@ -222,3 +222,23 @@ def test_nothing_of_the_patient_reaches_layers_or_bundles(viewer: ViewerModel, t
     for folder in write_bundle(str(tmp_path / "saved"), data):
         for file in Path(folder).rglob("*"):
             assert file.is_dir() or b"SECRET" not in file.read_bytes()
+
+
+def test_dicom_files_open_with_us_where_nobody_chose(qtbot: Any, viewer: ViewerModel, tmp_path: Path) -> None:
+    """napari has a reader for their suffix too, and would ask each time."""
+    from napari.settings import get_settings
+
+    from napari_vlexplain.widgets.window_level import WindowLevel
+
+    plugins = get_settings().plugins
+    before = plugins.extension2reader
+    try:
+        plugins.extension2reader = {"*.dicom": "another"}
+        for _ in range(2):
+            qtbot.addWidget(WindowLevel(viewer))
+            assert plugins.extension2reader == {"*.dicom": "another", "*.dcm": PLUGIN}
+        assert "DICOM files open with VL Explain" in told()
+        (layer,) = viewer.open(str(write(tmp_path / "a.dcm", CHEST, 12)), plugin=None)
+        assert layer.source.reader_plugin == PLUGIN
+    finally:
+        plugins.extension2reader = before

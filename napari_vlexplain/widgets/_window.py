@@ -11,7 +11,9 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
+from ..io.dicom_header import is_dicom
 from ..io.napari_bundle import napari_get_reader, read_bundles
+from ..io.napari_dicom import read_dicom_layers
 from ..reading_room.study import PACKAGED, is_study
 from . import _samples
 from ._docks import dock_class, dock_named
@@ -105,7 +107,20 @@ def _open(viewer: napari.Viewer, file: str) -> None:
     if file == PACKAGED or is_study(path):
         add_cases(viewer, file if file == PACKAGED else path)
         return
+    if is_dicom(path):
+        _open_dicom(viewer, path)
+        return
     try:
         viewer.open(path)
     except Exception as error:
         raise VLExplainError(f"{file} cannot be opened: {error}") from None
+
+
+def _open_dicom(viewer: napari.Viewer, path: str) -> None:
+    """By our reader, whichever is set for such files; by way of napari where it knows us, so that it keeps the path."""
+    from npe2 import PluginManager
+
+    if PLUGIN not in PluginManager.instance():
+        add_layers(viewer, read_dicom_layers(path))
+    elif not viewer.open(path, plugin=PLUGIN):
+        read_dicom_layers(path)  # says why

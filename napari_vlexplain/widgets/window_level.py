@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..io.dicom_voi import Window
+from ._dicom_choice import claim_dicom
 from ._hooks import Lifetime
 from ._keys import Keys, with_keys
 from ._window_control import COLOURS, NO_IMAGE, WindowControl, window_control
@@ -102,6 +103,7 @@ class WindowLevel(QWidget):
         self.control.tool.switched.connect(self.tool_button.setChecked)
         self.control.attach()
         self._show()
+        claim_dicom()
 
     def _release(self) -> None:
         self.control.release()
