@@ -22,8 +22,6 @@ SIZE = (1500, 1000)
 
 
 def main(folder: Path) -> None:
-    import napari
-
     from napari_vlexplain.widgets import _samples
     from napari_vlexplain.widgets._window import add_docks, add_layers
 
@@ -33,10 +31,7 @@ def main(folder: Path) -> None:
         ("measure", _samples.phantom_radiograph, measure_phantom),
         ("cancel", _samples.sticker_scene, cancel_m2ib),
     ):
-        viewer = napari.Viewer(title="napari - VL Explain")
-        window = main_window()
-        window.resize(*SIZE)
-        window.move(0, 0)
+        viewer, window = opened()
         explain, measure = add_docks(viewer)
         add_layers(viewer, sample())
         wait(0.5)
@@ -50,6 +45,51 @@ def main(folder: Path) -> None:
             wait_for(lambda explain=explain: not explain.running)
         viewer.close()
         wait(0.3)
+    latent_text(folder)
+
+
+def opened() -> tuple[Any, Any]:
+    """A viewer and its window, large enough for the docks."""
+    import napari
+
+    viewer = napari.Viewer(title="napari - VL Explain")
+    window = main_window()
+    window.resize(*SIZE)
+    window.move(0, 0)
+    return viewer, window
+
+
+def latent_text(folder: Path) -> None:
+    """What the patches of an attacked scene say, and the prediction before and after its label's tokens are zeroed."""
+    from qtpy.QtWidgets import QScrollArea
+
+    from napari_vlexplain.widgets import _samples
+    from napari_vlexplain.widgets._window import add_layers
+    from napari_vlexplain.widgets.latent_text import LatentTextDock
+
+    viewer, window = opened()
+    dock = LatentTextDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Latent text", area="right")
+    add_layers(viewer, _samples.typographic_attack())
+    ended: list[str] = []
+    dock.finished.connect(ended.append)
+    click(dock.view.source.read_button)
+    wait_for(lambda: bool(ended))
+    prediction, edit = dock.view.prediction, dock.view.edit
+    prediction.names.setText("an ox, a parrot, a goat, a cow")
+    prediction.names.editingFinished.emit()
+    wait_for(lambda: not dock.busy)
+    viewer.reset_view()
+    wait(0.5)
+    save(screen(window), folder / "latent_text.png")
+    edit.find_texts.setText("@words")
+    click(edit.edit_button)
+    wait_for(lambda: not dock.busy)
+    dock.findChild(QScrollArea).ensureWidgetVisible(edit.clear_button)
+    wait(0.5)
+    save(screen(window), folder / "latent_text_edited.png")
+    viewer.close()
+    wait(0.3)
 
 
 def explain_stickers(viewer: Any, explain: Any, measure: Any) -> None:

@@ -44,7 +44,7 @@ class LatentView(QWidget):
         self.state.setStyleSheet("color: #e5484d" if bad else "")
 
     def _lay_out(self) -> None:
-        content, saving = QWidget(), QHBoxLayout()
+        scrolling, content, saving = QWidget(), QWidget(), QHBoxLayout()
         saving.addWidget(self.json_button)
         saving.addWidget(self.csv_button)
         column = QVBoxLayout(content)
@@ -55,4 +55,9 @@ class LatentView(QWidget):
         column.addLayout(saving)
         column.addWidget(self.note)
         column.addStretch(1)
-        fill_scrolling(self, content)
+        fill_scrolling(scrolling, content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scrolling, 1)
+        outer.addWidget(self.state)  # in view wherever the rest is scrolled to
+        self.setMinimumWidth(scrolling.minimumWidth())
