@@ -79,7 +79,7 @@ def test_an_open_epoch_reads_the_encoders_last_features(model):
     last = model.image.run(model.image.embed(x))[:, 1:]
     torch.testing.assert_close(seen[0], last.transpose(1, 2).unflatten(2, (4, 4)))
     gated = network(x)
-    assert gated.attention.shape == (3, 1, 4, 4) and 0 < gated.attention.min() and gated.attention.max() < 1
+    assert gated.attention.shape == (3, 1, 4, 4) and gated.attention.min() > 0 and gated.attention.max() < 1
     torch.testing.assert_close(seen[1], seen[0] * gated.attention)
 
 
@@ -225,5 +225,3 @@ def test_options_follow_the_depth():
     assert Options.from_dict(values) == replace(Options(), width=32)
     with pytest.raises(VLExplainError, match="'depth'"):
         Options.from_dict({**values, "depth": 3})
-
-

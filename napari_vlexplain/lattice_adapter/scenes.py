@@ -1,4 +1,4 @@
-"""Sticker scenes of a known class: one object of the class, perhaps among others of no class, with its exact mask."""
+"""Sticker scenes of a known class: one object of the class, alone or among others of no class, with its exact mask."""
 
 from __future__ import annotations
 
@@ -22,24 +22,30 @@ _LABELS, _OTHERS = 20, 21  # streams of random numbers beside those of the scene
 
 @dataclass(frozen=True)
 class Scene:
-    """Scene ``index`` of a seed. ``others`` objects of no class lie in it, at most; None: none to two, at random."""
+    """Scene ``index`` of a seed; some carry a printed word, of whatever. ``others`` objects of no class lie in it, too.
+
+    Alone, as the birds of CUB: with strangers in the scene a map that shows all objects classifies as well.
+    """
 
     seed: int
     index: int
     classes: tuple[str, ...] = CLASSES
-    others: int | None = None
+    others: int = 0
 
     @property
     def label(self) -> int:
         """The number of its class."""
         return int(self._stream(_LABELS).integers(len(self.classes)))
 
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """The objects of no class."""
+        known = [name for name in stickers.class_names() if name not in self.classes]
+        return tuple(self._stream(_OTHERS).choice(known, self.others, replace=False).tolist())
+
     def draw(self, size: int = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """The image (H, W, 3) and where its class is seen (H, W). Some scenes carry a printed word."""
-        rng = self._stream(_OTHERS)
-        count = int(rng.choice(3, p=(0.35, 0.4, 0.25))) if self.others is None else self.others
-        strangers = [name for name in stickers.class_names() if name not in self.classes]
-        names = [self.classes[self.label], *rng.choice(strangers, count, replace=False).tolist()]
+        """The image (H, W, 3) and where its class is seen (H, W)."""
+        names = [self.classes[self.label], *self.strangers]
         drawn = stickers.render(stickers.sample(self.seed, self.index, names=names), size)
         return drawn.image, drawn.truth[0]
 

@@ -49,6 +49,7 @@ def train(
     *,
     resume: bool = False,
     workers: int = 0,
+    sources: tuple[Source, Source] | None = None,
     run: Run | None = None,
     on_epoch: Callable[[Row], None] | None = None,
 ) -> Trained:
@@ -60,6 +61,7 @@ def train(
     out : folder of the run; afterwards it is a model by itself.
     resume : go on with the run in ``out``, which must have been begun with the same options and data.
     workers : processes that read images; they change no number.
+    sources : of ``data.train`` and ``data.val``, where several runs share what they keep; see :func:`sources_of`.
     run : progress and cancellation; when cancelled, the run is saved first.
     on_epoch : called with each new row of the log.
 
@@ -80,18 +82,15 @@ def train(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )  # fmt: skip
     progress = checkpoint.load_state(folder, network, optimiser) if resume else Progress()
-    assert model.image.grid is not None and model.image.patch is not None
-    look = Look(fitted(model.preprocess, options), model.image.grid, model.image.patch)
-    sources = [Source(items, look, options, model.device, workers) for items in (data.train, data.val)]
-    truths = Truths.of(data.val, look, run.part(0.0, 0.02))
-    if options.cache:
-        for source in sources:
-            source.keep(network, run.part(0.02, 0.05))
+    training, validation = sources or sources_of(model, data, options, workers, network, run.part(0.0, 0.04))
+    truths = Truths.of(data.val, validation.look, run.part(0.04, 0.05))
+    if options.monitor == "iou" and not len(truths):
+        raise VLExplainError("monitor is iou, but no validation image has a mask; choose loss.")
     report = run.part(0.05, 1.0)
     while progress.epoch <= options.epochs and not _is_stale(progress, options):
         began = time.perf_counter()
-        waited = _train_epoch(network, optimiser, sources[0], progress, options, folder, report)
-        found = validate(network, sources[1], truths)
+        waited = _train_epoch(network, optimiser, training, progress, options, folder, report)
+        found = validate(network, validation, truths)
         _close_epoch(network, progress, options, found, time.perf_counter() - began, waited, len(data.train), folder)
         checkpoint.save_state(folder, network, optimiser, progress)
         if on_epoch is not None:
@@ -99,6 +98,19 @@ def train(
     run.step(1.0, "Done")
     ended = "no improvement" if _is_stale(progress, options) else "all epochs"
     return Trained(folder, progress.rows, progress.best_epoch, ended)
+
+
+def sources_of(
+    model: DualEncoder, data: TrainingData, options: Options, workers: int, network: LatticeNetwork, run: Run
+) -> tuple[Source, Source]:
+    """Training and validation images as batches; with ``cache`` what the frozen blocks of ``network`` give is kept."""
+    assert model.image.grid is not None and model.image.patch is not None
+    look = Look(fitted(model.preprocess, options), model.image.grid, model.image.patch)
+    training, validation = (Source(items, look, options, model.device, workers) for items in (data.train, data.val))
+    if options.cache:
+        training.keep(network, run.part(0.0, 0.85))
+        validation.keep(network, run.part(0.85, 1.0))
+    return training, validation
 
 
 def configuration(model: DualEncoder, data: TrainingData, options: Options) -> dict[str, Any]:
@@ -145,10 +157,7 @@ def _train_epoch(
         with autocast(source.device, options.precision):
             found = network(pixels, gated, frozen)
         perception, auxiliary, loss = losses(found, labels, options.aux_weight)
-        if not math.isfinite(float(loss.detach())):
-            raise VLExplainError(
-                f"The loss is not finite in epoch {progress.epoch}: choose a smaller learning_rate, or float32."
-            )
+        _refuse_infinite(float(loss.detach()), progress.epoch)
         # The mean over all images of one update, however many forwards it takes.
         (loss / min(group, count - first // group * group)).backward()
         progress.step += 1
@@ -165,6 +174,11 @@ def _train_epoch(
                 raise Cancelled
         asked = time.perf_counter()
     return waited
+
+
+def _refuse_infinite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise VLExplainError(f"The loss is not finite in epoch {epoch}: choose a smaller learning_rate, or float32.")
 
 
 def _tell(progress: Progress, options: Options, gated: bool, done: int, count: int, run: Run) -> None:
@@ -191,6 +205,7 @@ def _close_epoch(
 ) -> None:
     """Log the epoch, keep the network if it is the best so far, and move on to the next."""
     gated = is_gated(progress.epoch, options.alternate)
+    _refuse_infinite(found.loss, progress.epoch)
     progress.rows.append(
         {
             "epoch": progress.epoch,
@@ -205,8 +220,6 @@ def _close_epoch(
         }
     )
     value = found.loss if options.monitor == "loss" else -found.iou
-    if math.isnan(value):
-        raise VLExplainError("monitor is iou, but no validation image has a mask; choose loss.")
     if progress.best is None or value < progress.best:
         progress.best, progress.best_epoch, progress.stale = value, progress.epoch, 0
         checkpoint.save_model(folder, network)
