@@ -19,6 +19,7 @@ from .demo import demo
 from .edit import edit
 from .experiment import experiment
 from .explain import explain
+from .export import export
 from .gui import gui
 from .lattice import evaluate_adapter, train_adapter
 from .listing import methods, models
@@ -46,6 +47,7 @@ for command in (
     datasets,
     benchmark,
     report,
+    export,
     roar,
     perturb,
     train_adapter,

@@ -1,0 +1,157 @@
+"""``vlexplain export``: what was read of a study, as files for others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import VLExplainError
+from ..running import Run
+from .console import output, progress, say, write_json
+from .options import parameters_of, threshold_of_text
+
+if TYPE_CHECKING:
+    from ..reading_room.journal import Journal
+    from ..reading_room.records import CaseRecord
+    from ..reading_room.session import ReadingSession
+
+SHOWN_NOTES = 8
+
+
+def export(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's folder, or a data set by name.", show_default=False)
+    ],
+    out: Annotated[str, typer.Option(metavar="PATH", help="A folder, or a zip.", show_default=False)],
+    what: Annotated[
+        str,
+        typer.Option(
+            metavar="WORD,...",
+            help="csv, json, masks, nifti, seg and sr (DICOM), figure, explanation, pixels (the images), zip.",
+        ),
+    ] = "csv,json,masks,figure,explanation",
+    journal: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The readers' notes, if not where the Cases dock keeps them.")
+    ] = None,
+    reader: Annotated[
+        str | None, typer.Option(help="Whose verdicts and masks; needed where there are several.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Explain by this model what is not explained yet.")] = None,
+    method: Annotated[str | None, typer.Option(help="Explain by this method what is not explained yet.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the method; repeat for more.")
+    ] = None,
+    explanations: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Take saved explanations in here instead.")
+    ] = None,
+    threshold: Annotated[
+        str, typer.Option(metavar="T", help="Where heatmaps are cut: a value (0.5), a quantile (q0.75), or otsu.")
+    ] = "0.5",
+    prompt: Annotated[str, typer.Option(help="Asked of cases that come without a phrase.")] = "",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="Tell where the images lay; folders are often named after patients.")
+    ] = False,
+    anonymise: Annotated[
+        bool, typer.Option("--anonymise", help="Number cases, groups and files in place of naming them.")
+    ] = False,
+    keep_patient: Annotated[
+        bool,
+        typer.Option(
+            "--keep-patient",
+            help="Copy the patient into DICOM files, as the standard has it for those that go back into the archive; "
+            "else a pseudonym stands there.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write the cases of a study with masks, figures and judgements to a folder or zip."""
+    from ..reading_room.export import export_study, notes_of, options_of, refuse_foreign, target_of
+
+    words = [word.strip() for word in what.split(",") if word.strip()]
+    if out.lower().endswith(".zip") and "zip" not in words:
+        words.append("zip")
+    options = options_of(words, paths=paths, anonymise=anonymise, deidentify=not keep_patient)
+    refuse_foreign(target_of(Path(out), options), options.zip)  # before anything is computed
+    mode, value = threshold_of_text(threshold)
+    problems: list[str] = []
+    with redirect_stdout(sys.stderr), progress() as report:
+        report(0.0, "Opening the study")
+        from ..reading_room.saved import WithSaved
+        from ..reading_room.session import Threshold
+
+        session = _session(study, journal, reader, prompt)
+        session.choose_threshold(Threshold(mode, value))
+        _ask(session, model, method, param or [], device, download)
+        if model is not None or method is not None:
+            problems += session.explain_all(Run(report).part(0.0, 0.8).step, None)
+        records: Iterable[CaseRecord] = session.records(None, problems)
+        if explanations is not None:
+            records = WithSaved(session.records(None, problems), Path(explanations), session.threshold)
+        written = export_study(records, Path(out), options, Run(report).part(0.8, 1.0).step)
+    notes = [*problems, *notes_of(written)]
+    _tell(written, notes, as_json)
+
+
+def _session(study: str, journal: str | None, reader: str | None, prompt: str) -> ReadingSession:
+    from ..reading_room.ahead import Preparing
+    from ..reading_room.cache import Cache
+    from ..reading_room.journal import Journal, open_journal
+    from ..reading_room.session import ReadingSession
+    from ..reading_room.study import open_study
+
+    opened = open_study(study)
+    if journal is not None and not Path(journal).expanduser().is_dir():
+        raise VLExplainError(f"There is no folder {journal!r} with a journal; leave --journal out, or name another.")
+    notes = open_journal(opened) if journal is None else Journal(Path(journal).expanduser())
+    session = ReadingSession(opened, notes, Preparing(Cache()), _reader(notes, reader))
+    session.choose_own_prompt(prompt)
+    return session
+
+
+def _reader(journal: Journal, asked: str | None) -> str:
+    known = journal.readers
+    if asked is not None:
+        if known and asked not in known:
+            raise VLExplainError(f"{asked!r} has read nothing here; readers are {', '.join(map(repr, known))}.")
+        return asked
+    if len(known) > 1:
+        raise VLExplainError(
+            f"Several have read this study; say whose reading by --reader: {', '.join(map(repr, known))}."
+        )
+    return known[0] if known else ""
+
+
+def _ask(
+    session: ReadingSession, model: str | None, method: str | None, typed: list[str], device: str | None, download: bool
+) -> None:
+    from ..explaining import Explaining
+
+    asked = Explaining(device=device, download=download)
+    if model is not None:
+        asked.model = model
+    if method is not None:
+        asked.method = method
+    for name, value in parameters_of(asked.method, typed).items():
+        asked.set_value(name, value)
+    session.choose_asked(asked)
+
+
+def _tell(written: Path, notes: list[str], as_json: bool) -> None:
+    from ..reading_room.archive import open_export
+
+    cases = len(open_export(written).manifest["cases"])
+    if as_json:
+        write_json({"out": str(written), "cases": cases, "notes": notes})
+        return
+    for note in notes[:SHOWN_NOTES]:
+        say(note)
+    if len(notes) > SHOWN_NOTES:
+        say(f"{len(notes)} notes in all; the manifest of the export lists them.")
+    output().print(f"Wrote {cases} case{'' if cases == 1 else 's'} to {written}", soft_wrap=True)
