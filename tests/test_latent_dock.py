@@ -461,9 +461,11 @@ def test_vocabularies(dock: LatentTextDock, tmp_path: Path, monkeypatch: Any) ->
     assert dock.view.source.asked().vocabulary == "" and dock.view.source.vocabulary.currentIndex() == 0
 
 
-def test_an_empty_list_means_the_models_own(dock: LatentTextDock) -> None:
-    dock.view.source.pasted.setPlainText(" \n ")
-    assert dock.view.source.asked().pasted.strip() == "" and dock.view.source.asked().vocabulary == ""
+def test_an_empty_list_is_told(viewer: ViewerModel, dock: LatentTextDock) -> None:
+    viewer.add_image(tiny_clip.picture())
+    dock.view.source.pasted.setPlainText(" \n, ")
+    dock.view.source.read_button.click()
+    assert "Your own list is empty" in dock.view.state.text() and not dock.running
 
 
 def test_failures_are_told(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:

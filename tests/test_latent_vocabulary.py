@@ -95,6 +95,15 @@ class TestFiles:
         with pytest.raises(VLExplainError, match="no UTF-8"):
             vocabulary(file)
 
+    def test_what_is_no_list_of_texts_is_refused(self, tmp_path: Path) -> None:
+        file = tmp_path / "list.txt"
+        file.write_text("a cat\n" + "word " * 30_000)
+        with pytest.raises(VLExplainError, match="has 149,999 characters, but a text has at most 10,000"):
+            vocabulary(file)
+        file.write_text(" \n\n")
+        with pytest.raises(VLExplainError, match="is empty; it needs at least one text"):
+            vocabulary(file)
+
     def test_a_file_that_shrinks_is_noticed(self, tmp_path: Path) -> None:
         file = tmp_path / "list.txt"
         file.write_text("a\nb\nc\n")

@@ -21,6 +21,8 @@ from ..errors import VLExplainError
 from ..models.zoo import RESOURCES
 
 FOLDER = RESOURCES / "vocabularies"
+LONGEST = 10_000
+"""Characters of a text: far more than any model reads, few enough to tokenise at once."""
 Lines = Callable[[], Iterable[str]]
 
 
@@ -95,11 +97,16 @@ def from_lines(name: str, lines: Lines, parts: Sequence[tuple[str, int]] | None 
 
     Raises
     ------
-    VLExplainError : no text at all.
+    VLExplainError : no text at all, or one beyond ``LONGEST``, which is no list of texts.
     """
     hashes, marks = array("Q"), array("b")
     for line in lines():
         text = line.strip()
+        if len(text) > LONGEST:
+            raise VLExplainError(
+                f"Line {len(marks) + 1:,} of the vocabulary {name!r} has {len(text):,} characters, but a text has at "
+                f"most {LONGEST:,}: give one text a line."
+            )
         marks.append(bool(text))
         digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
         hashes.append(int.from_bytes(digest, "little"))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QPlainTextEdit, QPushButton, QWidget
 
+from ..errors import VLExplainError
+from ..latent_text.plan import split_texts
 from ..latent_text.session_work import Asked
 from ..latent_text.vocabularies import packaged_vocabularies
 from ._layer_combo import LayerCombo
@@ -48,8 +50,17 @@ class SourceBox(QWidget):
         self.read_button.clicked.connect(self.read_clicked)
 
     def asked(self) -> Asked:
-        """What to read, as the fields are now."""
+        """What to read, as the fields are now.
+
+        Raises
+        ------
+        VLExplainError : an own list without a text.
+        """
         looks, chosen = settings(), self.vocabulary.currentData()
+        if chosen == PASTED and not split_texts(self.pasted.toPlainText()):
+            raise VLExplainError(
+                "Your own list is empty: write at least one text into it, or choose another vocabulary."
+            )
         smooth = self.smoothing.currentData()
         return Asked(
             model=self.model.name,

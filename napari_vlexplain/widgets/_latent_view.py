@@ -61,3 +61,4 @@ class LatentView(QWidget):
         outer.addWidget(scrolling, 1)
         outer.addWidget(self.state)  # in view wherever the rest is scrolled to
         self.setMinimumWidth(scrolling.minimumWidth())
+        self.setSizePolicy(scrolling.sizePolicy())

@@ -97,11 +97,11 @@ class LatentTextDock(QWidget):
             self.view.say("Open an image first.", bad=True)
             return
         try:
-            picture = picture_of(self._viewer, layer)
+            picture, asked = picture_of(self._viewer, layer), self.view.source.asked()
         except VLExplainError as error:
             self._fail(str(error))
             return
-        asked, name = self.view.source.asked(), picture.source.path or layer.name
+        name = picture.source.path or layer.name
         self._mine = True
         self.jobs.start(
             f"Latent text of {layer.name}",
