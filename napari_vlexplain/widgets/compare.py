@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
 from ..comparing import Comparison, compare
 from ..errors import VLExplainError
@@ -69,12 +69,13 @@ class CompareDock(QWidget):
         prompts, methods, models = view.prompts.prompts, view.methods.names, view.models.names
         check, name = view.check.isChecked(), picture.source.path or view.image.currentText()
         device = None if looks.device == "auto" else looks.device
+        options = {"contrast_limits": picture.contrast_limits, "device": device, "dtype": looks.precision}
         self._mine = True
         self.jobs.start(
             f"Comparison of {view.image.currentText()}",
             lambda progress, cancelled: _computed(
                 np.asarray(picture.pixels), prompts, methods, models, truths, check, name,
-                {"contrast_limits": picture.contrast_limits, "device": device}, progress, cancelled,
+                options, progress, cancelled,
             ),
             self._on_done,
             self._on_failed,
@@ -223,8 +224,14 @@ def open_window(comparison: Comparison) -> napari.Viewer:
 
     looks = settings()
     viewer = napari.Viewer(title=f"Comparison: {comparison.name}")
-    fill_grid(viewer, comparison, looks)
+    screen = QApplication.primaryScreen()
+    if screen is not None:
+        room = screen.availableSize()
+        viewer.window.resize(int(0.9 * room.width()), int(0.9 * room.height()))
     viewer.window.add_dock_widget(ComparisonTable(comparison, looks.colormap), name="Figures", area="right")
+    fill_grid(viewer, comparison, looks)
+    # Tiles are fitted once the canvas has the size that docks and window leave it.
+    QTimer.singleShot(0, viewer.reset_view)
     return viewer
 
 
