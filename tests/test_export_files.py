@@ -302,7 +302,7 @@ def test_napari_finds_the_reader(tmp_path: Path) -> None:
     from npe2 import PluginManager, PluginManifest
 
     manager, manifest = PluginManager.instance(), PluginManifest.from_file(ROOT / "napari.yaml")
-    if known := manifest.name not in manager:
+    if fresh := manifest.name not in manager:
         manager.register(manifest)
     try:
         folder = export_study([record()], tmp_path / "out", EVERYTHING)
@@ -310,7 +310,7 @@ def test_napari_finds_the_reader(tmp_path: Path) -> None:
         for place in (folder, packed, folder / "manifest.json", next((folder / "cases").iterdir())):
             assert len(ViewerModel().open(str(place), plugin=manifest.name)) == 5, place
     finally:
-        if known:
+        if fresh:
             manager.unregister(manifest.name)
 
 

@@ -137,7 +137,8 @@ def _tried(written: Written, write: Callable[[], Any]) -> bool:
     try:
         write()
     except VLExplainError as error:
-        written.notes.append(str(error))
+        if str(error) not in written.notes:
+            written.notes.append(str(error))
         return False
     return True
 
