@@ -20,9 +20,11 @@ from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.reading_room import ahead as ahead_module
 from napari_vlexplain.reading_room.journal import JOURNAL, Journal
+from napari_vlexplain.reading_room.reopen import read_export
 from napari_vlexplain.reading_room.study import NOTES
 from napari_vlexplain.request import ImageIdentity, Request
 from napari_vlexplain.widgets import cases as module
+from napari_vlexplain.widgets._cases_export import ExportDialog
 from napari_vlexplain.widgets._jobs import jobs_of
 from napari_vlexplain.widgets._layers import info, layer_kind
 from napari_vlexplain.widgets._settings import Settings
@@ -466,10 +468,42 @@ def test_explain_all_fills_the_list(dock, folder, fake, qtbot):
     settle(dock, qtbot)
     assert [math.isnan(row.iou) for row in dock.session.rows] == [False] * 4 + [True]
     assert sorted(set(fake.images)) == [f"{n}.png" for n in range(4)] and "explained" in dock.view.status.text()
-    records = list(dock.session.records(told := []))
+    records = list(dock.session.records(problems=(told := [])))
     assert [record.prompt for record in records] == [f"finding {n}" for n in range(4)] and "gone.png" in told[0]
     assert records[2].image.ndim == 3 and records[2].explanation is not None and records[2].threshold == 0.5
     assert sorted(records[0].masks) == ["model", "truth"]
+
+
+def test_export_of_the_study(dock, folder, qtbot, tmp_path):
+    opened(dock, folder, qtbot)
+    dock.judge(verdict="agree", comment="sure")
+    dock.draw("truth")
+    dialog = ExportDialog(dock, 2, 5, tmp_path)
+    qtbot.addWidget(dialog)
+    assert dialog.scope == "study" and dialog.place == tmp_path / "export.zip" and dialog.ok.isEnabled()
+    dialog.boxes["figure"].setChecked(False)
+    dock.export(dialog)
+    settle(dock, qtbot)
+    assert "Exported" in dock.view.status.text() and "gone.png" in dock.view.status.text()
+    records = {one.prompt: one for one in read_export(tmp_path / "export.zip")}
+    assert set(records) == {f"finding {n}" for n in range(4)}
+    first = records["finding 0"]
+    assert (first.judgement.verdict, first.judgement.comment) == ("agree", "sure")
+    np.testing.assert_array_equal(first.masks["reader"], first.masks["truth"])
+    assert first.explanation is not None and records["finding 3"].explanation is None
+
+
+def test_an_export_that_cannot_be_written_is_said(dock, folder, qtbot, tmp_path):
+    opened(dock, folder, qtbot)
+    (tmp_path / "taken.zip").write_text("mine")
+    dialog = ExportDialog(dock, 2, 5, tmp_path)
+    qtbot.addWidget(dialog)
+    dialog.place_edit.setText(str(tmp_path / "taken.zip"))
+    dialog.scope_combo.setCurrentIndex(2)
+    dock.export(dialog)
+    settle(dock, qtbot)
+    assert "taken.zip" in dock.view.status.text() and (tmp_path / "taken.zip").read_text() == "mine"
+    assert dock.view.run_button.text() == "Run"
 
 
 def test_cases_without_a_phrase_are_asked_the_readers(dock, folder, fake, qtbot):

@@ -5,7 +5,8 @@ The list's rows are one a phrase: a case with three phrases is judged three time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -137,6 +138,11 @@ class ReadingSession:
         """What is asked of an item's case now."""
         return question_of(item, self._asked)
 
+    def is_explained(self, key: Key) -> bool:
+        """Was the item explained so, as far as is known without looking at the disk?"""
+        item = self.items[key]
+        return bool(item.prompt) and self.preparing.counts(self.question(item))[item.number] is not None
+
     def next_item(self, by: int = 1) -> Item | None:
         """The item so many rows from the current one, by the view; None at the end."""
         key = step(self.rows, self.view, self.current, by)
@@ -253,21 +259,15 @@ class ReadingSession:
         run.step(1.0, "Done")
         return problems
 
-    def records(self, problems: list[str] | None = None) -> Iterator[CaseRecord]:
+    def records(self, keys: Collection[Key] | None = None, problems: list[str] | None = None) -> Records:
         """Everything that is known, one record a phrase, with what this reader said; for exports.
 
         Explanations are those of memory and cache; none is computed. A case that cannot be read has no record: it
-        is named in ``problems``, and what was said of it stays in the journal.
+        is named in ``problems``, and what was said of it stays in the journal. What is chosen in the session later
+        does not change the records any more.
         """
-        told = [] if problems is None else problems
-        by_case: dict[str, list[Item]] = {}
-        for item in self.items.values():
-            by_case.setdefault(item.entry.id, []).append(item)
-        for items in by_case.values():
-            try:
-                yield from self._records_of(items, told)
-            except VLExplainError as error:
-                told.append(f"{items[0].entry.id}: {error}")
+        items = [item for key, item in self.items.items() if keys is None or key in keys]
+        return Records(copy.copy(self), tuple(items), [] if problems is None else problems)
 
     def _records_of(self, items: list[Item], problems: list[str]) -> Iterator[CaseRecord]:
         question = self.question(items[0])
@@ -321,3 +321,25 @@ class ReadingSession:
             return row
         figures = self.threshold.figures(counts)
         return replace(row, iou=figures.iou, dice=figures.dice, pointing=figures.pointing)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of some items, made one by one as they are asked for."""
+
+    session: ReadingSession
+    items: tuple[Item, ...]
+    problems: list[str]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[CaseRecord]:
+        by_case: dict[str, list[Item]] = {}
+        for item in self.items:
+            by_case.setdefault(item.entry.id, []).append(item)
+        for case, items in by_case.items():
+            try:
+                yield from self.session._records_of(items, self.problems)
+            except VLExplainError as error:
+                self.problems.append(f"{case}: {error}")

@@ -32,9 +32,10 @@ class MethodChoice(QObject):
         self._on_method()
 
     def take_settings(self) -> None:
-        """Device and offline, as napari's Preferences say now."""
+        """Device, precision and offline, as napari's Preferences say now."""
         looks = settings()
         self.asked.device = None if looks.device == "auto" else looks.device
+        self.asked.dtype = looks.precision
         self._view.model.set_offline(looks.offline)
         if looks.offline:
             self.asked.download = False

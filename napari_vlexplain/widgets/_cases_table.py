@@ -107,7 +107,6 @@ class CaseTable(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setAccessibleName("Cases")
         self.setWordWrap(False)
-        self.setAlternatingRowColors(True)
         numbers, header = self.verticalHeader(), self.horizontalHeader()
         assert numbers is not None and header is not None
         numbers.hide()
@@ -116,7 +115,7 @@ class CaseTable(QTableView):
         self.setSortingEnabled(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         letter = self.fontMetrics().averageCharWidth()
-        for column, wide in enumerate((22, 12, 10, 6, 6, 6, 5, 30)):
+        for column, wide in enumerate((20, 9, 9, 6, 6, 6, 5, 30)):
             self.setColumnWidth(column, wide * letter)
         self.setMinimumHeight(7 * (self.fontMetrics().lineSpacing() + 6))
         selection = self.selectionModel()
@@ -202,7 +201,7 @@ class CaseList(QWidget):
         self._change(category="")
 
     def _build(self) -> None:
-        self.search.setPlaceholderText("Search: id, phrase, category")
+        self.search.setPlaceholderText("Search")
         self.search.setClearButtonEnabled(True)
         self.search.setToolTip("Show cases in whose id, phrase or category all these words occur.")
         self.category.addItem("all categories", "")
@@ -218,7 +217,8 @@ class CaseList(QWidget):
             box.setValue(value)
             box.setAccessibleName(name)
             box.setToolTip("Show cases whose IoU lies in this range; from 0 to 1 also those without one.")
-            box.setMaximumWidth(70)
+            box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+            box.setFixedWidth(46)
         for combo in (self.category, self.status):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(8)

@@ -65,7 +65,7 @@ class CasesView(QWidget):
         self.problems = QCollapsible("")
         self.problem_list = QListWidget()
         self.list = CaseList()
-        self.first, self.previous, self.next, self.last = (QPushButton(text) for text in ("⏮", "◀", "Next ▶", "⏭"))
+        self.first, self.previous, self.next, self.last = (QPushButton(text) for text in ("|◀", "◀", "Next ▶", "▶|"))
         self.undecided = QPushButton("Undecided")
         self.place = QElidingLabel()
         self.phrase, self.own_prompt = QLabel(), QLineEdit()

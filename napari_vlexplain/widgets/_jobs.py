@@ -205,6 +205,8 @@ class Jobs(QObject):
         self._bar = cancelable_progress(total=100, desc=job.title, file=io.StringIO())
         self._timer.start()
         self.changed.emit()
+        if job.ended.is_set():  # adopted at its very end, which came while the bar was drawn
+            QTimer.singleShot(0, self._on_finished)
 
     def _launch(self, job: _Job, create_worker: Callable[..., Any]) -> None:
         self._going = [other for other in self._going if not other.ended.is_set()]
@@ -229,7 +231,7 @@ class Jobs(QObject):
             self.cancel()
 
     def _report(self) -> None:
-        if self._job is None:
+        if self._job is None or self._bar is None:
             return
         if self._bar.is_canceled:
             self.cancel()
@@ -247,11 +249,13 @@ class Jobs(QObject):
                 job.done(result)
         if self._job is None or not self._job.ended.is_set():
             return  # what ended was a job behind
+        if self._bar is None:
+            return  # it is being ended already, further up: a bar that closes lets other events in
+        bar, self._bar = self._bar, None
+        self._timer.stop()
+        bar.close()
         job, self._job = self._job, None
         result = job.take()
-        self._timer.stop()
-        self._bar.close()
-        self._bar = None
         self.changed.emit()
         if job.forgotten:
             return

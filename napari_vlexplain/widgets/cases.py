@@ -17,7 +17,8 @@ from ..reading_room.navigation import ends, progress
 from ..reading_room.recent import recent_studies, remember_study
 from ..reading_room.session import Looked, ReadingSession, Threshold
 from ..reading_room.study import PACKAGED, Item, Study, open_study
-from ._cases_jobs import CaseJobs
+from ._cases_explaining import CaseExplaining
+from ._cases_export import ExportDialog, Exporting
 from ._cases_layers import CaseLayers
 from ._cases_mask import ReaderMask
 from ._cases_method import MethodChoice
@@ -54,7 +55,9 @@ class CasesDock(QWidget):
         self.layers = CaseLayers(viewer)
         self.own_mask = ReaderMask(self.layers, self)
         self.saving = Saving(self)
-        self.work = CaseJobs(jobs_of(viewer), self)
+        jobs = jobs_of(viewer)
+        self.exporting = Exporting(jobs, self)
+        self.work = CaseExplaining(jobs, self.view, self.method, lambda: self._reading.busy)
         self.keys = Keys(self)
         self._turn = 0
         self._threshold = Threshold()
@@ -73,7 +76,7 @@ class CasesDock(QWidget):
     def busy(self) -> bool:
         """Is something still to be opened, read, explained or saved?"""
         threads = (self._opening, self._reading, self._recalling, self.saving)
-        return self.work.mine or any(one.busy for one in threads)
+        return self.work.mine or self.exporting.mine or any(one.busy for one in threads)
 
     @property
     def item(self) -> Item | None:
@@ -165,23 +168,17 @@ class CasesDock(QWidget):
 
     def run(self) -> None:
         """Explain the case in view."""
-        session, item = self.session, self.item
-        if session is None or item is None or item.entry.id in session.broken:
-            return
-        self._take_settings()
-        question = session.question(item)
-        if not question.prompts:
-            self.view.say("This study comes without phrases: write what to look for.", bad=True)
-        elif self.work.question is not None and self.work.question.key != question.key:
-            self.work.cancel()  # its end brings us back here
-        elif not self.work.mine and not self._waits():
-            self.work.explain(f"{self.method.asked.method_info.title}: {item.prompt}", session.preparing, question)
+        self.work.run()
 
     def explain_all(self) -> None:
         """Explain every case of the list."""
-        if self.session is not None and not self._waits():
-            self._take_settings()
-            self.work.explain_all(self.session)
+        self.work.explain_all()
+
+    def export(self, dialog: ExportDialog | None = None) -> None:
+        """Ask what to export and do so; a dialog that is given counts as answered."""
+        if self.session is not None:
+            self.own_mask.keep()
+            self.exporting.export(self.session, dialog)
 
     # Connections
 
@@ -203,7 +200,7 @@ class CasesDock(QWidget):
         judging.undo_button.clicked.connect(lambda: self.undo())
         view.own_prompt.editingFinished.connect(self._on_own_prompt)
         view.threshold.changed.connect(self._on_threshold)
-        view.run_button.clicked.connect(lambda: self.work.cancel() if self.work.mine else self.run())
+        view.run_button.clicked.connect(self._on_run)
         view.all_button.clicked.connect(lambda: self.explain_all())
         self.method.changed.connect(self._on_method)
         self.method.refused.connect(lambda why: view.say(why, bad=True))
@@ -218,14 +215,13 @@ class CasesDock(QWidget):
         self._recalling.done.connect(self._on_recalled)
         for thread in (self._reading, self._recalling):
             thread.failed.connect(lambda error: view.say(remedy(error), bad=True))
-        work.began.connect(self._refresh_buttons)
-        work.explained.connect(self._on_explained)
-        work.all_explained.connect(self._on_all)
-        work.failed.connect(self._on_failed)
-        work.cancelled.connect(self._on_cancelled)
-        work.ahead.connect(self._on_ahead)
-        work.jobs.changed.connect(self._on_jobs)
-        work.jobs.progressed.connect(self._on_progress)
+        work.ready.connect(self._show_explanation)
+        work.changed.connect(self._refresh)
+        work.ahead.connect(self._show_rows)
+        for one in (work, self.exporting):
+            one.said.connect(view.say)
+        view.export_button.clicked.connect(lambda: self.export())
+        self.exporting.changed.connect(self._refresh_buttons)
 
     def _bind_keys(self) -> None:
         for action, callback in (
@@ -250,6 +246,7 @@ class CasesDock(QWidget):
     def _release(self) -> None:
         self.own_mask.keep()
         self.work.forget()
+        self.exporting.forget()
         for thread in (self._opening, self._reading, self._recalling):
             thread.close()
         self.saving.finish()
@@ -270,6 +267,7 @@ class CasesDock(QWidget):
         session.choose_asked(self.method.asked)
         session.choose_threshold(self._threshold)
         session.choose_own_prompt(view.own_prompt.text())
+        self.work.follow(session)
         self.saving.follow(journal)
         self.own_mask.follow(session)
         if study.folder is not None:
@@ -303,6 +301,7 @@ class CasesDock(QWidget):
         assert session is not None
         session.mark_broken(item.entry.id, looked if isinstance(looked, str) else "")
         view.threshold.show_counts(None)
+        self.work.in_view = None
         if isinstance(looked, str):
             self.layers.show_nothing()
             view.say(f"{looked} What you say of this case is kept; go on with Next.", bad=True)
@@ -317,89 +316,17 @@ class CasesDock(QWidget):
             self._show_explanation(item, looked)
         self._refresh()
         self.shown.emit(item.key)
-        self._go_on()
+        self.work.go_on()
 
     def _show_explanation(self, item: Item, prepared: Prepared) -> None:
+        """The map of the case in view, with the threshold's range."""
+        assert self.session is not None
+        self.work.in_view = self.session.question(item).key
         self.layers.show_heatmap(prepared, item)
         self.view.threshold.show_counts(prepared.counts[item.number])
         if prepared.explanations[item.number].degenerate:
             self.view.say("The map of this phrase is the same everywhere: it says nothing.", bad=True)
         self.explained.emit(item.key)
-
-    # Explaining
-
-    def _waits(self) -> bool:
-        """Does another job keep this one waiting? Then say so."""
-        if self.work.jobs.busy:
-            self.view.say(f"One at a time: “{self.work.jobs.title}” is running.", bad=True)
-        return self.work.jobs.busy
-
-    def _go_on(self) -> None:
-        """Explain the case in view if that is wanted and nothing else runs, or else prepare the next one."""
-        session, item = self.session, self.item
-        if session is None or item is None or self._reading.busy:
-            return
-        question = session.question(item)
-        known = item.entry.id in session.broken or session.preparing.prepared(question) is not None
-        if not known and question.prompts and self.view.at_once.isChecked():
-            if not self.work.jobs.busy or self.work.question is not None:
-                self.run()
-            return
-        ahead = session.next_case()
-        if ahead is not None and session.preparing.prepared(session.question(ahead)) is None:
-            following = session.question(ahead)
-            compute = self.view.at_once.isChecked() and bool(following.prompts)
-            self.work.read_ahead(f"Ahead: {ahead.prompt}", session.preparing, following, compute)
-
-    def _on_explained(self, question: Question, prepared: Prepared) -> None:
-        session, item = self.session, self.item
-        if session is None:
-            return
-        session.refresh(question.entry.id)
-        if item is not None and session.question(item).key == question.key:
-            record = prepared.explanations[0].provenance
-            self.view.say(
-                session.preparing.cache.trouble or f"Explained in {record['seconds']:.1f} s on {record['device']}."
-            )
-            self._show_explanation(item, prepared)
-        self._refresh()
-        self._go_on()
-
-    def _on_all(self, problems: list[str]) -> None:
-        said = f" {len(problems)} could not be: {problems[0]}" if problems else ""
-        self._end(f"Every case of the list is explained.{said}", bool(problems))
-        self._go_on()
-
-    def _on_failed(self, error: BaseException) -> None:
-        self._end(remedy(error), True)
-
-    def _on_cancelled(self, question: Question | None) -> None:
-        session, item = self.session, self.item
-        here = session is not None and item is not None and question is not None
-        if here and session.question(item).key != question.key:  # type: ignore[union-attr, arg-type]
-            self._go_on()  # the reader went on meanwhile
-        else:
-            self._end("Cancelled; what was explained before is kept.")
-
-    def _end(self, told: str, bad: bool = False) -> None:
-        if self.session is not None:
-            self.session.forget_rows()
-        self._refresh()
-        self.view.say(told, bad)
-
-    def _on_ahead(self, question: Question) -> None:
-        if self.session is not None:
-            self.session.refresh(question.entry.id)
-            self._show_rows()
-
-    def _on_jobs(self) -> None:
-        self._refresh_buttons()
-        if not self.work.jobs.busy and not self.work.mine:  # another dock has ended
-            self._go_on()
-
-    def _on_progress(self, share: float, what: str) -> None:
-        if self.work.mine and not self.work.jobs.cancelling:
-            self.view.show_progress(share, what)
 
     # What the reader chooses
 
@@ -437,6 +364,7 @@ class CasesDock(QWidget):
             return
         session.choose_asked(self.method.asked)
         self.layers.hide_heatmap()
+        self.work.in_view = None
         self.view.threshold.show_counts(None)
         self._refresh()
         item, turn = session.item, self._turn
@@ -456,10 +384,11 @@ class CasesDock(QWidget):
             self._show_explanation(item, prepared)
         self._refresh()
 
-    def _take_settings(self) -> None:
-        self.method.take_settings()
-        if self.session is not None:
-            self.session.choose_asked(self.method.asked)
+    def _on_run(self) -> None:
+        if self.work.mine or self.exporting.mine:
+            self.work.jobs.cancel()
+        else:
+            self.run()
 
     def _on_threshold(self) -> None:
         box = self.view.threshold
@@ -498,11 +427,11 @@ class CasesDock(QWidget):
         self.view.judging.undo_button.setEnabled(session is not None and session.can_undo)
 
     def _refresh_buttons(self) -> None:
-        work = self.work
+        jobs, mine = self.work.jobs, self.work.mine or self.exporting.mine
         self.view.show_state(
             study=self.session is not None,
             case=self.session is not None and self.layers.image is not None,
-            mine=work.mine,
-            busy=work.jobs.busy,
-            cancelling=work.mine and work.jobs.cancelling,
+            mine=mine,
+            busy=jobs.busy,
+            cancelling=mine and jobs.cancelling,
         )
