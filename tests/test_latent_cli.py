@@ -61,12 +61,12 @@ def test_tokens_for_programs(vlexplain: Any, attack: Path, tmp_path: Path) -> No
     words = tmp_path / "words.txt"
     words.write_text("a lettuce\nthe word hippopotamus\n\na lettuce\n")
     code, text, _ = vlexplain(
-        "tokens", attack, "--vocabulary", words, "--vocabulary", "backgrounds", "--template", "{}", "--top", "2",
-        "--norm-axis", "token", "--centre", "--json",
+        "tokens", attack, "--vocabulary", words, "--vocabulary", "backgrounds", "--vocabulary", "a cat, a lettuce",
+        "--template", "{}", "--top", "2", "--norm-axis", "token", "--centre", "--json",
     )  # fmt: skip
     found = json.loads(text)
     assert code == 0 and len(found["layers"]) == 13 and len(found["layers"][0]["tokens"]) == 197
-    assert found["provenance"]["vocabulary"]["texts"] == 12 and found["provenance"]["template"] == ["{}"]
+    assert found["provenance"]["vocabulary"]["texts"] == 13 and found["provenance"]["template"] == ["{}"]
     assert found["provenance"]["reading"]["centre"] and found["files"] == []
     assert len(found["layers"][12]["tokens"][5]["texts"]) == 2
 

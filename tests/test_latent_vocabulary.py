@@ -15,9 +15,10 @@ import torch
 from napari_vlexplain import load_model
 from napari_vlexplain.datasets.worlds import class_names
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.latent_text import Reading, packaged_vocabularies, text_bank, text_banks, vocabulary
+from napari_vlexplain.latent_text import EditPlan, Reading, packaged_vocabularies, text_bank, text_banks, vocabulary
 from napari_vlexplain.latent_text.plan import expanded
 from napari_vlexplain.latent_text.retrieval import nearest
+from napari_vlexplain.latent_text.selection import covering_bank
 from napari_vlexplain.latent_text.vocabularies import from_pasted, join
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.models.text import Prompt, TextBatch
@@ -213,6 +214,29 @@ class TestBanks:
         text_bank(model, given, "a photo of {}")
         assert sum(calls) == 6
         assert len(list(cache.glob("*.npy"))) == 2
+
+    @pytest.mark.parametrize("in_memory", [0, 1 << 20])
+    def test_texts_of_an_edit_join_without_encoding_the_rest_again(
+        self, model: DualEncoder, monkeypatch: pytest.MonkeyPatch, in_memory: int
+    ) -> None:
+        monkeypatch.setattr(text_banks, "IN_MEMORY", in_memory)
+        monkeypatch.setattr(text_banks, "CHUNK", 2)
+        texts, plans = ["a cat", "a dog", "a lung", "a car", "a tree"], [EditPlan(find=("A DOG", "new", "newer"))]
+        bank = text_bank(model, vocabulary(texts), "{}")
+        calls = self.count_encodings(model, monkeypatch)
+        grown = covering_bank(model, bank, plans)
+        assert sum(calls) == 2 and len(grown) == 7 == len(grown.vocabulary) and len(bank) == 5
+        assert covering_bank(model, bank, plans).store is grown.store and sum(calls) == 2
+        assert covering_bank(model, grown, plans) is grown
+        whole = text_bank(model, vocabulary([*texts, "new", "newer"]), "{}")
+        order = [6, 0, 5, 4]
+        torch.testing.assert_close(grown.rows(order), whole.rows(order))
+        torch.testing.assert_close(
+            torch.cat([rows for _, rows in grown.chunks()]), torch.cat([rows for _, rows in whole.chunks()])
+        )
+        u = whole.rows(order)[None]
+        assert nearest(u, grown, Reading()).indices.flatten().tolist() == order
+        assert grown.part_means().shape == (2, u.shape[-1])
 
     def test_a_bank_belongs_to_its_weights(self, model: DualEncoder, tmp_path: Path) -> None:
         other = load_model(str(tiny_clip.save(tmp_path / "other", seed=1)), "cpu")

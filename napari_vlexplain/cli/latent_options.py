@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ ImageFile = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP
 ModelName = Annotated[str, typer.Option(help="A name, see 'vlexplain models', or the folder of a CLIP.")]
 VocabularyOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME|FILE", help="A packaged list or a text file, one text a line; repeat to join."),
+    typer.Option(metavar="NAME|FILE|TEXTS", help="A packaged list, a text file, or texts with commas; repeat to join."),
 ]
 TemplateOption = Annotated[
     list[str] | None,
@@ -62,8 +63,10 @@ def reading_of(
 def vocabulary_of(names: list[str] | None) -> Any:
     """The joined vocabulary, or None for the model's own."""
     from ..latent_text import vocabulary
+    from ..latent_text.vocabularies import from_pasted
 
-    return vocabulary(*names) if names else None
+    listed = (from_pasted(name) if "," in name and not Path(name).is_file() else name for name in names or ())
+    return vocabulary(*listed) if names else None
 
 
 def template_of(sentences: list[str] | None) -> Any:

@@ -22,12 +22,11 @@ from .pictures import Picture, opened, picture
 from .plan import EditPlan
 from .reading import Reading
 from .retrieval import class_probabilities, cosines
-from .selection import Reader, covering
+from .selection import Reader, covering_bank
 from .tails import check_readable
 from .templates import Template, recommended
 from .text_banks import TextBank, encode
 from .vocabularies import Vocabulary
-from .vocabularies import vocabulary as vocabulary_of
 
 
 def edit(
@@ -77,10 +76,7 @@ def edit(
     check_readable(loaded)
     shown = picture(loaded, image, contrast_limits, name)
     given = None if donor is None else picture(loaded, donor)
-    texts = covering(
-        vocabulary_of(recommended(loaded.info)["vocabulary"] if vocabulary is None else vocabulary), chosen
-    )
-    bank = bank_for(loaded, texts, template, run=run.part(0.1, 0.4))
+    bank = covering_bank(loaded, bank_for(loaded, vocabulary, template, run=run.part(0.1, 0.4)), chosen)
     weights = encode(loaded, names, class_template or recommended(loaded.info)["class_template"])
     return edit_picture(
         loaded, shown, names, weights, chosen, bank, [given] * len(chosen), reading, controls, seed, run.part(0.4, 1.0)

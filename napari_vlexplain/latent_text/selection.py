@@ -15,7 +15,7 @@ from .plan import EditPlan
 from .reading import Reading
 from .retrieval import reads_as
 from .tails import latent_tokens, layer_index, layer_tokens
-from .text_banks import TextBank
+from .text_banks import TextBank, extended
 from .vocabularies import Vocabulary, from_texts, join
 
 Select = Callable[[int, Tensor], Tensor]
@@ -59,10 +59,20 @@ class Reader:
 
 def covering(vocabulary: Vocabulary, plans: Sequence[EditPlan]) -> Vocabulary:
     """The vocabulary with the plans' own texts added where it lacks them."""
+    missing = _missing(vocabulary, plans)
+    return join(vocabulary, from_texts(missing, "texts of the edit")) if missing else vocabulary
+
+
+def covering_bank(model: DualEncoder, bank: TextBank, plans: Sequence[EditPlan]) -> TextBank:
+    """The bank with the plans' own texts added where it lacks them; what it holds is not encoded again."""
+    missing = _missing(bank.vocabulary, plans)
+    return extended(model, bank, missing) if missing else bank
+
+
+def _missing(vocabulary: Vocabulary, plans: Sequence[EditPlan]) -> list[str]:
     texts = dict.fromkeys(text for plan in plans for text in (*plan.found_texts, *plan.donor_texts))
     known = vocabulary.find(texts)
-    missing = [text for text in texts if text not in known]
-    return join(vocabulary, from_texts(missing, "texts of the edit")) if missing else vocabulary
+    return [text for text in texts if text not in known]
 
 
 def edited_layers(tower: Tower, plan: EditPlan) -> range:

@@ -159,13 +159,13 @@ def compute_edit(read: Read, edits: Sequence[Edit], classes: tuple[str, ...]) ->
     from .editing import checked_classes, edit_picture
     from .interpreting import bank_for
     from .pictures import picture
-    from .selection import covering
+    from .selection import covering_bank
     from .templates import recommended
     from .text_banks import encode
 
     model, plans = read.model, tuple(edit.plan for edit in edits)
     names = checked_classes(classes)
-    bank = bank_for(model, covering(read.vocabulary, plans), read.asked.template or None)
+    bank = covering_bank(model, bank_for(model, read.vocabulary, read.asked.template or None), plans)
     weights = encode(model, names, recommended(model.info)["class_template"])
     given = [d if d is None else picture(model, d.image, d.contrast_limits, d.name) for d in (e.donor for e in edits)]
     controls = CONTROLS if plans else 0

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -28,7 +28,7 @@ from ..models.dual_encoder import DualEncoder
 from ..models.text import TextBatch
 from ..running import Run, slices
 from .templates import Template, put, templates
-from .vocabularies import Vocabulary
+from .vocabularies import Vocabulary, from_texts, join
 
 CHUNK = 2048
 """Texts that are encoded, or compared, at a time."""
@@ -44,30 +44,57 @@ TooLong = Literal["truncate", "error"]
 
 @dataclass(eq=False)
 class Store:
-    """What is kept of a bank: unit rows (V, P) float32, in memory or mapped, and how many texts were cut."""
+    """What is kept of a bank: unit rows (V, P) float32, in memory or mapped, and how many texts were cut.
+
+    ``more`` has the rows of texts that joined later, in memory.
+    """
 
     unit: np.ndarray
     device: torch.device
     truncated: int = 0
     example: str = ""
+    more: np.ndarray | None = None
     _whole: Tensor | None = field(default=None, repr=False)
+    _grown: dict[tuple[str, ...], Store] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.unit) + (0 if self.more is None else len(self.more))
 
     def chunks(self) -> Iterator[tuple[int, Tensor]]:
         if self.unit.nbytes <= IN_MEMORY:
             if self._whole is None:
-                self._whole = torch.from_numpy(np.array(self.unit)).to(self.device)
+                self._whole = torch.from_numpy(self.piece(0, len(self))).to(self.device)
             yield 0, self._whole
             return
-        for start in range(0, len(self.unit), 2 * CHUNK):
+        for start in range(0, len(self), 2 * CHUNK):
             yield start, torch.from_numpy(self.piece(start, start + 2 * CHUNK)).to(self.device)
 
     def piece(self, start: int, stop: int) -> np.ndarray:
         """A copy of some rows; from disk by a map of its own, so that what was read does not stay in memory."""
-        unit = self.unit
+        unit, own = self.unit, len(self.unit)
         if isinstance(unit, np.memmap):
             with suppress(OSError):  # tidied away since: the open map still has it
                 unit = np.load(str(unit.filename), mmap_mode="r")
-        return np.array(unit[start:stop])
+        found = np.array(unit[start:stop])
+        if self.more is None or stop <= own:
+            return found
+        return np.concatenate([found, self.more[max(0, start - own) : stop - own]])
+
+    def rows(self, indices: Sequence[int]) -> np.ndarray:
+        """Some rows, wherever they are."""
+        chosen, own = np.asarray(indices, int), len(self.unit)
+        found = np.array(self.unit[np.minimum(chosen, own - 1)])
+        if self.more is not None:
+            found[chosen >= own] = self.more[chosen[chosen >= own] - own]
+        return found
+
+    def grown(self, texts: tuple[str, ...], unit: Callable[[], tuple[Tensor, list[int]]]) -> Store:
+        """With more rows, those of ``texts``; the last ones are remembered."""
+        if texts not in self._grown:
+            rows, cut = unit()
+            count = self.truncated + len(cut)
+            self._grown = {texts: Store(self.unit, self.device, count, self.example, rows.cpu().numpy())}
+        return self._grown[texts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +113,7 @@ class TextBank:
     store: Store
 
     def __len__(self) -> int:
-        return len(self.store.unit)
+        return len(self.store)
 
     @property
     def truncated(self) -> int:
@@ -99,7 +126,7 @@ class TextBank:
 
     def rows(self, indices: Sequence[int]) -> Tensor:
         """Some of them, (n, P)."""
-        return torch.from_numpy(np.array(self.store.unit[list(indices)])).to(self.store.device)
+        return torch.from_numpy(self.store.rows(indices)).to(self.store.device)
 
     def part_means(self) -> Tensor:
         """(parts, P): the mean unit embedding of each list that the vocabulary was joined from."""
@@ -155,6 +182,12 @@ def text_bank(
     if store.truncated and too_long == "error":
         raise _too_long(store.example, model, vocabulary)
     return TextBank(vocabulary, chosen, store)
+
+
+def extended(model: DualEncoder, bank: TextBank, texts: Sequence[str]) -> TextBank:
+    """The bank with a few texts more, which it lacks; they are encoded now and not kept on disk."""
+    store = bank.store.grown(tuple(texts), lambda: _unit(model, texts, bank.templates))
+    return TextBank(join(bank.vocabulary, from_texts(texts, "texts of the edit")), bank.templates, store)
 
 
 def encode(model: DualEncoder, texts: Sequence[str], template: Template) -> Tensor:
