@@ -41,7 +41,7 @@ def read_dicom_layers(path: str | Path | Sequence[str]) -> list[LayerData]:
     return _folder_layers(place) if place.is_dir() else _file_layers(place)
 
 
-def described(image: DicomImage, path: Path) -> dict[str, Any]:
+def described(image: DicomImage, path: str | Path) -> dict[str, Any]:
     """What a layer's metadata keep of an image, as plain values; nothing about the patient."""
     return {
         "path": str(path),
