@@ -117,7 +117,7 @@ def _column(record: CaseRecord, row: dict[str, Any]) -> Image.Image:
 def _table(draw: Any, row: dict[str, Any], y: int) -> int:
     shown = [pair for pair in PAIRS if row[f"{pair[0]}_{pair[1]}_difference_px"] is not None]
     if shown:
-        for place, name in enumerate((*_FIGURES, "area")):
+        for place, name in enumerate((*_FIGURES, "± area")):
             write(draw, (136 + 62 * place if place < 4 else _TEXT, y), name, 13, FAINT, "ra" if place == 4 else "ma")
         y += 20
     for first, second in shown:
@@ -135,8 +135,10 @@ def _table(draw: Any, row: dict[str, Any], y: int) -> int:
 
 
 def _difference(row: dict[str, Any], pair: str) -> str:
-    area = row[f"{pair}_difference_mm2"]
-    return f"{area:+.0f} mm2" if area is not None else f"{row[f'{pair}_difference_px']:+d} px"
+    area, pixels = row[f"{pair}_difference_mm2"], row[f"{pair}_difference_px"]
+    if not pixels:
+        return "0"
+    return f"{area:+,.0f} mm2" if area is not None else f"{pixels:+,d} px"
 
 
 def _said(row: dict[str, Any]) -> list[str]:

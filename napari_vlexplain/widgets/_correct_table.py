@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 from ..reading_room.agreement import PAIRS, Agreement
 from ..reading_room.correcting import Spacing
 
-COLUMNS = ("", "IoU", "Dice", "± area")
+COLUMNS = ("", "IoU", "Dice", "± px")
+INDENT = 8  # docks are narrow
 TIPS = (
     "Below each pair: its labels, boxes or connected parts.",
     "Intersection over union; n/a where both are empty.",
@@ -28,6 +29,8 @@ class AgreementTable(QTreeWidget):
         self.setColumnCount(len(COLUMNS))
         self.setHeaderLabels(COLUMNS)
         self.setAccessibleName("Agreement")
+        self.setIndentation(INDENT)
+        self.setRootIsDecorated(False)
         self.setSelectionMode(QTreeWidget.SelectionMode.NoSelection)
         self.setMinimumHeight(8 * self.fontMetrics().lineSpacing())
         header = self.header()
@@ -51,6 +54,9 @@ class AgreementTable(QTreeWidget):
     def show_agreements(self, found: list[Agreement], spacing: Spacing | None) -> None:
         """Show figures; pairs that are not among them are empty. Areas are mm² where spacing is known, else pixels."""
         known = {(one.first, one.second): one for one in found}
+        head = self.headerItem()
+        if head is not None:
+            head.setText(3, "± px" if spacing is None else "± mm²")
         for pair, item in self._pairs.items():
             one = known.get(pair)
             if one is None:
@@ -87,16 +93,16 @@ class AgreementTable(QTreeWidget):
         """Put the lines on the clipboard, with tabs between."""
         clipboard = QGuiApplication.clipboard()
         if clipboard is not None:
-            lines = ["\t".join(("", *COLUMNS[1:]))]
+            head = self.headerItem()
+            lines = ["\t".join(COLUMNS if head is None else [head.text(column) for column in range(len(COLUMNS))])]
             clipboard.setText("\n".join([*lines, *("\t".join((name, *cells)) for name, cells in self.texts().items())]))
 
 
 def area(pixels: int, spacing: Spacing | None) -> str:
-    """A signed area for people."""
-    if spacing is None:
-        return f"{pixels:+,} px".replace("+0 px", "0 px")
-    value = pixels * spacing[0] * spacing[1]
-    return f"{value:+,.1f} mm²" if pixels else "0 mm²"
+    """A signed area for people: in mm² where spacing is known, else in pixels."""
+    if not pixels:
+        return "0"
+    return f"{pixels:+,}" if spacing is None else f"{pixels * spacing[0] * spacing[1]:+,.1f}"
 
 
 def _fill(item: QTreeWidgetItem, texts: tuple[str, str, str]) -> None:
