@@ -29,6 +29,7 @@ from napari_vlexplain.widgets._jobs import jobs_of
 from napari_vlexplain.widgets._layers import info, layer_kind
 from napari_vlexplain.widgets._settings import Settings
 from napari_vlexplain.widgets.cases import CasesDock
+from napari_vlexplain.widgets.correct import CorrectDock
 from napari_vlexplain.widgets.measure import MeasureDock
 
 LEFT = Qt.MouseButton.LeftButton
@@ -324,6 +325,20 @@ def test_what_was_said_and_drawn_is_there_again(dock, viewer_model, folder, qtbo
     assert dock.layers.reader is None and not dock.session.journal.has_mask("0.png/finding 0", "finding 0", "Ada")
 
 
+def test_a_mask_made_in_the_correct_dock_is_kept_too(dock, viewer_model, folder, qtbot):
+    opened(dock, folder, qtbot)
+    correct = CorrectDock(viewer_model)
+    qtbot.addWidget(correct)
+    correct.show()
+    correct.view.edited.set_layer(dock.layers.truth)
+    correct.copy_as_readers()
+    settle(dock, qtbot)
+    assert dock.layers.reader is not None
+    expected = dock.layers.truth.data > 0
+    np.testing.assert_array_equal(Journal(folder / NOTES).mask("0.png/finding 0", "finding 0", "Ada"), expected)
+    correct.close()
+
+
 def test_readers_are_kept_apart(dock, folder, qtbot):
     opened(dock, folder, qtbot)
     dock.judge(verdict="agree")
@@ -386,7 +401,7 @@ def test_what_runs_ahead_makes_way_for_others(dock, folder, fake, qtbot):
     fake.begun.clear()
     dock.step(1)
     qtbot.waitUntil(fake.begun.is_set, timeout=10_000)
-    jobs, told = jobs_of(dock.layers._viewer), []
+    jobs, told = jobs_of(dock.layers.viewer), []
     assert jobs is dock.work.jobs
     jobs.start("Other", lambda progress, cancelled: 7, told.append, told.append, lambda: told.append("cancelled"))
     qtbot.waitUntil(lambda: bool(told), timeout=10_000)
@@ -421,7 +436,7 @@ def test_going_on_while_a_case_is_explained(dock, folder, fake, qtbot):
     fake.gate.set()
     settle(dock, qtbot)
     assert dock.session.current[1] == "finding 2" and dock.session.rows[2].iou > 0
-    assert info(layer(dock.layers._viewer, "heatmap"))["prompt"] == "finding 2"
+    assert info(layer(dock.layers.viewer, "heatmap"))["prompt"] == "finding 2"
 
 
 def test_a_model_that_fails_is_said_and_the_next_case_goes_on(dock, folder, fake, qtbot):

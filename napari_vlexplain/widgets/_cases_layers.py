@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.napari_bundle import record_of
+from ..io.napari_dicom import described
 from ..reading_room.ahead import Prepared
 from ..reading_room.opened import Opened
 from ..reading_room.study import Item
@@ -35,7 +36,7 @@ class CaseLayers:
     """The layers of the case in view. All pixels come ready: nothing here computes on them."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        self._viewer = viewer
+        self.viewer = viewer
         self.image: Image | None = None
         self.heatmap: Image | None = None
         self.boxes: Shapes | None = None
@@ -53,7 +54,7 @@ class CaseLayers:
     def show_case(self, opened: Opened, item: Item) -> None:
         """The image, its boxes and its ground truth; the last case's heatmap is taken out of sight."""
         self._forget_removed()
-        active = self._viewer.layers.selection.active
+        active = self.viewer.layers.selection.active
         self._remove_made_elsewhere()
         self.hide_heatmap()
         self.drop_reader()
@@ -64,8 +65,8 @@ class CaseLayers:
             layer = getattr(self, self._hidden.pop())
             if layer is not None:
                 layer.visible = True
-        if active is None or active not in self._viewer.layers:
-            self._viewer.layers.selection.active = self.image
+        if active is None or active not in self.viewer.layers:
+            self.viewer.layers.selection.active = self.image
 
     def show_nothing(self) -> None:
         """A case that cannot be read: no picture of another one may stand in its place."""
@@ -109,7 +110,7 @@ class CaseLayers:
         """The reader's mask, to be edited."""
         self.drop_reader()
         assert self.image is not None
-        self.reader = self._viewer.add_labels(
+        self.reader = self.viewer.add_labels(
             mask.astype(np.uint8),
             name=f"{self.image.name} | {reader or 'reader'}",
             opacity=0.5,
@@ -122,8 +123,8 @@ class CaseLayers:
     def drop_reader(self) -> None:
         """Take the reader's mask away; it was kept before."""
         layer, self.reader = self.reader, None
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+        if layer is not None and layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
 
     def toggle_truth(self) -> None:
         """Show or hide what is known to be right: the boxes, or the mask where there are none."""
@@ -144,17 +145,19 @@ class CaseLayers:
     def _show_image(self, opened: Opened, item: Item) -> None:
         image, levels, spacing = self.image, list(opened.levels), opened.spacing or (1.0, 1.0)
         name = short(item.entry.id)
-        details = {
+        details: dict[str, Any] = {
             "prompts": list(item.entry.prompts or (item.prompt,)),
             "case": item.entry.id,
             "path": str(opened.source) if opened.source is not None else None,
         }
+        if opened.dicom is not None and opened.source is not None:  # its windows, for the Window level dock
+            details["dicom"] = described(opened.dicom, opened.source)
         if image is not None and (image.rgb != opened.rgb or image.dtype.kind != opened.pixels.dtype.kind):
-            self._viewer.layers.remove(image)
+            self.viewer.layers.remove(image)
             image = self.image = None
         if image is None:
             self.image = self._add_image(opened, levels, name, details, spacing)
-            self._viewer.reset_view()
+            self.viewer.reset_view()
             return
         same_place = image.level_shapes[0][:2].tolist() == list(opened.shape) and np.allclose(image.scale, spacing)
         kept = self._limits is not None and tuple(image.contrast_limits) != self._limits
@@ -167,13 +170,13 @@ class CaseLayers:
         mark(image, "source", None, **details)
         image.name = name
         if not same_place:
-            self._viewer.reset_view()
+            self.viewer.reset_view()
 
     def _add_image(self, opened: Opened, levels: list[Any], name: str, details: dict[str, Any], scale: Any) -> Image:
         looks: dict[str, Any] = {} if opened.rgb else {"contrast_limits": opened.shown_limits, "colormap": "gray"}
         if opened.spacing is not None:
             looks["units"] = "mm"
-        layer: Image = self._viewer.add_image(
+        layer: Image = self.viewer.add_image(
             levels, rgb=opened.rgb, multiscale=True, name=name, scale=scale,
             metadata=new_metadata("source", None, **details), **looks,
         )  # fmt: skip
@@ -182,8 +185,8 @@ class CaseLayers:
             self._limits = opened.shown_limits
         family = [other for other in (self.heatmap, self.truth, self.boxes) if other is not None]
         if family:  # an image that replaces one of another kind lies below what was above that
-            lowest = min(self._viewer.layers.index(other) for other in family)
-            self._viewer.layers.move(len(self._viewer.layers) - 1, lowest)
+            lowest = min(self.viewer.layers.index(other) for other in family)
+            self.viewer.layers.move(len(self.viewer.layers) - 1, lowest)
             for other in family:
                 mark(other, layer_kind(other) or "truth", layer)
         return layer
@@ -201,8 +204,8 @@ class CaseLayers:
             self.truth.name = name
             return
         boxed = len(opened.boxes[item.number]) > 0
-        with _selection_kept(self._viewer):
-            self.truth = self._viewer.add_labels(
+        with _selection_kept(self.viewer):
+            self.truth = self.viewer.add_labels(
                 truth.copy(), name=name, opacity=0.35, colormap={0: "transparent", None: COLOURS[1]},
                 visible=not boxed, metadata=new_metadata("truth", self.image), **geometry(self.image, 2),
             )  # fmt: skip
@@ -216,8 +219,8 @@ class CaseLayers:
         if self.boxes is None and not corners:
             return
         if self.boxes is None:
-            with _selection_kept(self._viewer):
-                self.boxes = self._viewer.add_shapes(
+            with _selection_kept(self.viewer):
+                self.boxes = self.viewer.add_shapes(
                     corners, shape_type="rectangle", edge_width=width, edge_color=COLOURS[1],
                     face_color="transparent", name=name, metadata=new_metadata("boxes", self.image),
                     **geometry(self.image, 2),
@@ -233,39 +236,39 @@ class CaseLayers:
 
     def _add_heatmap(self, image: Image, levels: list[Any], name: str, details: dict[str, Any]) -> Image:
         looks = settings()
-        with _selection_kept(self._viewer):
-            layer: Image = self._viewer.add_image(
+        with _selection_kept(self.viewer):
+            layer: Image = self.viewer.add_image(
                 levels, name=name, rgb=False, multiscale=True, contrast_limits=(0, 1),
                 colormap=faded(looks.colormap) if looks.fade else looks.colormap, opacity=looks.opacity,
                 blending="translucent", interpolation2d="linear", visible=self._heatmap_wanted,
                 metadata=new_metadata("heatmap", image, **details), **geometry(image, 2),
             )  # fmt: skip
-            self._viewer.layers.move(len(self._viewer.layers) - 1, self._viewer.layers.index(image) + 1)
+            self.viewer.layers.move(len(self.viewer.layers) - 1, self.viewer.layers.index(image) + 1)
         return layer
 
     def _remove_made_elsewhere(self) -> None:
         """Maps that other docks made of the last case would lie on this one; what was painted is kept, out of sight."""
         if self.image is None:
             return
-        for layer in find_layers(self._viewer.layers, source=ensure_id(self.image)):
+        for layer in find_layers(self.viewer.layers, source=ensure_id(self.image)):
             if self.owns(layer):
                 continue
             if layer_kind(layer) in ("mask", "truth"):
                 layer.visible = False
             else:
-                self._viewer.layers.remove(layer)
+                self.viewer.layers.remove(layer)
 
     def _remove(self, name: str) -> None:
         layer = getattr(self, name)
         setattr(self, name, None)
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+        if layer is not None and layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
 
     def _forget_removed(self) -> None:
         """The user may take away any layer; it comes back with the next case."""
         for name in ("image", "heatmap", "boxes", "truth", "reader"):
             layer = getattr(self, name)
-            if layer is not None and layer not in self._viewer.layers:
+            if layer is not None and layer not in self.viewer.layers:
                 setattr(self, name, None)
 
 

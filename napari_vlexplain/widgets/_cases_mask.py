@@ -11,8 +11,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ..reading_room.journal import Key
 from ..reading_room.session import ReadingSession
 from ..reading_room.study import Item
-from ._cases_layers import CaseLayers
+from ._cases_layers import READER, CaseLayers
 from ._hooks import Hooks
+from ._layers import info, layer_id, source_id
 
 KEEP_MS = 400  # a long stroke is kept now and then, not at every pixel
 EVENTS = ("labels_update", "set_data", "data")
@@ -29,7 +30,8 @@ class ReaderMask(QObject):
         self._session: ReadingSession | None = None
         self._key: Key | None = None
         self._dirty = False
-        self._hooks = Hooks()
+        self._showing = False
+        self._hooks, self._list_hooks = Hooks(), Hooks()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(KEEP_MS)
@@ -44,10 +46,19 @@ class ReaderMask(QObject):
         """A mask that is in the journal already, as a layer to paint on."""
         self.let_go()
         assert self._session is not None
-        layer: Any = self._layers.show_reader(mask, self._session.reader)
-        self._key = (*item.key, self._session.reader)
-        for name in EVENTS:
-            self._hooks.connect(getattr(layer.events, name), self._on_edit)
+        self._showing = True
+        layer = self._layers.show_reader(mask, self._session.reader)
+        self._showing = False
+        self._watch(layer, item)
+
+    def attach(self) -> None:
+        """Begin to look out for masks that the reader makes elsewhere, in the *Correct* dock."""
+        self._list_hooks.connect(self._layers.viewer.layers.events.inserted, self._on_inserted)
+
+    def release(self) -> None:
+        """Keep what was painted, and look out no longer."""
+        self._list_hooks.clear()
+        self.keep()
 
     def begin(self, item: Item, mask: NDArray[np.bool_]) -> None:
         """A new mask, in place of the reader's earlier one if there is one."""
@@ -78,6 +89,23 @@ class ReaderMask(QObject):
         self.keep()
         self._hooks.clear()
         self._key = None
+
+    def _watch(self, layer: Any, item: Item) -> None:
+        assert self._session is not None
+        self._key = (*item.key, self._session.reader)
+        for name in EVENTS:
+            self._hooks.connect(getattr(layer.events, name), self._on_edit)
+
+    def _on_inserted(self, event: Any) -> None:
+        layer, image = event.value, self._layers.image
+        item = None if self._session is None else self._session.item
+        if self._showing or image is None or item is None or self._layers.reader is not None:
+            return
+        if info(layer).get("role") == READER and source_id(layer) == layer_id(image):
+            self._layers.reader = layer
+            self._watch(layer, item)
+            self._dirty = True
+            self.keep()
 
     def _on_edit(self, event: Any = None) -> None:
         self._dirty = True

@@ -239,12 +239,13 @@ class CasesDock(QWidget):
             self.keys.bind(verdict, partial(self.toggle_verdict, verdict))
 
     def _attach(self) -> None:
+        self.own_mask.attach()
         self.view.show_recent(recent_studies())
         if not self.view.judging.reader.text():
             self.view.judging.reader.setText(settings().reader)
 
     def _release(self) -> None:
-        self.own_mask.keep()
+        self.own_mask.release()
         self.work.forget()
         self.exporting.forget()
         for thread in (self._opening, self._reading, self._recalling):
