@@ -228,14 +228,14 @@ def test_dicom_files_open_with_us_where_nobody_chose(qtbot: Any, viewer: ViewerM
     """napari has a reader for their suffix too, and would ask each time."""
     from napari.settings import get_settings
 
-    from napari_vlexplain.widgets.window_level import WindowLevel
+    from napari_vlexplain.widgets.window_level import WindowLevelDock
 
     plugins = get_settings().plugins
     before = plugins.extension2reader
     try:
         plugins.extension2reader = {"*.dicom": "another"}
         for _ in range(2):
-            qtbot.addWidget(WindowLevel(viewer))
+            qtbot.addWidget(WindowLevelDock(viewer))
             assert plugins.extension2reader == {"*.dicom": "another", "*.dcm": PLUGIN}
         assert "DICOM files open with VL Explain" in told()
         (layer,) = viewer.open(str(write(tmp_path / "a.dcm", CHEST, 12)), plugin=None)

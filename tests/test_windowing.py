@@ -15,7 +15,7 @@ from napari.components import ViewerModel
 from napari_vlexplain.io.dicom_voi import Curve, Window, percentiles, record_of, sample_of, voi_of
 from napari_vlexplain.reading_room.windowing import AUTO, FULL, dragged, full_range, function_of, presets
 from napari_vlexplain.widgets._layers import KEY, new_metadata
-from napari_vlexplain.widgets.window_level import WindowLevel
+from napari_vlexplain.widgets.window_level import WindowLevel, WindowLevelDock
 
 RNG = np.random.default_rng(2)
 GREY = RNG.integers(100, 4000, (60, 80), dtype=np.uint16)
@@ -97,9 +97,11 @@ def viewer() -> ViewerModel:
 
 
 def dock_of(qtbot: Any, viewer: ViewerModel) -> WindowLevel:
-    dock = WindowLevel(viewer)
+    """The part that the dock holds; ``dock.close`` is the dock's."""
+    dock = WindowLevelDock(viewer)
     qtbot.addWidget(dock)
-    return dock
+    dock.part.close = dock.close
+    return dock.part
 
 
 def text_of(viewer: ViewerModel) -> Any:

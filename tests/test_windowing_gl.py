@@ -14,7 +14,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_vlexplain.io.dicom import read_dicom_image
-from napari_vlexplain.widgets.window_level import WindowLevel
+from napari_vlexplain.widgets.window_level import WindowLevelDock
 
 pytestmark = pytest.mark.gl
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,8 +63,10 @@ def test_drag_and_keys_while_a_labels_layer_is_active(window: Callable[[], Any],
     viewer.open(str(path), plugin=PLUGIN)
     image = viewer.layers[0]
     labels = viewer.add_labels(np.zeros(image.data.shape, np.uint8), name="paint", scale=image.scale, units=image.units)
-    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Window level")
-    assert isinstance(dock, WindowLevel) and dock.control.layer == image
+    _, whole = viewer.window.add_plugin_dock_widget(PLUGIN, "Window level")
+    assert isinstance(whole, WindowLevelDock)
+    dock = whole.part
+    assert dock.control.layer == image
     main_window().resize(1200, 800)
     qtbot.wait(300)
     labels.mode = "paint"
@@ -120,7 +122,7 @@ def test_a_large_file_is_shown_and_a_curve_is_drawn_exactly(
     pixels = (rows * 16 + columns // 16).astype(np.uint16)
     viewer = window()
     viewer.open(str(write(tmp_path / "curve.dcm", pixels, 12, VOILUTSequence=lut(table, 0, 8, "S"))), plugin=PLUGIN)
-    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Window level")
+    dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Window level")[1].part
     dock.control.text_shown = False
     qtbot.wait(200)
 

@@ -60,7 +60,7 @@ def tokens(
         make_folder(Path(out))
     with redirect_stdout(sys.stderr), progress() as report:
         report(0.0, "Reading the image")
-        from ..io.images import read_shown
+        from ..io.images import as_rgb, read_shown
 
         pixels, contrast_limits = read_shown(image, contrast_limits)
         report(0.0, "Starting the engine")
@@ -82,7 +82,7 @@ def tokens(
             progress=report,
         )
         patches = [latent.patch_of(text, found.grid) for text in patch or []]
-        files = save(found, pixels, Path(out), slug(Path(image).stem)) if out else []
+        files = save(found, as_rgb(pixels, contrast_limits), Path(out), slug(Path(image).stem)) if out else []
     if as_json:
         write_json({**found.to_dict(), "files": [str(file) for file in files]})
     else:

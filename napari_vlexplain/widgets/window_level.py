@@ -24,6 +24,7 @@ from ..io.dicom_voi import Window
 from ._dicom_choice import claim_dicom
 from ._hooks import Lifetime
 from ._keys import Keys, with_keys
+from ._scroll import fill_scrolling
 from ._window_control import COLOURS, NO_IMAGE, WindowControl, window_control
 
 if TYPE_CHECKING:
@@ -35,10 +36,27 @@ _KEYED = 6  # presets that have a key
 _COLUMNS = 2
 
 
-class WindowLevel(QWidget):
-    """Numbers, presets, inversion and the drag tool for the picture in view; a dock alone, or a part of another.
+class WindowLevelDock(QWidget):
+    """The part below, alone, with its keys."""
 
-    ``control`` is the viewer's, shared by all such widgets.
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.part = WindowLevel(viewer)
+        fill_scrolling(self, self.part)
+        self.keys = Keys(self)
+        self.part.bind(self.keys)
+        self._lifetime = Lifetime(self, self._attach, self.part.release)
+
+    def _attach(self) -> None:
+        self.part.attach()
+        claim_dicom()
+
+
+class WindowLevel(QWidget):
+    """Numbers, presets, inversion and the drag tool for the picture in view, for a dock to hold.
+
+    ``control`` is the viewer's, shared by all such parts. The dock calls ``attach`` and ``release`` as it comes and
+    goes, and ``bind`` once, to give it keys.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -53,7 +71,32 @@ class WindowLevel(QWidget):
         self.name, self.state = QLabel(), QLabel()
         self._build()
         self._connect()
-        self._lifetime = Lifetime(self, self._attach, self._release)
+
+    def bind(self, keys: Keys) -> None:
+        """W for the tool, Alt+1 and so on for presets, Alt+I to invert."""
+        keys.bind("window_tool", self.control.tool.toggle)
+        keys.bind("invert", self.control.toggle_inverted)
+        for number in range(_KEYED):
+            keys.bind(f"preset_{number + 1}", partial(self.control.apply_number, number))
+
+    def attach(self) -> None:
+        """Begin to follow the viewer."""
+        self.control.changed.connect(self._show)
+        self.control.said.connect(self.state.setText)
+        self.control.tool.switched.connect(self.tool_button.setChecked)
+        self.control.attach()
+        self._show()
+
+    def release(self) -> None:
+        """Let go of the viewer; the last one gives the mouse and the canvas' text back."""
+        self.control.release()
+        for signal, slot in (
+            (self.control.changed, self._show),
+            (self.control.said, self.state.setText),
+            (self.control.tool.switched, self.tool_button.setChecked),
+        ):
+            with suppress(RuntimeError, TypeError):  # went with the window
+                signal.disconnect(slot)
 
     def _build(self) -> None:
         self.width_box.setToolTip("The range of values from black to white: narrow for contrast.")
@@ -68,6 +111,7 @@ class WindowLevel(QWidget):
         for label in (self.name, self.state):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # a long name is cut
         numbers = QFormLayout()
         numbers.addRow("&Width", self.width_box)
         numbers.addRow("&Level", self.level_box)
@@ -82,7 +126,6 @@ class WindowLevel(QWidget):
         layout.addWidget(self.text_box)
         layout.addWidget(self.state)
         layout.addStretch(1)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def _connect(self) -> None:
         for box in (self.width_box, self.level_box):
@@ -91,29 +134,6 @@ class WindowLevel(QWidget):
         self.invert_button.clicked.connect(self.control.toggle_inverted)
         self.reset_button.clicked.connect(self.control.reset)
         self.text_box.toggled.connect(self._on_text)
-        self.keys = Keys(self)
-        self.keys.bind("window_tool", self.control.tool.toggle)
-        self.keys.bind("invert", self.control.toggle_inverted)
-        for number in range(_KEYED):
-            self.keys.bind(f"preset_{number + 1}", partial(self.control.apply_number, number))
-
-    def _attach(self) -> None:
-        self.control.changed.connect(self._show)
-        self.control.said.connect(self.state.setText)
-        self.control.tool.switched.connect(self.tool_button.setChecked)
-        self.control.attach()
-        self._show()
-        claim_dicom()
-
-    def _release(self) -> None:
-        self.control.release()
-        for signal, slot in (
-            (self.control.changed, self._show),
-            (self.control.said, self.state.setText),
-            (self.control.tool.switched, self.tool_button.setChecked),
-        ):
-            with suppress(RuntimeError, TypeError):  # went with the window
-                signal.disconnect(slot)
 
     def _show(self) -> None:
         layer, window = self.control.layer, self.control.window
