@@ -69,6 +69,7 @@ screenshots: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/known_answer.py --markdown docs/known-answer.md
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python docs/latent_tables.py
 
 clean:
 	rm -rf $(VENV) dist build demo-output .pytest_cache .mypy_cache .ruff_cache

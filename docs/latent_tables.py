@@ -29,7 +29,8 @@ def outcome(command: str) -> str:
         file = Path(scratch, "table.md")
         run = [sys.executable, "-m", "napari_vlexplain.cli", *words, "--out", str(file)]
         subprocess.run(run, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        return file.read_text(encoding="utf-8")
+        title, _, rest = file.read_text(encoding="utf-8").partition("\n")
+        return f"**{title.lstrip('# ')}**\n{rest}"
 
 
 def fill(command: str, found: str) -> None:
