@@ -203,6 +203,7 @@ def test_a_bad_file_is_told_and_the_good_ones_are_opened(viewer: ViewerModel, tm
 
 def test_nothing_of_the_patient_reaches_layers_or_bundles(viewer: ViewerModel, tmp_path: Path) -> None:
     """From the file, by the viewer and the dock's own way, to what is saved."""
+    from napari_vlexplain import explain
     from napari_vlexplain.explaining import Explaining, compute
     from napari_vlexplain.io.napari_bundle import write_bundle
     from napari_vlexplain.widgets._heatmaps import show_heatmap
@@ -216,6 +217,9 @@ def test_nothing_of_the_patient_reaches_layers_or_bundles(viewer: ViewerModel, t
     asked = Explaining(prompts=("an opacity",))
     (found,) = compute(asked, picture.pixels, layer.name, picture.contrast_limits)
     assert found.request.image.contrast_limits == (500, 3499)
+    from_file = explain(tmp_path / "chest.dcm", "an opacity")
+    np.testing.assert_array_equal(found.patch_scores, from_file.patch_scores)
+    assert found.request.image.sha256 == from_file.request.image.sha256
     heatmap = show_heatmap(viewer, layer, found, picture.index, False, Settings())
     data = [one.as_layer_data_tuple() for one in (layer, heatmap)]
     assert "SECRET" not in repr([options for _, options, _ in data])

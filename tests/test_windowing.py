@@ -198,6 +198,8 @@ def test_it_stays_with_the_picture_under_other_layers(qtbot: Any, viewer: Viewer
     assert dock.control.layer == one and dock.name.text() == "one"
     two = viewer.add_image(GREY / 4000, name="two")
     assert dock.control.layer == two and dock.control.window.function == "LINEAR_EXACT"
+    two.contrast_limits = (0.25, 0.5)
+    assert (dock.width_box.value(), dock.level_box.value()) == (0.25, 0.375)
     viewer.layers.selection.active = viewer.layers[2]
     assert dock.control.layer == two
     viewer.layers.remove(two)

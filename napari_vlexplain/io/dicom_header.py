@@ -66,6 +66,8 @@ def is_dicom(path: str | Path) -> bool:
     if file.suffix and not re.fullmatch(r"\.\d+", file.suffix):  # files named by a UID have numbers after the last dot
         return False
     try:
+        if not file.is_file():  # a pipe would not answer
+            return False
         with file.open("rb") as stream:
             stream.seek(128)
             return stream.read(4) == b"DICM"

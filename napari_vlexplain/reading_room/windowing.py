@@ -56,7 +56,7 @@ _OF_HOUNSFIELD = (
 def presets(hounsfield: bool = False, of_file: Sequence[Voi] = ()) -> tuple[Preset, ...]:
     """Auto, full, those of the kind of image, and the file's own by the names that it gives them."""
     own = tuple(
-        Preset(voi.name.capitalize() or f"File {number}", _says(voi), voi=voi)
+        Preset(voi.name.capitalize() or (f"File {number}" if len(of_file) > 1 else "File"), _says(voi), voi=voi)
         for number, voi in enumerate(of_file[:MOST_FROM_FILE], start=1)
     )
     return AUTO, FULL, *(_OF_HOUNSFIELD if hounsfield else _OF_RADIOGRAPHS), *own

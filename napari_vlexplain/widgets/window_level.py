@@ -149,11 +149,12 @@ class WindowLevel(QWidget):
         whole = window.function == "LINEAR"
         for box, value in ((self.width_box, window.width), (self.level_box, window.centre)):
             box.blockSignals(True)
-            box.setDecimals(1 if whole else _decimals(window.width))
+            box.setDecimals(_decimals(window.width) if not whole else 0 if value.is_integer() else 1)
             box.setSingleStep(max(1.0, round(window.width / 50)) if whole else window.width / 50)
+            if box is self.width_box:
+                box.setMinimum(1 if whole else 0.1 ** box.decimals())
             box.setValue(value)
             box.blockSignals(False)
-        self.width_box.setMinimum(1 if whole else 1e-6)
 
     def _offer(self, offered: tuple[Preset, ...]) -> None:
         """Buttons for the presets; made anew only where they are others, so that a click is not lost."""
