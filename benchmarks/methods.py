@@ -1,48 +1,112 @@
-"""Seconds, image forwards and peak memory of every method on ViT-B/32 shapes, and beside captum with equal batches.
+"""Seconds, image passes and peak memory of every method on ViT-B/32 shapes, beside captum and pytorch-grad-cam.
 
-    python benchmarks/methods.py [--masks 2048] [--batch 32] [--prompts 32] [--methods rise,occlusion] [--device cpu]
+    python benchmarks/methods.py [--methods rise,occlusion] [--masks 128] [--steps 4] [--batch 32] [--markdown [FILE]]
 
-Weights are random: speed does not depend on what a model knows. captum explains one prompt a run, so its time for K
-prompts is K runs, one of which is measured; RISE, which it does not have, is written here in the published way.
+Weights are random: speed does not depend on what a model knows. Both sides do the same amount of work in chunks of the
+same size and take turns. A peer explains one prompt a run, so its time for K prompts is K times that of one. Install
+them with ``pip install 'napari-vlexplain[peers]'``. Exit code 1 if a promise is broken.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
+import platform
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import random_clip
 import torch
+from measured import peak_of, seconds_in_turn
+from peers import Amounts, captums, grad_cams, published_rise
+from speed import PROMPTS
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+from napari_vlexplain import explain, list_methods, load_model
+from napari_vlexplain.models.dual_encoder import DualEncoder
 
-import random_clip  # noqa: E402
-from measured import peak_of, seconds_in_turn  # noqa: E402
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "method-speed.md"
+DEFAULTS = {"rise": 2048, "kernel_shap": 2048, "lime": 1000, "exact_shapley": 512, "occlusion": 49, "score_cam": 768}
+"""Image passes of the black-box methods as they are set by default."""
 
-from napari_vlexplain import explain, list_methods, load_model  # noqa: E402
+SLACK, TIMES, MANY_TO_ONE, FLAT = 1.05, 10, 1.3, 1.1
+FAST = ("rise", "occlusion", "kernel_shap")
+MASKS = (1000, 4000, 16000)
 
-SAMPLES = {"masks", "samples"}
+
+@dataclass(frozen=True)
+class Row:
+    """A method: image passes, seconds for one and for many prompts, the peer's for one, peaks of memory in MiB."""
+
+    name: str
+    passes: int
+    one: float
+    many: float
+    peak: float
+    prompts: int
+    peer: str = ""
+    theirs: float = float("nan")
+    their_peak: float = float("nan")
+
+    @property
+    def times(self) -> float:
+        """How many times the peer's seconds are ours, for many prompts."""
+        return self.theirs * self.prompts / self.many
+
+    @property
+    def many_to_one(self) -> float:
+        """Many prompts' seconds over one's, with the default number of masks: the words cost the same for any."""
+        more = self.one / self.passes * (DEFAULTS.get(self.name, self.passes) - self.passes)
+        return (self.many + more) / (self.one + more)
+
+    @property
+    def broken(self) -> list[str]:
+        """Promises that were not kept."""
+        found = []
+        if self.one > SLACK * self.theirs:
+            found.append(f"{self.name}: one prompt takes {self.one:.2f} s, by {self.peer} {self.theirs:.2f} s")
+        if self.name in FAST and self.times < TIMES:
+            found.append(f"{self.name}: {self.prompts} prompts are only {self.times:.1f} times as fast")
+        if self.name in DEFAULTS and self.many_to_one >= MANY_TO_ONE:
+            found.append(f"{self.name}: {self.prompts} prompts take {self.many_to_one:.2f} times one prompt's seconds")
+        return found
+
+    def line(self) -> str:
+        one, many = f"{self.one:.2f}", f"{self.many:.2f}"
+        beside = ["", "", "", "", ""]
+        if self.peer:
+            scaled = self.theirs * self.prompts
+            beside = [self.peer, f"{self.theirs:.2f}", f"{scaled:.1f}", f"{self.times:.1f}", f"{self.their_peak:.0f}"]
+        ratio = f"{self.many_to_one:.2f}" if self.name in DEFAULTS else ""
+        cells = [f"`{self.name}`", self.passes, beside[0], one, beside[1], many, beside[2], beside[3], ratio]
+        return "| " + " | ".join(str(cell) for cell in [*cells, f"{self.peak:.0f}", beside[4]]) + " |"
 
 
-def settings(info: Any, masks: int, batch: int) -> dict[str, Any]:
-    """Equal numbers of masks and equal chunks for whoever takes such."""
-    chosen: dict[str, Any] = {}
+def settings(info: Any, amounts: Amounts, channels: int) -> dict[str, Any]:
+    """Both sides' amounts as parameters of a method."""
+    fixed = {"rise": {"masks": amounts.masks}, "exact_shapley": {"cells": 2}, "score_cam": {"channels": channels}}
+    chosen: dict[str, Any] = fixed.get(info.name, {})
     for parameter in info.parameters:
-        if parameter.name == "masks" or (parameter.name == "samples" and parameter.default >= 1000):
-            chosen[parameter.name] = masks
-        if parameter.name == "chunk":
-            chosen[parameter.name] = batch
+        if parameter.name == "samples" and info.name in ("kernel_shap", "lime"):
+            chosen["samples"] = amounts.masks
+        elif parameter.name in ("steps", "samples") and info.name != "m2ib":
+            chosen[parameter.name] = amounts.steps
+        elif parameter.name == "chunk":
+            chosen["chunk"] = amounts.batch
     return chosen
 
 
-def counted(model: Any) -> tuple[Any, list[int]]:
-    """The model, and a list of the batches that its image tower embeds."""
+def passes(image: Any, prompt: str, model: DualEncoder, method: str, chosen: dict[str, Any]) -> int:
+    """Images that the tower embeds for one explanation."""
     seen: list[int] = []
     embed = model.image.embed
 
@@ -50,90 +114,163 @@ def counted(model: Any) -> tuple[Any, list[int]]:
         seen.append(len(pixels))
         return embed(pixels)
 
-    return replace(model, image=replace(model.image, embed=count)), seen
+    explain(image, prompt, replace(model, image=replace(model.image, embed=count)), method, **chosen)
+    return sum(seen)
 
 
-def theirs(
-    name: str, model: Any, pixels: torch.Tensor, prompt: str, masks: int, batch: int
-) -> Callable[[], Any] | None:
-    """One prompt's image map by captum, or in the published way; None where there is neither."""
-    import captum.attr
-
-    text = model.encode_text(model.tokenize([prompt]))
-    tower = model.image
-
-    def score(x: torch.Tensor) -> torch.Tensor:
-        return model.similarity(tower.tail(tower.embed(x), 0, model.image_rows(len(x))), text)[:, 0]
-
-    side = tower.patch[0]
-    labels = torch.arange(tower.grid[0] * tower.grid[1]).view(tower.grid)
-    labels = labels.repeat_interleave(side, 0).repeat_interleave(side, 1)[None, None].to(pixels.device)
-
-    def rise() -> torch.Tensor:
-        total = torch.zeros(pixels.shape[-2:], device=pixels.device)
-        drawn = torch.nn.functional.interpolate((torch.rand(masks, 1, 7, 7) < 0.5).float(), 256, mode="bilinear")
-        for start in range(0, masks, batch):
-            m = drawn[start : start + batch, :, : pixels.shape[-2], : pixels.shape[-1]].to(pixels.device)
-            with torch.no_grad():
-                total += (score(pixels * m)[:, None, None] * m[:, 0]).sum(dim=0)
-        return total
-
-    def occlusion() -> Any:
-        oracle = captum.attr.Occlusion(score)
-        with torch.no_grad():
-            return oracle.attribute(pixels, (3, side, side), (3, side, side), perturbations_per_eval=batch)
-
-    return {
-        "rise": rise,
-        "occlusion": occlusion,
-        "kernel_shap": lambda: captum.attr.KernelShap(score).attribute(
-            pixels, feature_mask=labels, n_samples=masks, perturbations_per_eval=batch
-        ),
-        "saliency": lambda: captum.attr.Saliency(score).attribute(pixels.clone().requires_grad_()),
-        "integrated_gradients": lambda: captum.attr.IntegratedGradients(score).attribute(
-            pixels, n_steps=32, internal_batch_size=batch
-        ),
-    }.get(name)
+def peaks(folder: Path, image: Any) -> dict[str, list[float]]:
+    """MiB at the peak for more and more masks, on a tower so thin that kept masks would outweigh everything."""
+    model = load_model(str(random_clip.save(folder, 32, width=64, depth=1, heads=1)), device="cpu")
+    found: dict[str, list[float]] = {}
+    for name, parameter in (("rise", "masks"), ("kernel_shap", "samples"), ("lime", "samples")):
+        work = [partial(explain, image, "a cat", model, name, **{parameter: count, "chunk": 32}) for count in MASKS]
+        work[0]()
+        found[name] = [peak_of(one, "cpu") for one in work]
+        print(name, [f"{peak:.0f} MiB" for peak in found[name]], flush=True)
+    return found
 
 
-def main() -> None:
+def document(rows: list[Row], memory: dict[str, list[float]], amounts: Amounts, channels: int, passing: str) -> str:
+    """The page docs/method-speed.md."""
+    slower = [row.name for row in rows if row.one > row.theirs]
+    broken = [line for row in rows for line in row.broken]
+    many = rows[0].prompts
+    head = ["method", "image passes", "peer", "1 prompt, s", "peer, s", f"{many} prompts, s", "peer, s", "times"]
+    head += [f"{many} : 1", "MiB", "peer, MiB"]
+    lines = [
+        "# How long methods take",
+        "",
+        "ViT-B/32 shapes with random weights, 224 x 224 pixels, prompts of 4 to 7 words, float32. Written by",
+        "`python benchmarks/methods.py --markdown`.",
+        "",
+        f"- {passing}",
+        f"- Both sides do the same: {amounts.masks} masks, {amounts.steps} points on a path or noisy copies,",
+        f"  {channels} channels of Score-CAM, 16 coalitions of exact Shapley, chunks of {amounts.batch}. They take",
+        "  turns, and the medians are shown.",
+        "- Ours is the whole of `explain`: preprocessing, the image's map and the words' scores. captum makes the same",
+        "  two on our own tower. pytorch-grad-cam makes the image's alone, on the model of transformers, as its page",
+        "  tells. RISE, which neither has, is written in the published way. *Image passes* counts ours for one prompt.",
+        f"- A peer explains one prompt a run: its seconds for {many} prompts are {many} times those of one (scaled,",
+        f"  not run). *Times*: how many times as fast ours is with {many} prompts.",
+        f"- *{many} : 1*: seconds for {many} prompts over those for one, of the black-box methods with their default",
+        "  number of masks: measured with the numbers above, the missing passes added at their measured price.",
+        "- MiB: peak of memory beyond what was held before.",
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---|--:|---|" + "--:|" * 8,
+        *(row.line() for row in rows),
+        "",
+        f"Slower than the peer for one prompt: {', '.join(slower) or 'none'}.",
+    ]
+    if broken:
+        lines += ["", "Promises that were not kept in this run:", "", *(f"- {line}" for line in broken)]
+    if memory:
+        lines += [
+            "",
+            "## Memory",
+            "",
+            "Peak in MiB for more and more masks, chunks of 32, on a tower of one thin block, where masks that were",
+            "kept would show: 16,000 of 224 x 224 pixels are 3,062 MiB.",
+            "",
+            "| method | " + " | ".join(f"{count:,} masks" for count in MASKS) + " |",
+            "|---|" + "--:|" * len(MASKS),
+            *(f"| `{name}` | " + " | ".join(f"{peak:.0f}" for peak in found) + " |" for name, found in memory.items()),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def measure(
+    info: Any, image: Any, model: DualEncoder, chosen: dict[str, Any], peer: tuple[str, Any] | None, given: Any
+) -> Row:
+    """One method beside its peer, if it has one."""
+    prompts = PROMPTS[: given.prompts]
+
+    def ours(asked: Any) -> Any:
+        return explain(image, asked, model, info.name, **chosen)
+
+    turns = itertools.cycle(prompts)
+    sides: list[Callable[[], Any]] = [lambda: ours(prompts[0]), lambda: ours(prompts)]
+    if peer:
+        sides.append(lambda: peer[1](next(turns)))
+        peer[1](prompts[0])
+    counted = passes(image, prompts[0], model, info.name, chosen)
+    clock = time.process_time if given.device == "cpu" else time.perf_counter
+    found = seconds_in_turn(sides, given.device, given.runs, given.patience, clock)
+    peak = peak_of(sides[0], given.device)
+    row = Row(info.name, counted, found[0][0], found[1][0], peak, given.prompts)
+    if not peer:
+        return row
+    return replace(row, peer=peer[0], theirs=found[2][0], their_peak=peak_of(sides[2], given.device))
+
+
+def machine(device: str, model: DualEncoder, clip: Any, batch: int) -> str:
+    """On what it was measured, and whose tower is the faster."""
+    x = torch.randn(batch, *model.pixels(np.zeros((8, 8, 3), np.uint8))[0].shape[1:], device=device)
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    with torch.no_grad():
+        sides = [lambda: model.encode_image(x), lambda: clip.get_image_features(pixel_values=x)]
+        (ours, *_), (theirs, *_) = seconds_in_turn(sides, device, 3, clock=clock)
+    names = ("torch", "transformers", "captum", "grad-cam")
+    where = torch.cuda.get_device_name() if device != "cpu" else f"{platform.processor() or platform.machine()} CPU"
+    threads = torch.get_num_threads()
+    what = f"CPU seconds of {threads} thread{'s' if threads > 1 else ''}" if device == "cpu" else "seconds"
+    return (
+        f"{what[0].upper() + what[1:]} on {where} ({os.cpu_count()} cores, shared with other work), "
+        f"{', '.join(f'{name} {version(name)}' for name in names)}. {batch} images take our tower {ours:.2f} s and "
+        f"transformers' {theirs:.2f} s."
+    )
+
+
+def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--masks", type=int, default=2048)
+    asked.add_argument("--masks", type=int, default=128)
+    asked.add_argument("--steps", type=int, default=4, help="points on a path, noisy copies")
+    asked.add_argument("--channels", type=int, default=128, help="of Score-CAM")
     asked.add_argument("--batch", type=int, default=32)
     asked.add_argument("--prompts", type=int, default=32)
-    asked.add_argument("--methods", default="")
+    asked.add_argument("--methods", default="", help="all by default")
     asked.add_argument("--device", default="cpu")
+    asked.add_argument("--threads", type=int, default=1)
     asked.add_argument("--runs", type=int, default=3)
+    asked.add_argument("--patience", type=float, default=20.0, help="wall seconds after which no further run begins")
+    asked.add_argument("--no-memory", action="store_true", help="leave the table of masks and memory out")
+    asked.add_argument("--markdown", type=Path, nargs="?", const=DOCUMENT, help=f"write {DOCUMENT.name}")
     given = asked.parse_args()
-    wanted = [name for name in given.methods.split(",") if name]
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(given.threads)
+    amounts = Amounts(given.masks, given.steps, given.batch)
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    prompts = [f"a photo of a cat number {number}" for number in range(given.prompts)]
-    with tempfile.TemporaryDirectory() as folder:
-        model = load_model(str(random_clip.save(Path(folder), 32)), device=given.device)
-    pixels, _ = model.pixels(image)
-    print("| method | forwards | 1 prompt, s | peer, s | "
-          f"{given.prompts} prompts, s | peer, s | peak, MiB |\n|---|---|---|---|---|---|---|")  # fmt: skip
-    for info in list_methods():
-        if (wanted and info.name not in wanted) or not info.requires <= model.capabilities:
-            continue
-        chosen = settings(info, given.masks, given.batch)
-        observed, seen = counted(model)
-        explain(image, prompts[0], observed, info.name, **chosen)
-        forwards = sum(seen)
-        peer = theirs(info.name, model, pixels, prompts[0], given.masks, given.batch)
+    wanted = [name for name in given.methods.split(",") if name]
+    with tempfile.TemporaryDirectory() as place:
+        folder = random_clip.save(Path(place) / "b32", 32)
+        model = load_model(str(folder), device=given.device)
+        pixels, _ = model.pixels(image)
+        peers: dict[str, tuple[str, Any]] = {"rise": ("published way", published_rise(model, pixels, amounts))}
+        peers |= {name: ("captum", run) for name, run in captums(model, pixels, amounts).items()}
+        everything = grad_cams(folder, model, pixels, amounts, 768)
+        everything["score_cam"] = grad_cams(folder, model, pixels, amounts, given.channels)["score_cam"]
+        peers |= {name: ("pytorch-grad-cam", run) for name, run in everything.items()}
+        from transformers import CLIPModel
 
-        def ours(asked_for: Any, name: str = info.name, options: dict[str, Any] = chosen) -> Any:
-            return explain(image, asked_for, model, name, **options)
-
-        sides = [lambda: ours(prompts[0]), lambda: ours(prompts), *([peer] if peer else [])]
-        found = seconds_in_turn(sides, given.device, given.runs)
-        one, many = found[0][0], found[1][0]
-        peers = (f"{found[2][0]:.2f}", f"{found[2][0] * given.prompts:.1f}") if peer else ("", "")
-        peak = peak_of(lambda: ours(prompts[0]), given.device)
-        print(
-            f"| {info.name} | {forwards} | {one:.2f} | {peers[0]} | {many:.2f} | {peers[1]} | {peak:.0f} |", flush=True
-        )
+        passing = machine(given.device, model, CLIPModel.from_pretrained(folder).eval().to(given.device), given.batch)
+        print(passing, flush=True)
+        rows = []
+        for info in list_methods():
+            if (wanted and info.name not in wanted) or not info.requires <= model.capabilities:
+                continue
+            chosen = settings(info, amounts, given.channels)
+            rows.append(measure(info, image, model, chosen, peers.get(info.name), given))
+            print(rows[-1].line(), flush=True)
+        memory = {} if given.no_memory else peaks(Path(place) / "thin", image)
+    if given.markdown:
+        given.markdown.write_text(document(rows, memory, amounts, given.channels, passing), encoding="utf-8")
+    broken = [line for row in rows for line in row.broken]
+    broken += [f"{name}: the peak grows from {min(m):.0f} to {max(m):.0f} MiB" for name, m in memory.items()
+               if max(m) > FLAT * m[0]]  # fmt: skip
+    for line in broken:
+        print(line, file=sys.stderr)
+    return bool(broken)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
