@@ -144,6 +144,23 @@ def test_score_cam_is_the_same_in_any_chunk() -> None:
     torch.testing.assert_close(small.text, large.text, rtol=0, atol=1e-5)
 
 
+def test_when_memory_runs_out_score_cam_halves_its_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = toys.make_inputs(toys.transformer())
+    expected = toys.run("score_cam", inputs)
+    real, refused = DualEncoder.encode_image, []
+
+    def starved(self: DualEncoder, pixels: Tensor) -> Tensor:
+        if len(pixels) > 3:
+            refused.append(len(pixels))
+            raise torch.OutOfMemoryError
+        return real(self, pixels)
+
+    monkeypatch.setattr(DualEncoder, "encode_image", starved)
+    found = toys.run("score_cam", inputs)
+    assert refused == [16, 8, 4]
+    torch.testing.assert_close(found.image, expected.image, rtol=0, atol=1e-5)
+
+
 def test_the_most_varied_channels_keep_their_order() -> None:
     a = torch.tensor([[0.0, 1.0, 5.0, 2.0], [0.0, 3.0, -5.0, 2.5]])
     assert torch.equal(most_varied(a, 2), a[:, [1, 2]]) and most_varied(a, None) is a
