@@ -19,6 +19,7 @@ from .towers import RowPool, Tower
 from .zoo import ModelInfo
 
 REMEMBERED_TEXTS = 4096
+ENCODED_ALONE = 32  # prompts; of more, the time that a batch saves is worth more
 
 
 @dataclass(eq=False)
@@ -51,7 +52,9 @@ class DualEncoder:
     normalise: bool = True
     sigmoid: bool = False
     prompts: Literal["text", "classes", "none"] = "text"
-    _texts: OrderedDict[tuple[int, ...], Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
+    _texts: OrderedDict[tuple[tuple[int, ...], ...], Tensor] = field(
+        default_factory=OrderedDict, init=False, repr=False
+    )
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -89,21 +92,26 @@ class DualEncoder:
 
     @torch.no_grad()
     def encode_text(self, texts: TextBatch) -> Tensor:
-        """Embeddings (K, P), not normalised; each distinct prompt is encoded once and remembered."""
+        """Embeddings (K, P), not normalised; each distinct prompt is encoded once and remembered.
+
+        A prompt beside others is rounded otherwise than alone. So a few are encoded one by one, and a list of many
+        is remembered as the list that it is: the same request gives the same bits, whatever was asked before.
+        """
         keys = [prompt.ids for prompt in texts.prompts]
-        new = list(OrderedDict.fromkeys(i for i, key in enumerate(keys) if key not in self._texts))
-        fresh: dict[tuple[int, ...], Tensor] = {}
-        for start in range(0, len(new), 256):
-            some = new[start : start + 256]
-            ids, rows, lengths = texts.ids[some], texts.rows[some], texts.lengths[some]
-            encoded = self.text.tail(self.text.embed(ids), 0, rows, lengths)
-            fresh.update(zip((keys[i] for i in some), encoded, strict=True))
-        found = torch.stack([fresh[key] if key in fresh else self._texts[key] for key in keys])
-        for key, value in fresh.items():
-            self._texts[key] = value.clone()
-        while len(self._texts) > REMEMBERED_TEXTS:
+        distinct = list({key: number for number, key in reversed(list(enumerate(keys)))}.values())[::-1]
+        size = 1 if len(distinct) <= ENCODED_ALONE else 256
+        groups = [distinct[start : start + size] for start in range(0, len(distinct), size)]
+        found: dict[tuple[int, ...], Tensor] = {}
+        for group in groups:
+            key = tuple(keys[number] for number in group)
+            if key not in self._texts:
+                ids = texts.ids[group, : max(map(len, key))]
+                self._texts[key] = self.text.tail(self.text.embed(ids), 0, texts.rows[group], texts.lengths[group])
+            self._texts.move_to_end(key)
+            found.update(zip(key, self._texts[key], strict=True))
+        while sum(map(len, self._texts)) > max(REMEMBERED_TEXTS, len(distinct)):
             self._texts.popitem(last=False)
-        return found
+        return torch.stack([found[key] for key in keys])
 
     def similarity(self, image: Tensor, text: Tensor) -> Tensor:
         """Cosines of image embeddings (..., P) with text embeddings (K, P): (..., K); see :attr:`normalise`."""
