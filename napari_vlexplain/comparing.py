@@ -158,7 +158,7 @@ def compare(
     ground_truth : a mask (H, W) for all prompts, or one (or None) for each.
     threshold : where heatmaps are cut for IoU and the like; by default where as many pixels are kept as the truth has.
     sanity : check each map too, see :mod:`napari_vlexplain.sanity`.
-    options : contrast_limits, truncate, device, download, as of :func:`napari_vlexplain.explain`.
+    options : contrast_limits, truncate, device, download, dtype, as of :func:`napari_vlexplain.explain`.
 
     Raises
     ------

@@ -42,10 +42,12 @@ class Place:
     """What code that is copied needs besides the request, to find the same pixels and run on the same device.
 
     plane : of a stack, the index of the image along each leading axis. device : None is the fastest there is.
+    options : further words for the command.
     """
 
     plane: tuple[int, ...] = ()
     device: str | None = None
+    options: tuple[str, ...] = ()
 
     def keywords(self, image: ImageIdentity, truncate: bool, dtype: str = "float32") -> list[tuple[str, Any]]:
         """Arguments of :func:`napari_vlexplain.explain` and its like, those that are not the default."""
@@ -69,7 +71,7 @@ class Place:
                 found.append(",".join(map(str, value)))
             elif name != "truncate":
                 found.append(value)
-        return found
+        return [*found, *self.options]
 
 
 @dataclass(frozen=True)

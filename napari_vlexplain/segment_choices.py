@@ -30,6 +30,7 @@ class SegmentChoices:
     model: str = MINI.name
     download: bool = False
     device: str | None = None
+    dtype: str = "auto"
     seed: int = 0
     parameters: dict[str, Any] = field(default_factory=dict)
 
@@ -67,7 +68,7 @@ class SegmentChoices:
     def options(self) -> dict[str, Any]:
         """Keyword arguments of :func:`napari_vlexplain.segment`, the image excepted."""
         chosen = {"model": self.model, "seed": self.seed, "device": self.device, "download": self.download}
-        return {**chosen, **self.values([*EIGEN, *CUT])}
+        return {**chosen, "dtype": self.dtype, **self.values([*EIGEN, *CUT])}
 
 
 def compute(

@@ -41,7 +41,7 @@ class Asked:
         """Equal for settings that give the same answers."""
         asked = self._asked
         values = tuple(sorted(asked.values().items()))
-        return asked.model, asked.method, values, asked.target, asked.against, asked.seed, asked.truncate
+        return asked.model, asked.method, values, asked.target, asked.against, asked.seed, asked.truncate, asked.dtype
 
     def about(self, prompts: tuple[str, ...]) -> Explaining:
         """The same with these prompts."""
@@ -63,12 +63,7 @@ class Question:
 
     def request(self, opened: Opened) -> Request:
         """The request that it comes to, with every parameter, before any model is loaded."""
-        asked = self.asked.about(self.prompts)
-        options, settings = asked.options(), tuple(sorted(asked.values().items()))
-        return Request(
-            opened.identity, self.prompts, asked.model, asked.method, settings, options["target"], asked.seed,
-            asked.truncate,
-        )  # fmt: skip
+        return self.asked.about(self.prompts).request(opened.identity)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from html import escape
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from ..explaining import model_info, needs_download
 from ..models.zoo import list_models
+from ._settings import settings, watch
 
 
 class ModelBox(QObject):
@@ -60,7 +62,7 @@ class ModelBox(QObject):
             label.setWordWrap(True)
         self.warning.setStyleSheet("background: #f5c542; color: black; padding: 3px; border-radius: 2px")
         self.tick = QCheckBox()
-        self._offline = False
+        self._offline = settings().offline
         self._device = ""
         self._build()
         self.combo.activated.connect(self._on_activated)
@@ -71,6 +73,7 @@ class ModelBox(QObject):
         self.tick.toggled.connect(self.download.emit)
         self._name = self.combo.currentText()
         self.show_model(self._name)
+        watch(self._on_settings)
 
     @property
     def name(self) -> str:
@@ -81,6 +84,8 @@ class ModelBox(QObject):
         """Take away the leave to download."""
         if offline != self._offline:
             self._offline = offline
+            if offline:
+                self.tick.setChecked(False)
             self.show_model(self._name)
 
     def set_device(self, device: str) -> None:
@@ -130,6 +135,10 @@ class ModelBox(QObject):
         column.setSpacing(4)
         for part in (self.facts, self.tick, self.warning):
             column.addWidget(part)
+
+    def _on_settings(self, event: object = None) -> None:
+        with suppress(RuntimeError):  # this box went with its window
+            self.set_offline(settings().offline)
 
     def _on_activated(self, index: int) -> None:
         self.choose(self.combo.itemText(index))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import VLExplainError
 from ..explaining import ImageSource
-from ._layers import ensure_id, layer_kind
+from ._layers import ensure_id, find_layer, info, layer_kind, source_id
 from ._measure_inputs import plane
 
 if TYPE_CHECKING:
@@ -67,9 +67,31 @@ def picture_of(viewer: napari.viewer.Viewer, layer: Image) -> Picture:
     return Picture(ensure_id(layer), pixels, layer.data, index, limits, _source(layer, index, limits))
 
 
+def picture_behind(viewer: napari.viewer.Viewer, heatmap: Layer) -> Picture:
+    """The plane that a heatmap of ours was made from.
+
+    Raises
+    ------
+    VLExplainError : its image is not in the viewer any more, or has another shape.
+    """
+    layer: Any = find_layer(viewer.layers, source_id(heatmap))
+    if layer is None:
+        raise VLExplainError("The image that this heatmap was made from is not in the viewer; open it again.")
+    index = tuple(info(heatmap).get("plane", ()))
+    data = layer.data[0] if layer.multiscale else layer.data
+    if len(index) > max(len(data.shape) - 2, 0) or any(at >= size for at, size in zip(index, data.shape, strict=False)):
+        raise VLExplainError("The image that this heatmap was made from has been replaced; run Explain again.")
+    return Picture(
+        ensure_id(layer), data[index] if index else data, layer.data, index, None, _source(layer, index, None)
+    )
+
+
 def _source(layer: Image, index: tuple[int, ...], limits: tuple[float, float] | None) -> ImageSource:
     place = [0, *index] if layer.multiscale else [*index]
     expression = f"viewer.layers[{layer.name!r}].data" + "".join(f"[{i}]" for i in place)
     path = layer.source.path
-    on_disk = not place and path is not None and Path(path).is_file()
-    return ImageSource(str(path) if on_disk else None, expression, limits)
+    if layer.multiscale or path is None or not Path(path).is_file():
+        return ImageSource(None, expression, limits)
+    if limits is None and not layer.rgb:
+        limits = (0.0, 255.0)  # the same pixels, and a DICOM file's own window does not take over
+    return ImageSource(str(path), expression, limits, index)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -44,6 +46,17 @@ def settings() -> Settings:
         return Settings(**{field.name: _found(pages, field.name) for field in fields(Settings)})
     except (ImportError, KeyError, AttributeError):
         return Settings()
+
+
+def watch(callback: Callable[..., object]) -> None:
+    """Call a bound method when a choice changes, for as long as its object lives; where napari has no page, never."""
+    from npe2 import PluginManager
+
+    if PLUGIN in PluginManager.instance():
+        with suppress(ImportError, KeyError, AttributeError):
+            from napari.settings import get_plugin_settings
+
+            get_plugin_settings(PLUGIN).events.changed.connect(callback)
 
 
 def _found(pages: list[Any], name: str) -> Any:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from ..answer import Answer
 from ..errors import VLExplainError
@@ -18,6 +18,7 @@ from ..prompt_history import PromptHistory
 from ..sanity import alike
 from ._answers import follow_boxes, show_answer
 from ._checking import Checking
+from ._copying import Copier
 from ._explain_view import ExplainView
 from ._form import ParameterForm
 from ._heatmaps import show_heatmap, show_only
@@ -46,7 +47,7 @@ class ExplainDock(QWidget):
         super().__init__()
         self._viewer = viewer
         self.asked = Explaining()
-        self.jobs = jobs_of(viewer)
+        self.jobs, self.copier = jobs_of(viewer), Copier(self)
         self.view = ExplainView(viewer, PromptHistory())
         self.shown: list[str] = []
         self._found: list[Explanation | Answer] = []
@@ -115,8 +116,9 @@ class ExplainDock(QWidget):
         view.run_button.clicked.connect(self._on_run)
         view.results.picked.connect(self._show_result)
         view.save_button.clicked.connect(self._save)
-        view.python_button.clicked.connect(lambda: self._copy("Python", self.asked.as_python))
-        view.command_button.clicked.connect(lambda: self._copy("command line", self.asked.as_command))
+        view.python_button.clicked.connect(lambda: self._copy("Python", copy.deepcopy(self.asked).as_python))
+        view.command_button.clicked.connect(lambda: self._copy("command line", copy.deepcopy(self.asked).as_command))
+        self.copier.said.connect(view.say)
         self.jobs.changed.connect(self._refresh)
         self.jobs.progressed.connect(self._on_progress)
 
@@ -128,6 +130,7 @@ class ExplainDock(QWidget):
 
     def _release(self) -> None:
         self.view.image.unfollow()
+        self.copier.close()
         self._hooks.clear()
         self.checking.release()
         if self._mine:
@@ -356,8 +359,4 @@ class ExplainDock(QWidget):
         except VLExplainError as error:
             self.view.say(str(error), bad=True)
             return
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(make(picture.source))
-        lost = "" if picture.source.path or what == "Python" else " Put the image's file in the place of IMAGE."
-        self.view.say(f"Copied as {what}.{lost}")
+        self.copier.copy(what, picture, make)

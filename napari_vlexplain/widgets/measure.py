@@ -18,14 +18,18 @@ from qtpy.QtWidgets import (
 
 from ..errors import VLExplainError
 from ..measuring import Figures, Measured, Measurement
+from ..reproducing import of_mask
+from ._copying import Copier
 from ._figures_table import FiguresTable
 from ._hooks import Hooks, Lifetime
 from ._iou_curve import IoUCurve
 from ._latest import LatestOnly
 from ._layer_combo import LayerCombo
-from ._layers import geometry, layer_kind, new_metadata
+from ._layers import geometry, info, layer_kind, new_metadata
 from ._measure_inputs import CONTENT_EVENTS, GEOMETRY_EVENTS, Choice, is_heatmap, is_labels, is_truth, plane
+from ._picture import picture_behind
 from ._scroll import fill_scrolling
+from ._settings import settings
 from ._threshold_box import ThresholdBox
 
 if TYPE_CHECKING:
@@ -65,6 +69,8 @@ class MeasureDock(QWidget):
         self.figures = FiguresTable()
         self.curve = IoUCurve()
         self.make_mask_button, self.copy_button = QPushButton("Make mask"), QPushButton("Copy figures")
+        self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
+        self.copier = Copier(self)
         self._build()
         self._connect()
         self._lifetime = Lifetime(self, self._attach, self._release)
@@ -100,6 +106,20 @@ class MeasureDock(QWidget):
         self.prediction.set_layer(mask)
         return mask
 
+    def _copy(self, what: str, which: int) -> None:
+        """Code that computes the heatmap again and cuts it at this threshold."""
+        heatmap, threshold = self.heatmap.layer, self.threshold.threshold
+        if heatmap is None:
+            return
+        try:
+            picture = picture_behind(self._viewer, heatmap)
+        except VLExplainError as error:
+            self.state.setText(str(error))
+            return
+        entry = dict(info(heatmap))
+        device = None if settings().device == "auto" else settings().device
+        self.copier.copy(what, picture, lambda source: of_mask(entry, threshold, source, device)[which])
+
     def _build(self) -> None:
         self.heatmap.setToolTip("The heatmap to measure. Explain's heatmaps come first; any one-channel image will do.")
         self.truth.setToolTip("What is right: painted labels, or boxes, polygons and ellipses of a Shapes layer.")
@@ -113,6 +133,8 @@ class MeasureDock(QWidget):
             "Add the heatmap at this threshold as a Labels layer to edit; Measure follows it."
         )
         self.copy_button.setToolTip("Copy the figures to the clipboard, to paste into a table.")
+        self.python_button.setToolTip("Copy a program that computes this heatmap and cuts it at this threshold.")
+        self.command_button.setToolTip("Copy the same as a command line, which saves the mask.")
         self.state.setWordWrap(True)
         self.state.setTextFormat(Qt.TextFormat.PlainText)
         self.state.setMinimumHeight(3 * self.fontMetrics().lineSpacing() + 12)  # a longer text must not move the rest
@@ -130,12 +152,16 @@ class MeasureDock(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self.make_mask_button)
         buttons.addWidget(self.copy_button)
+        code = QHBoxLayout()
+        code.addWidget(self.python_button)
+        code.addWidget(self.command_button)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form)
         layout.addWidget(self.threshold)
         layout.addWidget(self.curve)
         layout.addLayout(buttons)
+        layout.addLayout(code)
         for part in (self.state, self.figures, notice):
             layout.addWidget(part)
         layout.addStretch(1)
@@ -149,6 +175,9 @@ class MeasureDock(QWidget):
         self.curve.edge_picked.connect(self.threshold.pick_edge)
         self.make_mask_button.clicked.connect(self.make_mask)
         self.copy_button.clicked.connect(self.figures.copy)
+        self.python_button.clicked.connect(lambda: self._copy("Python", 0))
+        self.command_button.clicked.connect(lambda: self._copy("command line", 1))
+        self.copier.said.connect(lambda text, bad: self.state.setText(text))
         self._pause.timeout.connect(self._measure)
         self._latest.done.connect(self._on_measured)
         self._latest.failed.connect(self._on_failed)
@@ -163,6 +192,7 @@ class MeasureDock(QWidget):
             combo.unfollow()
         self._hooks.clear()
         self._latest.close()
+        self.copier.close()
         self._measurement = Measurement()  # its arrays are large
         self._pause.stop()
 
@@ -242,6 +272,9 @@ class MeasureDock(QWidget):
         self.figures.show_figures(figures)
         self.make_mask_button.setEnabled(self._measured is not None)
         self.copy_button.setEnabled(figures is not None)
+        heatmap = self.heatmap.layer
+        for button in (self.python_button, self.command_button):
+            button.setEnabled(self._measured is not None and heatmap is not None and "request" in info(heatmap))
         threshold = f"{self.threshold.threshold:.4g}"
         if figures is not None:
             self.curve.mark(self.threshold.edge, f"threshold {threshold}, IoU {figures.iou:.3f}")

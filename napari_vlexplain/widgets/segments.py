@@ -82,6 +82,7 @@ class SegmentsDock(QWidget):
             return
         looks = settings()
         self.asked.device = None if looks.device == "auto" else looks.device
+        self.asked.dtype = looks.precision
         if looks.offline:
             self.asked.download = False
         try:
