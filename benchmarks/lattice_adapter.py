@@ -33,6 +33,7 @@ from napari_vlexplain.models.zoo import MINI_LATTICE
 from napari_vlexplain.running import Run
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "lattice-adapter.md"
+SHIPPED = PAGE.parents[1] / "resources" / "models" / MINI_LATTICE.name
 FRESH, TUNING = 900_001, 900_002  # seeds of scenes; training uses small ones
 SLOW = {"m2ib": 40, "smoothgrad": 40, "integrated_gradients": 40}
 """Methods of seconds a scene -> how many scenes they get."""
@@ -131,9 +132,9 @@ def ablation(options: argparse.Namespace) -> list[dict[str, Any]]:
 
     torch.set_num_threads(1)
     model = load_model("mini", "cpu")
-    shipped = json.loads((PAGE.parents[1] / "resources/models" / MINI_LATTICE.name / "config.json").read_text())
+    shipped = json.loads((options.config / "config.json").read_text())
     base = Options.from_dict({**shipped["options"], "epochs": options.epochs, "patience": 0})
-    data = open_training("stickers", scenes=(options.train, 150, 0))
+    data = open_training("stickers", scenes=(options.train, 60, 0))
     widest = LatticeNetwork(model.image, model.preprocess.size, len(data.classes), base)
     shared = sources_of(model, data, base, 0, widest, Run())
     items = [Item(f"{s.seed}-{s.index}", s, s.label) for s in scenes(options.count, FRESH)]
@@ -202,8 +203,7 @@ def written(figure: Interval) -> str:
 
 def log() -> Iterator[str]:
     """The shipped adapter's command and its log."""
-    folder = PAGE.parents[1] / "resources/models" / MINI_LATTICE.name
-    lines = (folder / "log.csv").read_text(encoding="utf-8").splitlines()
+    lines = (SHIPPED / "log.csv").read_text(encoding="utf-8").splitlines()
     yield "| " + " | ".join(lines[0].split(",")) + " |"
     yield "|" + "--:|" * len(lines[0].split(","))
     for line in lines[1:]:
@@ -211,8 +211,21 @@ def log() -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
 
 
+def picture(count: int = 10) -> None:
+    """Scenes, maps (min-max scaled) and masks, one below the other."""
+    from PIL import Image
+
+    columns = []
+    for scene in scenes(count, FRESH):
+        image, mask = scene.draw()
+        levels = scaled(adapter(MINI_LATTICE.name)(scene, image))
+        grey = (np.repeat((part * 255).astype(np.uint8)[..., None], 3, axis=2) for part in (levels, mask))
+        columns.append(np.concatenate([image, *grey])[::2, ::2])
+    Image.fromarray(np.concatenate(columns, axis=1)).save(PAGE.parent / "images" / "lattice-adapter.png", optimize=True)
+
+
 def document(options: argparse.Namespace) -> None:
-    """The tables between their marks in the page."""
+    """The tables between their marks in the page, and its picture."""
     parts = {
         "compare": compared(json.loads(options.compare.read_text())),
         "ablation": ablated(json.loads(options.ablation.read_text())),
@@ -224,6 +237,7 @@ def document(options: argparse.Namespace) -> None:
         before, _, rest = text.partition(start)
         text = before + start + "\n" + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
     PAGE.write_text(text, encoding="utf-8")
+    picture()
 
 
 def main() -> None:
@@ -234,11 +248,12 @@ def main() -> None:
     one.add_argument("--again", action="store_true", help="compute again what the file has")
     one.add_argument("--tuning", type=int, default=50, help="scenes for the best threshold")
     two = kinds.add_parser("ablation")
+    two.add_argument("--config", type=Path, default=SHIPPED, help="whose options are varied")
     two.add_argument("--epochs", type=int, default=6)
-    two.add_argument("--train", type=int, default=1000, help="scenes to train on")
+    two.add_argument("--train", type=int, default=600, help="scenes to train on")
     two.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    two.add_argument("--curves", type=int, default=16, help="scenes of insertion and deletion")
-    two.add_argument("--steps", type=int, default=20)
+    two.add_argument("--curves", type=int, default=8, help="scenes of insertion and deletion")
+    two.add_argument("--steps", type=int, default=10)
     for each in (one, two):
         each.add_argument("--json", type=Path, required=True, help="written after every row; goes on from there")
         each.add_argument("--count", type=int, default=150, help="fresh scenes")

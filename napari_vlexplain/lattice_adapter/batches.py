@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -96,5 +97,11 @@ def batches(
         sampler=numbers[skip * options.batch :].tolist(),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_deaf if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def _deaf(worker: int) -> None:
+    """Ctrl-C in a terminal reaches the workers, too; when to stop is the trainer's to say."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -50,8 +50,8 @@ class ScoreCAM(GradCAM):
 
 def _info(name: str, title: str, summary: str, source: str, form: type, function: str, requires: str) -> MethodInfo:
     entry = f"napari_vlexplain.methods.{function}"
-    needs = frozenset({requires}) if requires else frozenset()
-    return MethodInfo(name, title, summary, source, form, needs, entry, uses_prompt=bool(requires))
+    scored = requires != "patch_tokens"
+    return MethodInfo(name, title, summary, source, form, frozenset({requires}), entry, uses_prompt=scored)
 
 
 METHODS = (
@@ -98,6 +98,6 @@ METHODS = (
         "Muhammad, Yeasin, IJCNN 2020, eq. 4",
         EigenCAM,
         "cam:eigen_cam",
-        "",
+        "patch_tokens",
     ),
 )

@@ -16,6 +16,7 @@ from . import (
     clip_parameters,
     dsmi_parameters,
     gradient_parameters,
+    lattice_parameters,
     lrp_parameters,
     m2ib_parameters,
     patch_parameters,
@@ -32,6 +33,7 @@ _FAMILIES = (
     lrp_parameters,
     clip_parameters,
     patch_parameters,
+    lattice_parameters,
 )
 _OWN: tuple[MethodInfo, ...] = tuple(info for family in _FAMILIES for info in family.METHODS)
 

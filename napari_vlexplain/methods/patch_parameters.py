@@ -24,7 +24,7 @@ METHODS = (
         "Each patch by its own value in the space that images and prompts share; exact for BioViL.",
         "Boecking et al., ECCV 2022 (BioViL); Zhou, Loy, Dai, ECCV 2022 (MaskCLIP)",
         PatchSimilarity,
-        frozenset({"prompts"}),
+        frozenset({"patch_tokens", "prompts"}),
         "napari_vlexplain.methods.patch_similarity:patch_similarity",
         signed=True,
     ),

@@ -65,7 +65,7 @@ def _open(name: str, device: torch.device, download: bool, run: Run) -> DualEnco
         raise VLExplainError(elsewhere)
     known = known_models().get(name)
     info = info_of(name, known)
-    if name == "mini":
+    if known is not None and (RESOURCES / "models" / name).is_dir():
         return open_folder(RESOURCES / "models" / name, info, device)
     scheme = name.partition(":")[0]
     if scheme == "open_clip":
@@ -112,6 +112,10 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
     config = read_json(folder, "config.json")
     if elsewhere := other_door(info.name, config.get("model_type")):
         raise VLExplainError(elsewhere)
+    if config.get("model_type") == "lattice_adapter":
+        from ..lattice_adapter import trained
+
+        return trained.open_folder(folder, info, device, lambda name: _base(name, folder, device))
     if "architecture" in config:
         from . import from_timm
 
@@ -119,6 +123,14 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
     from . import from_transformers
 
     return from_transformers.open_folder(folder, info, device)
+
+
+def _base(name: str, folder: Path, device: torch.device) -> DualEncoder:
+    """What an adapter was trained over; an adapter is no base, so that none can name itself."""
+    place = Path(name).expanduser()
+    if place.is_dir() and read_json(place, "config.json").get("model_type") == "lattice_adapter":
+        raise VLExplainError(f"The adapter in {folder} names another adapter as the model that it was trained on.")
+    return load(name, str(device), False, Run())
 
 
 def _is_transformers(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from .published_questions import PUBLISHED as ANSWERING
 __all__ = [
     "FAMILY_KINDS",
     "MINI",
+    "MINI_LATTICE",
     "MINI_VQA",
     "RESEARCH_ONLY",
     "RESOURCES",
@@ -54,10 +55,23 @@ MINI_VQA = ModelInfo(
 )
 
 
-_KNOWN = (MINI, MINI_VQA, *PUBLISHED, *ANSWERING)
+MINI_LATTICE = ModelInfo(
+    name="mini-lattice",
+    title="mini-lattice: mini with an Attention Lattice Adapter, trained to explain itself",
+    licence="BSD-3-Clause",
+    size_mb=0,
+    source="ships with napari-vlexplain; docs/lattice-adapter.md says how it was trained",
+    good_for="24 kinds of stickers, such as cat, owl or guitar; its one method is lattice_adapter",
+    warning=MINI.warning,
+    towers="ViT-Ti/16 of mini, 224 px, 14 x 14 patches, and an adapter of width 64; prompts are its classes",
+)
+
+
+_KNOWN = (MINI, MINI_VQA, MINI_LATTICE, *PUBLISHED, *ANSWERING)
 
 _OTHER_DOORS = {
-    "question": "answers questions about an image: use ask(image, question, model={!r}), or `vlexplain ask`.",
+    "question": "answers questions about an image: use ask(image, question, model={!r}), `vlexplain ask`, or "
+    "`vlexplain perturb` to measure it.",
     "detector": "finds objects in an image: use detect(image, model={!r}).",
 }
 FAMILY_KINDS = {"lxmert": "question", "visual_bert": "question", "detr": "detector"}
