@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from .preprocess import Preprocess
 from .text import TextBatch, Tokenizer, batch
 from .towers import RowPool, Tower
 from .zoo import ModelInfo
+
+if TYPE_CHECKING:
+    from ..lattice_adapter.trained import Lattice
 
 REMEMBERED_TEXTS = 4096
 ENCODED_ALONE = 32  # prompts; of more, the time that a batch saves is worth more
@@ -37,6 +40,7 @@ class DualEncoder:
     weights_hash : sha256 of the weights file, computed when asked for.
     normalise : is the score a cosine? Else it is the plain product of the embeddings, a classifier's logit.
     sigmoid : does the model read its logit as the log-odds that image and text match (SigLIP)?
+    lattice : of a model that was trained to explain itself; its towers serve its scores alone.
     prompts : what a prompt is to it: ``text``, the name of one of its ``classes``, or ``none`` at all.
     """
 
@@ -52,6 +56,7 @@ class DualEncoder:
     normalise: bool = True
     sigmoid: bool = False
     prompts: Literal["text", "classes", "none"] = "text"
+    lattice: Lattice | None = None
     _texts: OrderedDict[tuple[tuple[int, ...], ...], Tensor] = field(
         default_factory=OrderedDict, init=False, repr=False
     )
@@ -59,6 +64,8 @@ class DualEncoder:
     @property
     def capabilities(self) -> frozenset[str]:
         """What methods may ask of this model, see docs/methods.md."""
+        if self.lattice is not None:
+            return frozenset({"lattice_adapter", "prompts"})
         has = {
             "attention": self.image.sites > 0,
             "residual_stream": self.image.depth > 0,
@@ -68,6 +75,7 @@ class DualEncoder:
             "gradients": self.prompts != "none",
             "black_box": self.prompts != "none",
             "prompts": self.prompts != "none",
+            "patch_tokens": True,
             "sigmoid_score": self.sigmoid,
         }
         return frozenset(name for name, here in has.items() if here)
