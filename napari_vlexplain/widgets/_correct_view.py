@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QDoubleSpinBox,
     QFormLayout,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 NOTICE = "Research tool, not for clinical decisions."
 MIDDLE = 0
+LEAST = 64  # pixels: side by side, the parts must fit the narrowest dock
 
 
 class CorrectView(QWidget):
@@ -68,6 +70,8 @@ class CorrectView(QWidget):
         self._explain()
         content = QWidget()
         self._lay_out(QVBoxLayout(content))
+        for part in (*content.findChildren(QPushButton), *content.findChildren(QAbstractSpinBox)):
+            part.setMinimumWidth(LEAST)
         fill_scrolling(self, content)
 
     @property
