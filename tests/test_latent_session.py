@@ -112,6 +112,16 @@ def test_smoothing_needs_images_of_the_models_kind(read: Read, tmp_path: Path) -
     assert job is not None and job().provenance["reading"]["smoothing"]["where"] == "final"
 
 
+def test_an_edit_can_be_cancelled_between_readings(session: Session) -> None:
+    session.add(Edit(EditPlan(find=("a dog",))))
+    polled: list[int] = []
+    job = session.job(lambda: len(polled) > 1 or bool(polled.append(1)))
+    assert job is not None
+    with pytest.raises(Cancelled):
+        job()
+    assert len(polled) == 2
+
+
 def test_the_job_is_a_snapshot(session: Session) -> None:
     session.paint(grid((1, 1), (2, 2)))
     job = session.job()

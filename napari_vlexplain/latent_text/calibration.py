@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..io.images import as_rgb, read_image
 from ..models.dual_encoder import DualEncoder
-from ..running import slices
+from ..running import Run, slices
 from .smoothing import Drift, Smoothing, drift
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -28,6 +28,7 @@ def smoothing_for(
     images: str | Path | None = None,
     count: int = 64,
     legacy: bool = False,
+    run: Run | None = None,
 ) -> Smoothing:
     """Random smoothing with the drift of a folder's images, or for mini of freshly drawn sticker scenes.
 
@@ -40,22 +41,23 @@ def smoothing_for(
     if images is None and model.info.name != "mini":
         raise VLExplainError(f"Smoothing needs a folder of images such as {model.info.name} was made for.")
     if images is not None:
-        statistics = drift(model, batches(model, folder_images(images, count)), legacy)
+        statistics = drift(model, batches(model, folder_images(images, count), run=run), legacy)
     else:
         key = (model.weights_hash(), str(model.device), count, legacy)
         if key not in _of_stickers:
             _of_stickers.clear()
-            _of_stickers[key] = drift(model, batches(model, sticker_images(count)), legacy)
+            _of_stickers[key] = drift(model, batches(model, sticker_images(count), run=run), legacy)
         statistics = _of_stickers[key]
     chosen = samples if samples is not None else 200 if where == "final" else 20
     return Smoothing(statistics, where, chosen)  # type: ignore[arg-type]
 
 
-def batches(model: DualEncoder, images: Iterable[Any], size: int = 16) -> Iterator[Tensor]:
+def batches(model: DualEncoder, images: Iterable[Any], size: int = 16, run: Run | None = None) -> Iterator[Tensor]:
     """Pixels (B, 3, h, w) of images, ``size`` at a time."""
-    some = [model.pixels(as_rgb(image))[0] for image in images]
+    some, run = list(images), run or Run()
     for piece in slices(len(some), size):
-        yield torch.cat(some[piece])
+        run.step(piece.start / len(some), "Measuring the drift that smoothing needs")
+        yield torch.cat([model.pixels(as_rgb(image))[0] for image in some[piece]])
 
 
 def sticker_images(count: int) -> list[Any]:

@@ -44,6 +44,7 @@ def changes(
     untouched = tower.streams(z, range(tower.depth + 1))
     rows: list[tuple[int, int, int, int | None]] = []
     for layer in (*changed.any(1).nonzero()[:, 0].tolist(), tower.depth):
+        reader.run.step(0.0, f"Reading layer {layer}")
         pair = torch.cat([untouched[layer], streams[layer]])
         u = layer_tokens(tower, pair[:, among], layer, reading, reader.generator)
         first = nearest(u, reader.bank, reading).indices[..., 0]

@@ -111,7 +111,7 @@ def edit_picture(
 
     smoothing = reading.smoothing
     predicting = smoothing if smoothing is not None and smoothing.where == "final" and smoothing.predict else None
-    reader = Reader(model, bank, reading, noise("smoothing"))
+    reader = Reader(model, bank, reading, noise("smoothing"), Run(cancel=run.cancel))
     with torch.no_grad():
         z, rows = tower.embed(shown.pixels), model.image_rows(1)
         pairs = list(zip(plans, given or [None] * len(plans), strict=True))

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
 from ..models.towers import Tower
+from ..running import Run
 from .plan import EditPlan
 from .reading import Reading
 from .retrieval import reads_as
@@ -24,12 +25,16 @@ Select = Callable[[int, Tensor], Tensor]
 
 @dataclass(eq=False)
 class Reader:
-    """Reads streams of one model with one bank; remembers which of its texts were asked for."""
+    """Reads streams of one model with one bank; remembers which of its texts were asked for.
+
+    ``run`` is polled before each reading, for with smoothing one takes long.
+    """
 
     model: DualEncoder
     bank: TextBank
     reading: Reading
     generator: torch.Generator | None = None
+    run: Run = field(default_factory=Run)
     _chosen: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
 
     @property
@@ -47,12 +52,13 @@ class Reader:
 
     def reads(self, layer: int, z: Tensor, texts: Sequence[str]) -> Tensor:
         """Which tokens of the stream before block ``layer`` have one of the texts as their nearest, (B, T) bool."""
+        self.run.step(0.0, f"Reading layer {layer}")
         u = layer_tokens(self.tower, z, layer, self.reading, self.generator)
         return reads_as(u, self.bank, self.reading, self.chosen(texts))
 
     def majority(self, z: Tensor, layers: Sequence[int], texts: Sequence[str]) -> Tensor:
         """Which tokens do so at half or more of some layers; z (B, T, D) is the stream before block 0."""
-        u = latent_tokens(self.tower, z, layers, self.reading, self.generator)
+        u = latent_tokens(self.tower, z, layers, self.reading, self.generator, self.run)
         hits = reads_as(u, self.bank, self.reading, self.chosen(texts))
         return hits.float().mean(0) >= 0.5
 

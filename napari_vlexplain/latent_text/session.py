@@ -105,12 +105,12 @@ class Session:
         self._undone.append(self.edits)
         self.edits = edits
 
-    def job(self) -> Callable[[], EditResult] | None:
-        """Computes the edits as they are now, on any thread; None with nothing to compute."""
+    def job(self, cancel: Callable[[], bool] | None = None) -> Callable[[], EditResult] | None:
+        """Computes the edits as they are now, on any thread, until ``cancel`` says stop; None with nothing to do."""
         if self.read is None or len(self.classes) < 2:
             return None
         read, edits, classes = self.read, tuple(self.edits), self.classes
-        return lambda: compute_edit(read, edits, classes)
+        return lambda: compute_edit(read, edits, classes, cancel)
 
     def save(self, path: str | Path) -> list[Path]:
         """Write what the tokens say, and beside it (``NAME_edit``) what the edits did, as ``.json`` or ``.csv``.

@@ -145,17 +145,20 @@ def _reading(model: DualEncoder, asked: Asked, run: Run) -> Reading:
 
     if not asked.smooth:
         return Reading()
-    run.step(0.0, "Measuring the drift that smoothing needs")
-    return Reading(smoothing=smoothing_for(model, asked.smooth, images=asked.drift_images or None))
+    return Reading(smoothing=smoothing_for(model, asked.smooth, images=asked.drift_images or None, run=run))
 
 
-def compute_edit(read: Read, edits: Sequence[Edit], classes: tuple[str, ...]) -> EditResult:
+def compute_edit(
+    read: Read, edits: Sequence[Edit], classes: tuple[str, ...], cancel: Callable[[], bool] | None = None
+) -> EditResult:
     """The edits' effect on the probabilities of the classes.
 
     Raises
     ------
     VLExplainError : edits that cannot be done, or fewer than two classes.
+    Cancelled : ``cancel`` returned True.
     """
+    from ..running import Run
     from .editing import checked_classes, edit_picture
     from .interpreting import bank_for
     from .pictures import picture
@@ -169,7 +172,8 @@ def compute_edit(read: Read, edits: Sequence[Edit], classes: tuple[str, ...]) ->
     weights = encode(model, names, recommended(model.info)["class_template"])
     given = [d if d is None else picture(model, d.image, d.contrast_limits, d.name) for d in (e.donor for e in edits)]
     controls = CONTROLS if plans else 0
-    return edit_picture(model, read.shown, names, weights, plans, bank, given, read.reading, controls)
+    run = Run(cancel=cancel)
+    return edit_picture(model, read.shown, names, weights, plans, bank, given, read.reading, controls, run=run)
 
 
 def _suggested(found: Interpretation) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class LatentTextDock(QWidget):
         self.session = Session()
         self.jobs = jobs_of(viewer)
         self.view = LatentView(viewer)
-        self._mine = False
+        self._mine = self._released = False
         self._turn = 0
         self._source: str | None = None
         self._pinned: int | None = None
@@ -149,6 +149,7 @@ class LatentTextDock(QWidget):
         self.jobs.progressed.connect(self._on_progress)
 
     def _attach(self) -> None:
+        self._released = False
         self.view.source.image.follow()
         self.view.edit.donor.layers.follow()
         self._pointer.attach()
@@ -158,6 +159,7 @@ class LatentTextDock(QWidget):
         self._refresh()
 
     def _release(self) -> None:
+        self._released = True  # an edit that is being computed ends soon
         self._pause.stop()
         self._image_hooks.clear()
         self._painted.release()
@@ -329,7 +331,7 @@ class LatentTextDock(QWidget):
             self._refresh()
 
     def _compute(self) -> None:
-        job, turn = self.session.job(), self._turn
+        job, turn = self.session.job(lambda: self._released), self._turn
         if job is None:
             self.session.result = None
             self.view.prediction.show_result(None, False)
