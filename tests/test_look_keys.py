@@ -127,3 +127,12 @@ def test_each_key_is_given_once():
 
 def test_tooltips_name_the_keys():
     assert with_keys("Next", "next_case") == "Next (PgDown, N)"
+
+
+def test_the_docs_have_the_same_table():
+    from pathlib import Path
+
+    from napari_vlexplain.widgets._keys_help import keys_table
+
+    page = Path(__file__).resolve().parent.parent / "docs" / "keys.md"
+    assert keys_table() in page.read_text(encoding="utf-8"), "write docs/keys.md anew"

@@ -48,18 +48,18 @@ class LookView(QWidget):
         super().__init__()
         empty = "no heatmap yet: run Explain"
         self.map, self.a, self.b = (LayerCombo(viewer, is_map, empty=empty) for _ in range(3))
-        self.alike = QCheckBox("All maps of this image alike")
+        self.alike = QCheckBox("All of the image alike")
         self.colormap = QComboBox()
         self.opacity, self.low, self.full = _slider(0.05, 1.0), _slider(0.0, 0.99), _slider(0.01, 1.0)
         self.gamma = _number(0.1, 10.0, 0.1)
-        self.constant = QCheckBox("The same opacity everywhere above")
+        self.constant = QCheckBox("Same opacity all over")
         self.bar, self.levels = QCheckBox("Colour bar"), QLineEdit()
         self.reset_button, self.keys_button = QPushButton("Reset look"), QPushButton("Keys")
         self.fade = _slider(0.0, 1.0)
         self.fade_button, self.blink_button, self.grid_button = (
             QPushButton("Fade"),
             QPushButton("Blink"),
-            QPushButton("Side by side"),
+            QPushButton("Tiles"),
         )
         self.rate = _number(0.2, FASTEST_BLINK, 0.1)
         self.which = QComboBox()
@@ -199,11 +199,13 @@ class LookView(QWidget):
         form.addRow("A to B", self.fade)
         form.addRow(_row(self.fade_button, self.blink_button, self.grid_button))
         form.addRow("Blink", self.rate)
-        form.addRow("Tiles", self.which)
+        form.addRow("Tiles of", self.which)
         notice = QLabel(NOTICE)
         notice.setStyleSheet("font-style: italic")
+        notice.setWordWrap(True)
         content = QWidget()
         layout = QVBoxLayout(content)
+        layout.setContentsMargins(2, 2, 2, 2)
         for part in (look, pair, self.status, notice):
             layout.addWidget(part)
         layout.addStretch(1)
@@ -228,6 +230,7 @@ def _number(low: float, high: float, step: float) -> QDoubleSpinBox:
 
 def _form(group: QGroupBox) -> QFormLayout:
     form = QFormLayout(group)
+    form.setContentsMargins(6, 6, 6, 6)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return form
 
