@@ -12,7 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QApplication
 
 from napari_vlexplain.widgets._keys import KEYS
 from napari_vlexplain.widgets._layers import find_layers, new_metadata
@@ -120,13 +120,12 @@ def test_tiles_are_seen_side_by_side(opened: Any, qtbot: Any) -> None:
 
 
 def test_keys_rest_in_text_fields_of_the_window(opened: Any, qtbot: Any) -> None:
-    viewer, dock = opened
-    field = QLineEdit()
-    viewer.window.add_dock_widget(field, name="text")
+    _, dock = opened
+    field = dock.view.levels
     field.window().activateWindow()
     qtbot.waitUntil(field.window().isActiveWindow)
-    field.setFocus()
-    qtbot.waitUntil(field.hasFocus)
+    qtbot.mouseClick(field, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is field)
     QTest.keyClicks(field, "juq,.")
     assert field.text() == "juq,." and dock.mode == ""
 
