@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,8 @@ def test_foreign_files_are_left_to_others(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("x" * 500)
     (tmp_path / "a.png").touch()
     (tmp_path / "empty").mkdir()
-    for name in ("README", "a.png", "empty", "nowhere", "nowhere.tif"):
+    os.mkfifo(tmp_path / "PIPE")
+    for name in ("README", "a.png", "empty", "nowhere", "nowhere.tif", "PIPE"):
         assert napari_get_reader(str(tmp_path / name)) is None
     assert napari_get_reader([]) is None
     write(tmp_path / "a.dcm", CHEST, 12)

@@ -441,6 +441,32 @@ def test_a_deflated_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "inflates to more than" in refused(path)
 
 
+def test_damaged_bytes_give_an_image_or_a_sentence(tmp_path: Path) -> None:
+    """Never another error, never limits that show nothing."""
+    rng = np.random.default_rng(13)
+    plain = dataset(TWELVE, 12, WindowCenter=["100", "200"], WindowWidth=["10", "20"], RescaleSlope="2",
+                    RescaleIntercept="1", VOILUTSequence=lut([1, 2, 3], 0, 8), PixelPaddingValue=3)  # fmt: skip
+    packed = dataset(TWELVE, 12, PhotometricInterpretation="MONOCHROME1")
+    packed.compress(RLELossless)
+    whole = [save(made, tmp_path / "whole.dcm").read_bytes() for made in (plain, packed)]
+    path, sentences = tmp_path / "damaged.dcm", 0
+    for number in range(240):
+        content = bytearray(whole[number % 2])
+        for place in rng.integers(128, 1100, 3):
+            content[place] = rng.choice([0, 255, content[place] ^ 1, content[place] ^ 128])
+        path.write_bytes(content)
+        try:
+            found = read_dicom_image(path)
+            if found.limits is not None:
+                assert np.isfinite(found.limits).all() and found.limits[0] < found.limits[1]
+                found.presented()
+            assert isinstance(patient_data(path), tuple)
+        except VLExplainError as error:
+            assert "SECRET" not in str(error) and str(error).isprintable()
+            sentences += 1
+    assert 20 < sentences < 240
+
+
 def test_without_pydicom_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.dcm", TWELVE, 12)
     real = builtins.__import__

@@ -129,9 +129,8 @@ def _decoded(file: Path, header: Dataset, frame: int | None) -> NDArray[Any]:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise VLExplainError(
-            f"{file.name} is compressed as {syntax.name}, which cannot be read; export it uncompressed."
-        ) from None
+        kind = f"is compressed as {syntax.name}" if syntax.name != str(syntax) else "is written in an unknown way"
+        raise VLExplainError(f"{file.name} {kind}, which cannot be read; export it uncompressed.") from None
     if not decoder.is_available:
         raise VLExplainError(
             f"{file.name} is compressed as {syntax.name}, and no codec for that is installed; "
@@ -209,8 +208,11 @@ def _why(file: Path, header: Dataset, error: Exception) -> str:
     syntax = _syntax(header)
     if "no pixel data" in str(error).lower():
         return f"{file.name} describes an image but holds no pixels; it may be cut off."
+    try:
+        missing = get_decoder(syntax)
+    except NotImplementedError:
+        return f"{file.name} is damaged: it does not say how it is written."
     if not syntax.is_encapsulated:
         return f"{file.name} is damaged or cut off: its pixels are not what its header says."
-    missing = get_decoder(syntax)
     better = f" If others can open it, try: {_get(missing)}" if missing.missing_dependencies else ""
     return f"{file.name} is damaged or cut off: its pixels cannot be decoded as {syntax.name}.{better}"

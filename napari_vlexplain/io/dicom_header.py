@@ -112,16 +112,13 @@ def read_header(file: Path) -> Dataset:
 
 def frames_of(header: Dataset) -> int:
     """How many a file says it has, 1 at least."""
-    try:
-        return max(1, int(header.get("NumberOfFrames") or 1))
-    except (ValueError, TypeError):
-        return 1
+    return max(1, int(next(iter(numbers(header, "NumberOfFrames")), 1)))
 
 
 def is_colour(header: Dataset) -> bool:
     """Colours, from a palette or not?"""
-    kind = str(header.get("PhotometricInterpretation") or "").strip()
-    return kind == "PALETTE COLOR" or int(header.get("SamplesPerPixel") or 1) > 1
+    palette = _text(header, "PhotometricInterpretation") == "PALETTE COLOR"
+    return palette or next(iter(numbers(header, "SamplesPerPixel")), 1) > 1
 
 
 def identity_of(header: Dataset) -> Identity:
@@ -159,7 +156,7 @@ def numbers(header: Dataset, keyword: str) -> list[float]:
         value = header.get(keyword)
         values = [value] if value is None or isinstance(value, str | int | float) else list(value)
         found = [float(one) for one in values if one is not None]
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # pydicom looks at a value when it is asked for, and may not make sense of it
         return []
     return found if all(math.isfinite(one) for one in found) else []
 
@@ -189,7 +186,7 @@ def quiet() -> Iterator[None]:
 def _text(header: Dataset, keyword: str) -> str:
     try:
         value: Any = header.get(keyword)
-    except Exception:  # a value that pydicom cannot make sense of
+    except Exception:
         return ""
     return "" if value is None else str(value).strip()
 

@@ -79,7 +79,8 @@ def _plane(file: Path, header: Dataset) -> _Plane:
         place = float(np.dot(np.cross(turn[:3], turn[3:]), position))
     number = next(iter(numbers(header, "InstanceNumber")), 0.0)
     spacing = tuple(numbers(header, "PixelSpacing"))
-    kind = (identity.series, header.get("Rows"), header.get("Columns"), spacing, tuple(np.round(turn, 3)))
+    size = tuple(numbers(header, "Rows") + numbers(header, "Columns"))
+    kind = (identity.series, size, spacing, tuple(np.round(turn, 3)))
     single = identity.modality in PROJECTIONS or frames_of(header) > 1 or is_colour(header) or not identity.series
     return _Plane(file, number, place, kind, single)
 
