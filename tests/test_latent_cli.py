@@ -85,12 +85,13 @@ def test_edit_for_people(vlexplain: Any, attack: Path, tmp_path: Path) -> None:
 def test_edit_for_programs(vlexplain: Any, attack: Path) -> None:
     code, text, _ = vlexplain(
         "edit", attack, "--find", "@words", "--patch", "0,0", "--remove", "--layers", "4-6", "--smooth", "final",
-        "--controls", "2", *CLASSES, "--json",
+        "--legacy-drift", "--controls", "2", *CLASSES, "--json",
     )  # fmt: skip
     found = json.loads(text)
     counts = found["changed_per_layer"]
     assert code == 0 and not any(counts[:4] + counts[7:]) and 1 in found["changed"][4]
-    assert found["provenance"]["reading"]["smoothing"]["where"] == "final"
+    smoothing = found["provenance"]["reading"]["smoothing"]
+    assert (smoothing["where"], smoothing["drift"]) == ("final", "legacy")
     assert found["prediction"]["after"] == "a lettuce"
 
 
@@ -108,6 +109,7 @@ def test_nothing_selected_is_said(vlexplain: Any, attack: Path) -> None:
         (["tokens", "IMAGE", "--patch", "14,0"], "0,0 to 13,13"),
         (["tokens", "IMAGE", "--smooth", "some"], "final or all"),
         (["tokens", "IMAGE", "--drift-images", "x"], "serves --smooth"),
+        (["edit", "IMAGE", "--find", "a", "--legacy-drift", *CLASSES], "--legacy-drift serves --smooth"),
         (["tokens", "IMAGE", "--smooth", "all", "--drift-images", "nowhere"], "no folder 'nowhere'"),
         (["edit", "IMAGE", *CLASSES], "selects nothing"),
         (["edit", "IMAGE", "--find", "a"], "classes"),

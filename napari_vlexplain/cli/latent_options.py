@@ -31,6 +31,9 @@ DriftOption = Annotated[
     str | None,
     typer.Option(metavar="DIR", help="Images that tell smoothing how large the drift is; else sticker scenes."),
 ]
+LegacyOption = Annotated[
+    bool, typer.Option("--legacy-drift", help="Measure the drift one block late, as the published code of 'all' does.")
+]
 NormOption = Annotated[str, typer.Option(help="embedding (cosine), or token (as in the published notebooks).")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")]
 SeedOption = Annotated[int, typer.Option(help="Of every random number.")]
@@ -43,7 +46,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def reading_of(
-    model: DualEncoder, smooth: str | None, drift_images: str | None, norm_axis: str, **options: Any
+    model: DualEncoder, smooth: str | None, drift_images: str | None, legacy: bool, norm_axis: str, **options: Any
 ) -> Reading:
     """The options of the readout.
 
@@ -54,9 +57,10 @@ def reading_of(
     from ..latent_text.calibration import smoothing_for
     from ..latent_text.reading import Reading
 
-    if drift_images is not None and smooth is None:
-        raise VLExplainError("--drift-images serves --smooth; give --smooth final or --smooth all as well.")
-    smoothing = None if smooth is None else smoothing_for(model, smooth, images=drift_images)
+    if smooth is None and (drift_images is not None or legacy):
+        given = "--drift-images" if drift_images is not None else "--legacy-drift"
+        raise VLExplainError(f"{given} serves --smooth; give --smooth final or --smooth all as well.")
+    smoothing = None if smooth is None else smoothing_for(model, smooth, images=drift_images, legacy=legacy)
     return Reading(norm_axis=norm_axis, smoothing=smoothing, **options)  # type: ignore[arg-type]
 
 
