@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QAbstractSpinBox, QPushButton, QScrollArea
 
 from napari_vlexplain.reading_room import correcting
 from napari_vlexplain.widgets import _correct_layers, correct
@@ -59,9 +59,9 @@ def settled(dock: CorrectDock, qtbot: Any) -> dict[str, tuple[str, ...]]:
 def test_roles_are_found_and_compared(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:
     table = settled(dock, qtbot)
     assert (dock.view.truth.layer.name, dock.view.model.layer.name, dock.view.reader.layer) == ("truth", "model", None)
-    assert table["model : truth"] == (f"{180 / 251:.3f}", f"{360 / 431:.3f}", "+31")
-    assert table["reader : truth"] == ("", "", "")
-    assert table["model : truth / part 1"][2] == "+51" and table["model : truth / part 2"][2] == "-20"
+    assert table["model against truth"] == (f"{180 / 251:.3f}", f"{360 / 431:.3f}", "+31")
+    assert table["reader against truth"] == ("", "", "")
+    assert table["model against truth, part 1"][2] == "+51" and table["model against truth, part 2"][2] == "-20"
 
 
 def test_a_copy_is_the_readers_and_the_original_stays(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:
@@ -152,10 +152,10 @@ def test_the_table_follows_strokes_fills_undo_and_new_data(dock: CorrectDock, ca
     mine.scale, mine.translate = PLACE["scale"], PLACE["translate"]
     dock.view.truth.set_layer(truth)
     dock.view.reader.set_layer(mine)
-    assert settled(dock, qtbot)["reader : truth"] == ("0.000", "0.000", "-200")
+    assert settled(dock, qtbot)["reader against truth"] == ("0.000", "0.000", "-200")
 
     def area() -> str:
-        return settled(dock, qtbot)["reader : truth"][2]
+        return settled(dock, qtbot)["reader against truth"][2]
 
     with mine.block_history():
         mine.data_setitem((np.array([5, 5]), np.array([5, 6])), 1)
@@ -165,7 +165,7 @@ def test_the_table_follows_strokes_fills_undo_and_new_data(dock: CorrectDock, ca
     painted = area()
     assert painted == "-197"
     mine.fill((0, 0), 3)
-    assert settled(dock, qtbot)["reader : truth"][2].startswith("+")
+    assert settled(dock, qtbot)["reader against truth"][2].startswith("+")
     mine.undo()
     assert area() == painted
     mine.undo()
@@ -173,7 +173,7 @@ def test_the_table_follows_strokes_fills_undo_and_new_data(dock: CorrectDock, ca
     mine.redo()
     assert area() == painted
     mine.data = truth.data.copy()
-    assert settled(dock, qtbot)["reader : truth"] == ("1.000", "1.000", "0")
+    assert settled(dock, qtbot)["reader against truth"] == ("1.000", "1.000", "0")
     mine.data[:] = 0
     mine.refresh()
     assert area() == "-200"
@@ -215,10 +215,10 @@ def test_boxes_are_parts_and_move_the_table(dock: CorrectDock, case: ViewerModel
     dock.view.truth.set_layer(shapes)
     dock.view.model.set_layer(case.layers["model"])
     table = settled(dock, qtbot)
-    assert table["model : truth"][0] == f"{180 / 251:.3f}"
-    assert table["model : truth / box 1"][2] == "-20" and table["model : truth / box 2"][2] == "+51"
+    assert table["model against truth"][0] == f"{180 / 251:.3f}"
+    assert table["model against truth, box 1"][2] == "-20" and table["model against truth, box 2"][2] == "+51"
     shapes.data = [boxes[0], boxes[1] + (0, 10)]
-    assert settled(dock, qtbot)["model : truth / box 2"][0] != table["model : truth / box 2"][0]
+    assert settled(dock, qtbot)["model against truth, box 2"][0] != table["model against truth, box 2"][0]
 
 
 def test_boxes_to_mask_and_back(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:
@@ -259,7 +259,7 @@ def test_lengths_are_millimetres_where_the_layer_has_units(
     truth = viewer_model.add_labels(np.zeros((40, 40), np.uint8), scale=(0.5, 0.5), units=("mm", "mm"))
     dock.view.truth.set_layer(truth)
     dock.view.reader.set_layer(layer)
-    assert settled(dock, qtbot)["reader : truth"][2] == "+25.0"
+    assert settled(dock, qtbot)["reader against truth"][2] == "+25.0"
     plain = viewer_model.add_labels(labels.copy())
     assert spacing_of(plain) is None and dock.view.radius.suffix() == " px"
 
@@ -292,7 +292,7 @@ def test_what_cannot_be_done_is_said(dock: CorrectDock, case: ViewerModel, qtbot
     assert press(dock, qtbot, view.smooth) == "failed" and "cannot be changed in place" in view.status.text()
     case.layers.remove(empty)
     case.layers.clear()
-    assert settled(dock, qtbot)["model : truth"] == ("", "", "")
+    assert settled(dock, qtbot)["model against truth"] == ("", "", "")
     assert not any(b.isEnabled() for b in (view.smooth, view.unite, view.from_boxes, view.from_heatmap, view.undo))
 
 
@@ -325,4 +325,12 @@ def test_closing_lets_go_of_everything(dock: CorrectDock, case: ViewerModel, qtb
     case.layers["truth"].data = np.zeros(SHAPE, np.uint8)
     assert not dock.busy
     dock.show()
-    assert settled(dock, qtbot)["model : truth"][0] == "0.000"
+    assert settled(dock, qtbot)["model against truth"][0] == "0.000"
+
+
+def test_the_dock_fits_a_narrow_place(dock: CorrectDock) -> None:
+    (scroll,) = dock.findChildren(QScrollArea)
+    bar = scroll.verticalScrollBar().sizeHint().width()
+    assert scroll.widget().minimumSizeHint().width() + bar <= dock.minimumWidth() <= 300
+    named = [*dock.findChildren(QPushButton), *dock.findChildren(QAbstractSpinBox)]
+    assert all(part.toolTip() for part in named)

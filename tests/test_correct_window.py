@@ -48,12 +48,12 @@ def test_a_stroke_a_button_and_undo(window: Callable[[], Any], qtbot: Any) -> No
         qtbot.waitUntil(lambda: not dock.busy, timeout=20_000)
         return dock.view.table.texts()
 
-    assert dock.view.truth.layer is truth and table()["model : truth"][0] not in ("", "1.000")
+    assert dock.view.truth.layer is truth and table()["model against truth"][0] not in ("", "1.000")
     viewer.layers.selection.active = truth
     with qtbot.waitSignal(dock.corrected, timeout=20_000):
         qtbot.mouseClick(dock.view.copy_mask, LEFT)
     mine = dock.view.reader.layer
-    assert table()["reader : truth"] == ("1.000", "1.000", "0")
+    assert table()["reader against truth"] == ("1.000", "1.000", "0")
 
     viewer.layers.selection.active = mine
     mine.mode, mine.brush_size = "paint", 24
@@ -66,18 +66,18 @@ def test_a_stroke_a_button_and_undo(window: Callable[[], Any], qtbot: Any) -> No
         qtbot.wait(10)
     qtbot.mouseRelease(surface, LEFT, pos=middle + QPoint(72, 24))
     painted = int((mine.data != 0).sum()) - int((before != 0).sum())
-    assert painted > 0 and table()["reader : truth"][2] == f"{painted:+,}"
+    assert painted > 0 and table()["reader against truth"][2] == f"{painted:+,}"
     qtbot.wait(200)
     keep(viewer, "correct-stroke")
 
     with qtbot.waitSignal(dock.corrected, timeout=20_000) as ended:
         qtbot.mouseClick(dock.view.smooth, LEFT)
     smoothed = mine.data.copy()
-    assert ended.args == ["done"] and table()["reader : truth"][2] != f"{painted:+,}"
+    assert ended.args == ["done"] and table()["reader against truth"][2] != f"{painted:+,}"
     keep(viewer, "correct-smoothed")
     qtbot.keyClick(surface, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: not np.array_equal(mine.data, smoothed), timeout=5_000)
-    assert table()["reader : truth"][2] == f"{painted:+,}"
+    assert table()["reader against truth"][2] == f"{painted:+,}"
     qtbot.keyClick(surface, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: np.array_equal(mine.data, before), timeout=5_000)
-    assert table()["reader : truth"] == ("1.000", "1.000", "0")
+    assert table()["reader against truth"] == ("1.000", "1.000", "0")

@@ -53,6 +53,11 @@ class Part:
         """Intersection over union of this part alone, in [0, 1]; NaN where both are empty."""
         return ratio(self.both, self.first + self.second - self.both)
 
+    @property
+    def dice(self) -> float:
+        """Dice coefficient of this part alone, in [0, 1]; NaN where both are empty."""
+        return ratio(2 * self.both, self.first + self.second)
+
 
 @dataclass(frozen=True)
 class Agreement:

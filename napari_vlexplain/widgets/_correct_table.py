@@ -12,9 +12,10 @@ from ..reading_room.agreement import PAIRS, Agreement
 from ..reading_room.correcting import Spacing
 
 COLUMNS = ("", "IoU", "Dice", "± px")
-INDENT = 8  # docks are narrow
+INDENT = 8
+WHOLE = "all"
 TIPS = (
-    "Below each pair: its labels, boxes or connected parts.",
+    "Of each pair the whole, and below it labels, boxes or connected parts.",
     "Intersection over union; n/a where both are empty.",
     "Twice the intersection over the sum of both areas; n/a where both are empty.",
     "Area of the first minus area of the second: above 0 where the first covers more.",
@@ -22,7 +23,7 @@ TIPS = (
 
 
 class AgreementTable(QTreeWidget):
-    """A line for each pair, and below it one for each part; ``copy`` takes all of it."""
+    """For each pair a line for the whole and one for each part; ``copy`` takes all of it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,7 +33,7 @@ class AgreementTable(QTreeWidget):
         self.setIndentation(INDENT)
         self.setRootIsDecorated(False)
         self.setSelectionMode(QTreeWidget.SelectionMode.NoSelection)
-        self.setMinimumHeight(8 * self.fontMetrics().lineSpacing())
+        self.setMinimumHeight(10 * self.fontMetrics().lineSpacing())
         header = self.header()
         if header is not None:
             header.setStretchLastSection(False)
@@ -45,48 +46,51 @@ class AgreementTable(QTreeWidget):
                 head.setToolTip(column, tip)
         self._pairs: dict[tuple[str, str], QTreeWidgetItem] = {}
         for first, second in PAIRS:
-            item = QTreeWidgetItem([f"{first} : {second}"])
+            item = QTreeWidgetItem([f"{first} against {second}"])
             self.addTopLevelItem(item)
+            item.setFirstColumnSpanned(True)  # names are long, docks are narrow
+            item.addChild(QTreeWidgetItem([WHOLE]))
             item.setExpanded(True)
             self._pairs[first, second] = item
         self.show_agreements([], None)
 
     def show_agreements(self, found: list[Agreement], spacing: Spacing | None) -> None:
         """Show figures; pairs that are not among them are empty. Areas are mm² where spacing is known, else pixels."""
-        known = {(one.first, one.second): one for one in found}
         head = self.headerItem()
         if head is not None:
             head.setText(3, "± px" if spacing is None else "± mm²")
+        known = {(one.first, one.second): one for one in found}
         for pair, item in self._pairs.items():
             one = known.get(pair)
-            if one is None:
-                _fill(item, ("", "", ""))
-                item.takeChildren()
-                continue
-            _fill(item, (_number(one.counts.iou), _number(one.counts.dice), area(one.difference, spacing)))
-            parts = one.parts if len(one.parts) > 1 else ()
-            while item.childCount() > len(parts):
+            parts = () if one is None or len(one.parts) < 2 else one.parts
+            while item.childCount() > 1 + len(parts):
                 item.takeChild(item.childCount() - 1)
-            while item.childCount() < len(parts):
+            while item.childCount() < 1 + len(parts):
                 item.addChild(QTreeWidgetItem())
-            for place, part in enumerate(parts):
+            whole = item.child(0)
+            if whole is None:
+                continue
+            if one is None:
+                _fill(whole, ("", "", ""))
+                continue
+            _fill(whole, (_number(one.counts.iou), _number(one.counts.dice), area(one.difference, spacing)))
+            for place, part in enumerate(parts, start=1):
                 child = item.child(place)
                 if child is None:
                     continue
-                dice = 2 * part.both / (part.first + part.second) if part.first + part.second else math.nan
                 child.setText(0, part.name)
                 child.setToolTip(0, f"around row {part.row:.0f}, column {part.column:.0f}")
-                _fill(child, (_number(part.iou), _number(dice), area(part.difference, spacing)))
+                _fill(child, (_number(part.iou), _number(part.dice), area(part.difference, spacing)))
 
     def texts(self) -> dict[str, tuple[str, ...]]:
-        """What is shown: name of the line (pair, or pair / part) -> IoU, Dice, area."""
+        """What is shown: pair, or pair and part -> IoU, Dice, area."""
         found = {}
         for item in self._pairs.values():
-            found[item.text(0)] = tuple(item.text(column) for column in (1, 2, 3))
             for place in range(item.childCount()):
                 child = item.child(place)
                 if child is not None:
-                    found[f"{item.text(0)} / {child.text(0)}"] = tuple(child.text(column) for column in (1, 2, 3))
+                    name = f"{item.text(0)}, {child.text(0)}" if place else item.text(0)
+                    found[name] = tuple(child.text(column) for column in (1, 2, 3))
         return found
 
     def copy(self) -> None:

@@ -56,11 +56,11 @@ class CorrectView(QWidget):
         self.column = QSpinBox()
         self.selected_only = QCheckBox("&only the selected label")
         self.copy_mask = QPushButton("&Copy as reader's mask")
-        self.from_heatmap = QPushButton("Mask from &heatmap")
+        self.from_heatmap = QPushButton("&Heat to mask")
         self.from_boxes, self.to_boxes = QPushButton("&Boxes to mask"), QPushButton("Mask to bo&xes")
-        self.smooth, self.remove = QPushButton("&Smooth"), QPushButton("&Remove small")
+        self.smooth, self.remove = QPushButton("&Smooth"), QPushButton("&Remove")
         self.largest, self.fill = QPushButton("&Largest part"), QPushButton("&Fill holes")
-        self.split = QPushButton("S&plit left, right")
+        self.split = QPushButton("S&plit")
         self.unite, self.intersect = QPushButton("Unite"), QPushButton("Intersect")
         self.subtract = QPushButton("Subtract")
         self.undo, self.redo = QPushButton("&Undo"), QPushButton("Redo")
@@ -123,11 +123,11 @@ class CorrectView(QWidget):
             self.from_boxes: "Add a mask with a label for each box.",
             self.to_boxes: "Add a box around each connected part of the mask.",
             self.smooth: "Smooth the outline.",
-            self.remove: "Remove connected parts below this area.",
+            self.remove: "Remove small parts: those below this area.",
             self.largest: "Keep the largest connected part of each label.",
             self.fill: "Fill holes.",
-            self.split: "Make two labels of one that lies on both sides of a column. Left and right are the "
-            "image's: on a frontal radiograph the patient's left is on the right.",
+            self.split: "Split left from right: make two labels of one that lies on both sides of a column. Left and "
+            "right are the image's: on a frontal radiograph the patient's left is on the right.",
             self.unite: "Add what lies in the other mask.",
             self.intersect: "Keep what lies in the other mask too.",
             self.subtract: "Take away what lies in the other mask.",
