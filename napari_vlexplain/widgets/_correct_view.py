@@ -181,7 +181,7 @@ class CorrectView(QWidget):
         inside.addWidget(self.copy_table)
         layout.addWidget(agree)
 
-        sets = QGroupBox("Combine with another mask")
+        sets = QGroupBox("Combine")
         others = QVBoxLayout(sets)
         others.setContentsMargins(6, 6, 6, 6)
         others.addWidget(self.other)
@@ -191,7 +191,7 @@ class CorrectView(QWidget):
         others.addLayout(row_of_three)
         layout.addWidget(sets)
 
-        make = QGroupBox("Make masks and boxes")
+        make = QGroupBox("Make")
         made = QGridLayout(make)
         made.setContentsMargins(6, 6, 6, 6)
         made.addWidget(self.heatmap, 0, 0, 1, 2)
