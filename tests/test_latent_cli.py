@@ -112,6 +112,8 @@ def test_nothing_selected_is_said(vlexplain: Any, attack: Path) -> None:
         (["edit", "IMAGE", "--find", "a", "--legacy-drift", *CLASSES], "--legacy-drift serves --smooth"),
         (["tokens", "IMAGE", "--smooth", "all", "--drift-images", "nowhere"], "no folder 'nowhere'"),
         (["edit", "IMAGE", *CLASSES], "selects nothing"),
+        (["edit", "IMAGE", "--find", " ", *CLASSES], "selects nothing"),
+        (["edit", "IMAGE", "--find", "", "--others", "--patch", "0,0", *CLASSES], "find is empty"),
         (["edit", "IMAGE", "--find", "a"], "classes"),
         (["edit", "IMAGE", "--find", "a", "--classes", "a dog"], "two different classes"),
         (["edit", "IMAGE", "--find", "a", "--zero", "--remove", *CLASSES], "Give one of"),

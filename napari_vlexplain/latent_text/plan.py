@@ -51,9 +51,10 @@ class EditPlan:
         for name, allowed in (("action", get_args(Action)), ("when", get_args(When))):
             if getattr(self, name) not in allowed:
                 raise VLExplainError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(allowed)}.")
-        if not self.find and not self.tokens:
+        named = any(text.strip() for text in self.find)
+        if not named and not self.tokens:
             raise VLExplainError("The edit selects nothing: name texts to find, or tokens by hand.")
-        if self.others and not self.find:
+        if self.others and not named:
             raise VLExplainError("others=True selects what is not among find, but find is empty.")
 
     @property
