@@ -181,7 +181,7 @@ def _read(
         chosen = logits.argmax(dim=1) if explained is None else logits.new_full((len(batch),), explained).long()
         values = logits[torch.arange(len(batch), device=logits.device), chosen]
         family = two_stream if isinstance(model, TwoStream) else single_stream
-        recorded: Any = family.Recorded(batch, values, sites, logits, streams)
+        recorded: Any = family.Recorded(batch, values, sites, logits, streams, model)
         scores = info.function()(recorded, filled)
     found = []
     for row, (words, boxes) in enumerate(scores):

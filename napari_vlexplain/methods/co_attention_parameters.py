@@ -65,6 +65,20 @@ def _methods(
     )  # fmt: skip
 
 
+def _lrp_methods(needs: str) -> tuple[MethodInfo, ...]:
+    """The two that follow relevance through the layers; their rules leave nothing to choose."""
+    here, needed = "napari_vlexplain.methods.question_lrp", frozenset({needs})
+    return (
+        MethodInfo("transformer_attribution", "Transformer attribution", "Relevance of each attention times its"
+                   " gradient, multiplied through the layers.",
+                   f"Chefer, Gur, Wolf, CVPR 2021; as baseline in {_CHEFER}", Nothing, needed,
+                   f"{here}:transformer_attribution"),
+        MethodInfo("partial_lrp", "Partial LRP", "Relevance that arrives at the last attention; no gradients.",
+                   f"Voita et al., ACL 2019; as baseline in {_CHEFER}", Nothing, needed, f"{here}:partial_lrp",
+                   signed=True),
+    )  # fmt: skip
+
+
 _BY_ARCHITECTURE = {
     "two_stream": _methods(
         "two_stream",
@@ -103,8 +117,8 @@ _BY_ARCHITECTURE = {
         ),
     ),
 }
-_BY_ARCHITECTURE["two_stream"] += dsmi_methods("co_attention")
-_BY_ARCHITECTURE["single_stream"] += dsmi_methods("joint_attention")
+for _architecture, _needs in (("two_stream", "co_attention"), ("single_stream", "joint_attention")):
+    _BY_ARCHITECTURE[_architecture] += (*dsmi_methods(_needs), *_lrp_methods(_needs))
 ARCHITECTURES = tuple(_BY_ARCHITECTURE)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..models.questions import QuestionBatch
-from ..models.single_stream import readout_rows
+from ..models.single_stream import SingleStream, readout_rows
 from ..models.two_stream import Streams
 from .co_attention_parameters import JointRelevance, JointRollout, Nothing
 from .layers import Layer, Modality, own_streams
@@ -27,7 +27,7 @@ class Recorded:
     """One forward of a single-stream model.
 
     ``values`` (B,) are the explained logits, ``sites`` (B, H, S, S), ``logits`` (B, answers); ``streams`` are words
-    and boxes behind each layer.
+    and boxes behind each layer; ``model`` is what was run, for methods that take more of it than its attention.
     """
 
     batch: QuestionBatch
@@ -35,6 +35,7 @@ class Recorded:
     sites: tuple[Tensor, ...]
     logits: Tensor | None = None
     streams: Streams = ()
+    model: SingleStream | None = None
     known: list[tuple[Tensor, ...]] = field(default_factory=list, repr=False)
 
     def samples(self, sites: Sequence[Tensor]) -> list[list[Tensor]]:

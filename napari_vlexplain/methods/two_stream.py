@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..models.questions import QuestionBatch
-from ..models.two_stream import Streams, TwoStreamSites
+from ..models.two_stream import Streams, TwoStream, TwoStreamSites
 from .co_attention_parameters import CoRelevance, Nothing
 from .layers import Layer, Modality, own_streams
 from .rules import Rules, fuse, grad_cam, roll
@@ -24,6 +24,7 @@ class Recorded:
     values : (B,) the explained logits, which depend on ``sites`` where they were tracked.
     logits : (B, answers) all of them.
     streams : words and boxes behind each cross-modality layer.
+    model : what was run, for methods that take more of it than its attention.
     """
 
     batch: QuestionBatch
@@ -31,6 +32,7 @@ class Recorded:
     sites: TwoStreamSites
     logits: Tensor | None = None
     streams: Streams = ()
+    model: TwoStream | None = None
     known: list[TwoStreamSites] = field(default_factory=list, repr=False)
 
     def samples(self, sites: TwoStreamSites) -> list[TwoStreamSites]:

@@ -5,6 +5,7 @@ Shapes are explicit throughout, so that no keys at all (a question without boxes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -97,3 +98,20 @@ class Layer:
     def __call__(self, x: Tensor, keep: Tensor | None = None, track: bool = False) -> tuple[Tensor, Tensor]:
         x, a = self.attention(x, x, keep, track)
         return self.mlp(x), a
+
+
+@dataclass(frozen=True)
+class Head:
+    """Linear layers, each with what follows it: an activation, a norm, or nothing."""
+
+    steps: tuple[tuple[Linear, Callable[[Tensor], Tensor]], ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for linear, then in self.steps:
+            x = then(linear(x))
+        return x
+
+
+def nothing(x: Tensor) -> Tensor:
+    """What follows a last layer."""
+    return x

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..errors import VLExplainError
-from .post_norm import Layer
+from .post_norm import Head, Layer, nothing
 from .questions import QuestionBatch, See
 from .text import Tokenizer
+from .transformers_clip import linear
 from .two_stream import Streams, bert_layer
 from .zoo import ModelInfo
 
@@ -40,7 +41,7 @@ class SingleStream:
     weights_hash: Callable[[], str]
     embed: Callable[[Tensor, Tensor], Tensor]
     layers: tuple[Layer, ...]
-    head: Callable[[Tensor], Tensor]
+    head: Head
     architecture: str = "single_stream"
 
     @property
@@ -90,6 +91,6 @@ def single_stream(model: Any, **known: Any) -> SingleStream:
         feature_size=model.config.visual_embedding_dim,
         embed=embed,
         layers=tuple(bert_layer(layer) for layer in bert.encoder.layer),
-        head=model.cls,
+        head=Head(((linear(model.cls), nothing),)),
         **known,
     )

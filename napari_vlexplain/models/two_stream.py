@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .blocks import MLP
-from .post_norm import Layer, MultiHead, PostNormAttention, PostNormMLP
+from .post_norm import Head, Layer, MultiHead, PostNormAttention, PostNormMLP, nothing
 from .questions import QuestionBatch, See
 from .text import Tokenizer
 from .transformers_clip import linear, norm
@@ -121,7 +121,7 @@ class TwoStream:
     language: tuple[Layer, ...]
     vision: tuple[Layer, ...]
     cross: tuple[CrossLayer, ...]
-    head: Callable[[Tensor], Tensor]
+    head: Head
     architecture: str = "two_stream"
 
     @property
@@ -190,10 +190,15 @@ def two_stream(model: Any, **known: Any) -> TwoStream:
     def embed_words(ids: Tensor) -> Tensor:
         return model.lxmert.embeddings(ids, torch.zeros_like(ids))
 
-    def head(first: Tensor) -> Tensor:
-        pooler = model.lxmert.pooler
-        return model.answer_head(pooler.activation(pooler.dense(first)))
-
+    pooler = model.lxmert.pooler
+    wide, bend, normalise, last = model.answer_head.logit_fc
+    head = Head(
+        (
+            (linear(pooler.dense), pooler.activation),
+            (linear(wide), lambda x: normalise(bend(x))),
+            (linear(last), nothing),
+        )
+    )
     return TwoStream(
         feature_size=model.config.visual_feat_dim,
         embed_words=embed_words,

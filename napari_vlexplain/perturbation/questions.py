@@ -137,7 +137,7 @@ def _scores(
         logits, sites, streams = model.run(batch, track=True)
         values = logits.amax(dim=1)
         family: Any = two_stream if model.architecture == "two_stream" else single_stream
-        recorded = family.Recorded(batch, values, sites, logits, streams)
+        recorded = family.Recorded(batch, values, sites, logits, streams, model)
         found = {}
         for done, (name, (info, filled)) in enumerate(chosen.items()):
             run.step(done / max(1, len(chosen)), f"Scores of {name}")
