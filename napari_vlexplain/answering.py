@@ -66,7 +66,7 @@ def ask(
     image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
     question : one question, or a list of them; a list shares what is seen in the image and gives a list.
     model : ``mini-vqa``, a folder or hub name of a LXMERT or VisualBERT, or a loaded model.
-    method : relevance, raw_attention, rollout, attention_grad_cam, transformer_attribution, partial_lrp, or one of DSMI's.
+    method : relevance, raw_attention, rollout, attention_grad_cam, transformer_attribution, partial_lrp, dsmi, ...
     answer : the answer whose logit is explained; by default the most probable one.
     regions : the image's described boxes, or a file of them (npz, tsv, h5), see
         :func:`napari_vlexplain.io.region_files.read_regions`; needed by models that do not see by themselves.

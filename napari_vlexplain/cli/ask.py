@@ -28,7 +28,9 @@ def ask(
         list[str], typer.Argument(metavar="QUESTION...", help="What to ask; one or more.", show_default=False)
     ],
     model: Annotated[str, typer.Option(help="mini-vqa, or the folder of a LXMERT or VisualBERT.")] = "mini-vqa",
-    method: Annotated[str, typer.Option(help="relevance, rollout, dsmi, transformer_attribution, partial_lrp, ...")] = "relevance",
+    method: Annotated[
+        str, typer.Option(help="relevance, rollout, dsmi, transformer_attribution, partial_lrp, ...")
+    ] = "relevance",
     param: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the method; repeat for more.")
     ] = None,
