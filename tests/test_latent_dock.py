@@ -470,6 +470,16 @@ def test_vocabularies(dock: LatentTextDock, tmp_path: Path, monkeypatch: Any) ->
     assert dock.view.source.asked().vocabulary == "" and dock.view.source.vocabulary.currentIndex() == 0
 
 
+def test_what_became_of_the_texts_is_told(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
+    viewer.add_image(tiny_clip.picture())
+    dock.view.source.pasted.setPlainText("a cat\n\na dog\na cat\n" + "word " * 60)
+    with qtbot.waitSignal(dock.finished, timeout=60_000):
+        dock.view.source.read_button.click()
+    assert dock.view.state.text().endswith(
+        "3 texts. Texts too long for the model, cut at the end: 1. Repeats dropped: 1. Empty lines dropped: 1."
+    )
+
+
 def test_an_empty_list_is_told(viewer: ViewerModel, dock: LatentTextDock) -> None:
     viewer.add_image(tiny_clip.picture())
     dock.view.source.pasted.setPlainText(" \n, ")

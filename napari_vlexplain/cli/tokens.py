@@ -121,8 +121,8 @@ def show(
         _print_patch(console, found, row, column)
     for text in texts:
         _print_search(console, found, text)
-    if facts["truncated"]:
-        console.print(f"{facts['truncated']} texts were too long for the model and lost their end.", soft_wrap=True)
+    for remark in found.remarks:
+        console.print(remark, soft_wrap=True)
     for file in files:
         console.print(f"Saved {file}", soft_wrap=True)
     for key in ("note", "warning"):

@@ -67,6 +67,17 @@ class Interpretation:
             raise VLExplainError(f"Layer {layer} was not read; layers {_ranges(self.layers)} were.")
         return self.layers.index(wanted)
 
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences on what became of the vocabulary: texts that were cut, repeats and empty lines."""
+        facts = self.provenance["vocabulary"]
+        said = {
+            "truncated": "Texts too long for the model, cut at the end: {:,}.",
+            "repeats_dropped": "Repeats dropped: {:,}.",
+            "empty_dropped": "Empty lines dropped: {:,}.",
+        }
+        return [text.format(facts[key]) for key, text in said.items() if facts[key]]
+
     def says(self, layer: int, token: int) -> list[tuple[str, float]]:
         """The texts of one token with their scores, best first."""
         row = self.at(layer)

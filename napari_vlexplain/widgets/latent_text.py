@@ -192,9 +192,8 @@ class LatentTextDock(QWidget):
         self.view.edit.set_depth(depth)
         self.view.prediction.show_classes(self.session.classes)
         self.view.source.model.set_device(facts["device"])
-        texts = facts["vocabulary"]
-        cut = f" {texts['truncated']} were cut to the model's length." if texts["truncated"] else ""
-        self.view.say(f"Read {read.found.count} tokens at {depth + 1} layers; {texts['texts']:,} texts.{cut}")
+        read_all = f"Read {read.found.count} tokens at {depth + 1} layers; {facts['vocabulary']['texts']:,} texts."
+        self.view.say(" ".join([read_all, *read.found.remarks]))
         self._hook_source()
         self._show_layer()
         self._changed()
