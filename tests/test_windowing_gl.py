@@ -13,7 +13,9 @@ from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.io.dicom import read_dicom_image
+from napari_vlexplain.widgets import _window
 from napari_vlexplain.widgets.window_level import WindowLevelDock
 
 pytestmark = pytest.mark.gl
@@ -143,7 +145,10 @@ def test_a_large_file_is_shown_and_a_curve_is_drawn_exactly(
 
     large = np.random.default_rng(0).integers(0, 60000, (4000, 3000), dtype=np.uint16)
     path = save(dataset(large, 16, PhotometricInterpretation="MONOCHROME1"), tmp_path / "large.dcm")
-    viewer.open(str(path), plugin=PLUGIN)
+    _window._open(viewer, str(path))  # as ``vlexplain gui large.dcm`` does
     viewer.screenshot(canvas_only=True, flash=False)
     np.testing.assert_array_equal(viewer.layers[-1].data, read_dicom_image(path).pixels)
-    assert dock.control.layer == viewer.layers[-1]
+    assert dock.control.layer == viewer.layers[-1] and viewer.layers[-1].source.path == str(path)
+    (tmp_path / "text.dcm").write_text("x" * 400)
+    with pytest.raises(VLExplainError, match="is not a DICOM file"):
+        _window._open(viewer, str(tmp_path / "text.dcm"))
