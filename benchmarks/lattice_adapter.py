@@ -2,7 +2,7 @@
 
     python benchmarks/lattice_adapter.py compare --json compare.json
     python benchmarks/lattice_adapter.py ablation --json ablation.json [--epochs N] [--train N] [--seeds 0 1]
-    python benchmarks/lattice_adapter.py document compare.json ablation.json
+    python benchmarks/lattice_adapter.py document compare.json ablation.json [...]
 
 All on sticker scenes that no training saw, the same for everything. ``document`` writes the tables of
 docs/lattice-adapter.md. Maps are min-max scaled and cut at one half, and, beside it, at the threshold that is best on
@@ -228,7 +228,7 @@ def document(options: argparse.Namespace) -> None:
     """The tables between their marks in the page, and its picture."""
     parts = {
         "compare": compared(json.loads(options.compare.read_text())),
-        "ablation": ablated(json.loads(options.ablation.read_text())),
+        "ablation": ablated([row for file in options.ablation for row in json.loads(file.read_text())]),
         "log": log(),
     }
     text = PAGE.read_text(encoding="utf-8")
@@ -259,7 +259,7 @@ def main() -> None:
         each.add_argument("--count", type=int, default=150, help="fresh scenes")
     three = kinds.add_parser("document")
     three.add_argument("compare", type=Path)
-    three.add_argument("ablation", type=Path)
+    three.add_argument("ablation", type=Path, nargs="+")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     {"compare": compare, "ablation": ablation, "document": document}[options.kind](options)

@@ -317,3 +317,16 @@ def test_the_shipped_adapter_points_at_its_class():
         every = model.lattice.network(model.pixels(image)[0]).logits
         right.append(int(every.argmax()) == scene.label)
     assert np.nanmean(overlaps) > 2 * np.mean(floors) and np.mean(right) > 0.7
+
+
+def test_a_copy_with_random_weights_has_another_map(folder):
+    from napari_vlexplain.metrics.randomisation import randomised
+
+    model = load_model(str(folder), device="cpu")
+    pixels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    other = randomised(model, "embedding", 0)
+    assert other.lattice.network is not model.lattice.network
+    block, drawn = (each.lattice.network.tower.blocks[0].query.weight for each in (model, other))
+    assert not torch.equal(block, drawn), "the encoder is random, too"
+    maps = [each.lattice.explain(pixels)[0] for each in (model, other)]
+    assert (maps[0] - maps[1]).abs().max() > 1e-3

@@ -225,3 +225,11 @@ def test_options_follow_the_depth():
     assert Options.from_dict(values) == replace(Options(), width=32)
     with pytest.raises(VLExplainError, match="'depth'"):
         Options.from_dict({**values, "depth": 3})
+
+
+def test_streams_that_another_network_kept_will_do(model):
+    x = pixels()
+    frozen = network_of(model, lora_blocks="1", taps="0,2").eval().frozen(x)
+    for options in ({"lora_rank": 0, "taps": "0"}, {"taps": "none"}):
+        network = network_of(model, **options).eval()
+        torch.testing.assert_close(network(x, frozen=frozen).logits, network(x).logits)

@@ -100,8 +100,9 @@ class LatticeNetwork(nn.Module):
         ``gated=False`` is the even epochs' pass, ``h_ALA = 1``: the adapter is not run at all.
         """
         streams = dict(self.frozen(pixels) if frozen is None else frozen)
-        z = streams[self.frozen_until]
-        for index in range(self.frozen_until, self.tower.depth):
+        start = max(at for at in streams if at <= self.frozen_until)  # less where another network kept them
+        z = streams[start]
+        for index in range(start, self.tower.depth):
             z = self.lora.block(self.tower.blocks[index], index).fused(z, self.tower.mask(z))
             streams[index + 1] = z
         last = as_map(self.patches(z), self.grid)

@@ -28,12 +28,24 @@ _LARGEST = 100_000
 
 @dataclass(frozen=True)
 class Lattice:
-    """What a model needs to explain itself: pixels (B, 3, h, w) -> (maps (B, gh, gw), embeddings (B, W + 1))."""
+    """A model's first and only step: pixels (B, 3, h, w) -> gated features (B, 1, W), all that its pool reads.
+
+    The encoder stands beside the network that runs it, so that whoever changes the one's numbers in a copy (see
+    :mod:`napari_vlexplain.models.copying`) changes the other's, too.
+    """
 
     network: LatticeNetwork
+    tower: Tower
+
+    def __post_init__(self) -> None:
+        self.network.tower = self.tower
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return self.network(pixels).features[:, None]
 
     @torch.no_grad()
-    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def explain(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (B, gh, gw) and embeddings (B, W + 1), from one forward."""
         found = self.network(pixels)
         assert found.attention is not None
         return found.attention[:, 0], with_one(found.features)
@@ -74,15 +86,17 @@ def as_model(
     """A trained network as a model; it is frozen."""
     network.eval().requires_grad_(False)
     head = network.perception.classify
-
-    def embed(pixels: Tensor) -> Tensor:
-        return network(pixels).features[:, None]
-
     if info.warning != base.info.warning:
         info = replace(info, warning=base.info.warning)
     return DualEncoder(
         info=info,
-        image=Tower(embed, (), RowPool(None, with_one), grid=network.adapter.grid, patch=network.adapter.patch),
+        image=Tower(
+            Lattice(network, base.image),
+            (),
+            RowPool(None, with_one),
+            grid=network.adapter.grid,
+            patch=network.adapter.patch,
+        ),
         text=class_tower(head.weight, head.bias),
         preprocess=fitted(base.preprocess, network.options),
         tokenizer=ClassNames(classes),
@@ -91,7 +105,6 @@ def as_model(
         prompts="classes",
         device=base.device,
         weights_hash=weights,
-        lattice=Lattice(network),
     )
 
 

@@ -10,8 +10,9 @@ from .lattice_parameters import LatticeAdapter
 def lattice_adapter(inputs: Inputs, parameters: LatticeAdapter, run: Run) -> Scores:
     """``α``, in (0, 1), of one forward that gives the classes too; the same map for every class."""
     run.step(0.0, "One forward")
-    assert inputs.model.lattice is not None
-    attention, embedding = inputs.model.lattice(inputs.pixels)
+    lattice = inputs.model.lattice
+    assert lattice is not None
+    attention, embedding = lattice.explain(inputs.pixels)
     inputs.remember(embedding)
     run.step(1.0, "Done")
-    return Scores(attention.expand(inputs.count, -1, -1), no_words(inputs), inputs.model.lattice.notes)
+    return Scores(attention.expand(inputs.count, -1, -1), no_words(inputs), lattice.notes)

@@ -40,7 +40,6 @@ class DualEncoder:
     weights_hash : sha256 of the weights file, computed when asked for.
     normalise : is the score a cosine? Else it is the plain product of the embeddings, a classifier's logit.
     sigmoid : does the model read its logit as the log-odds that image and text match (SigLIP)?
-    lattice : of a model that was trained to explain itself; its towers serve its scores alone.
     prompts : what a prompt is to it: ``text``, the name of one of its ``classes``, or ``none`` at all.
     """
 
@@ -56,10 +55,16 @@ class DualEncoder:
     normalise: bool = True
     sigmoid: bool = False
     prompts: Literal["text", "classes", "none"] = "text"
-    lattice: Lattice | None = None
     _texts: OrderedDict[tuple[tuple[int, ...], ...], Tensor] = field(
         default_factory=OrderedDict, init=False, repr=False
     )
+
+    @property
+    def lattice(self) -> Lattice | None:
+        """Of a model that was trained to explain itself; its towers serve its scores alone."""
+        from ..lattice_adapter.trained import Lattice
+
+        return self.image.embed if isinstance(self.image.embed, Lattice) else None
 
     @property
     def capabilities(self) -> frozenset[str]:
