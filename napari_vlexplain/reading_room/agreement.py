@@ -140,40 +140,48 @@ def _by_box(
     inside: NDArray[np.bool_], wanted: NDArray[np.bool_], boxes: Sequence[Box], origin: tuple[int, int]
 ) -> list[Part]:
     edges = [(y - origin[0], x - origin[1], y + h - origin[0], x + w - origin[1]) for x, y, w, h in boxes]
-    owner = _nearest(edges, inside.shape)
-    return [
-        _part(f"box {k + 1}", inside & (owner == k), wanted & (owner == k), origin, edges[k]) for k in range(len(edges))
-    ]
+    pixels = np.flatnonzero(inside | wanted)
+    return _counted("box", inside, wanted, pixels, _nearest(edges, pixels, inside.shape), edges, origin)
 
 
 def _by_part(inside: NDArray[np.bool_], wanted: NDArray[np.bool_], origin: tuple[int, int]) -> list[Part]:
     numbered, count = ndimage.label(wanted, _EIGHT)
     if count < 2:
         return [_part("part 1", inside, wanted, origin)] if count else []
-    sizes = np.bincount(numbered.ravel())[1:]
+    pixels = np.flatnonzero(inside | wanted)
+    numbers = numbered.ravel()[pixels]
+    sizes = np.bincount(numbers, minlength=count + 1)[1:]
     kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_PARTS])
     found = ndimage.find_objects(numbered)
-    edges = [
-        (found[k][0].start, found[k][1].start, found[k][0].stop, found[k][1].stop) for k in kept if found[k] is not None
-    ]
-    owner = _nearest(edges, wanted.shape)
-    for place, k in enumerate(kept):  # a part's own pixels are its own, whatever box they lie in
-        own = found[k]
-        owner[own][numbered[own] == k + 1] = place
-    return [
-        _part(f"part {k + 1}", inside & (owner == k), wanted & (owner == k), origin, edges[k]) for k in range(len(kept))
-    ]
+    edges = [(found[k][0].start, found[k][1].start, found[k][0].stop, found[k][1].stop) for k in kept]
+    place = np.full(count + 1, -1, dtype=np.int16)
+    place[kept + 1] = np.arange(len(kept))
+    owner = place[numbers]  # a part's own pixels are its own, whatever box they lie in
+    others = owner < 0
+    owner[others] = _nearest(edges, pixels[others], wanted.shape)
+    return _counted("part", inside, wanted, pixels, owner, edges, origin)
 
 
-def _part(
+def _counted(
     name: str,
     inside: NDArray[np.bool_],
     wanted: NDArray[np.bool_],
+    pixels: NDArray[np.intp],
+    owner: NDArray[np.int16],
+    edges: Sequence[Edges],
     origin: tuple[int, int],
-    edges: Edges | None = None,
-) -> Part:
+) -> list[Part]:
+    """Parts from the owner of each of the pixels."""
+    first, second = inside.ravel()[pixels], wanted.ravel()[pixels]
+    ours, theirs, both = (np.bincount(owner[which], minlength=len(edges)) for which in (first, second, first & second))
+    top, left = origin[0] - 0.5, origin[1] - 0.5
+    centres = [(top + (e[0] + e[2]) / 2, left + (e[1] + e[3]) / 2) for e in edges]
+    return [Part(f"{name} {k + 1}", int(ours[k]), int(theirs[k]), int(both[k]), *centres[k]) for k in range(len(edges))]
+
+
+def _part(name: str, inside: NDArray[np.bool_], wanted: NDArray[np.bool_], origin: tuple[int, int]) -> Part:
     first, second = int(np.count_nonzero(inside)), int(np.count_nonzero(wanted))
-    top, left, bottom, right = edges or _edges(wanted if second else inside)
+    top, left, bottom, right = _edges(wanted if second else inside)
     row, column = origin[0] + (top + bottom - 1) / 2, origin[1] + (left + right - 1) / 2
     return Part(name, first, second, int(np.count_nonzero(inside & wanted)), row, column)
 
@@ -189,22 +197,16 @@ def _span(mask: NDArray[Any], axis: int) -> slice:
     return slice(int(held[0]), int(held[-1]) + 1) if held.size else slice(0, 0)
 
 
-def _nearest(edges: Sequence[Edges], shape: tuple[int, ...]) -> NDArray[np.int16]:
-    """For each pixel the box (top, left, bottom, right) that is nearest; of equally near ones the first."""
-    owner = np.zeros(shape, dtype=np.int16)
-    best: NDArray[np.float32] | None = None
+def _nearest(edges: Sequence[Edges], pixels: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.int16]:
+    """For each pixel (flat index) the nearest box (top, left, bottom, right); of equally near ones the first."""
+    rows, columns = (at.astype(np.float32) for at in np.unravel_index(pixels, shape))
+    owner, best = np.zeros(len(pixels), dtype=np.int16), np.full(len(pixels), np.inf, dtype=np.float32)
     for k, (top, left, bottom, right) in enumerate(edges):
-        rows, columns = (
-            np.maximum(np.maximum(low - at, at - high), 0).astype(np.float32) ** 2
-            for at, low, high in ((np.arange(shape[0]), top, bottom - 1), (np.arange(shape[1]), left, right - 1))
-        )
-        distance = rows[:, None] + columns[None, :]
-        if best is None:
-            best = distance
-        else:
-            nearer = distance < best
-            owner[nearer] = k
-            np.minimum(best, distance, out=best)
+        down = np.maximum(np.maximum(top - rows, rows - (bottom - 1)), 0)
+        across = np.maximum(np.maximum(left - columns, columns - (right - 1)), 0)
+        distance = down * down + across * across
+        owner[distance < best] = k
+        np.minimum(best, distance, out=best)
     return owner
 
 
@@ -216,6 +218,8 @@ def _labels(mask: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def _labelled_alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    if a.dtype.kind == b.dtype.kind == "u" and max(a.max(initial=0), b.max(initial=0)) < 2:
+        return False  # the usual case, in one look
     first, second = _numbers(a) - {0}, _numbers(b) - {0}
     return len(first | second) > 1 and bool(first & second) and len(first | second) <= MOST_PARTS
 
