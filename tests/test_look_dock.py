@@ -218,6 +218,7 @@ def test_closing_the_dock_gives_the_display_back(dock, viewer, mode):
 
 
 def test_tiles_repeat_the_image_and_the_truth_under_each_map(dock, viewer, qtbot):
+    viewer.layers["truth"].contour = 3
     before = display(viewer)
     dock.view.grid_button.click()
     grid = grid_of(viewer)
@@ -233,6 +234,7 @@ def test_tiles_repeat_the_image_and_the_truth_under_each_map(dock, viewer, qtbot
     images = [x for x in copies if hasattr(x, "contrast_limits")]
     assert all(list(x.contrast_limits) == [10, 90] and x.data is viewer.layers["scan"].data for x in images)
     np.testing.assert_allclose(images[0].scale, (0.5, 0.25))
+    assert all(x.contour == 3 for x in copies if x not in images), "outlines stay outlines"
     assert not any(is_heatmap(x) or is_truth(x) or is_labels(x) for x in copies), "no dock offers a copy"
     viewer.layers["scan"].contrast_limits = (0, 200)
     dock.view.grid_button.click()

@@ -18,8 +18,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QProgressBar,
     QPushButton,
-    QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -36,9 +34,9 @@ from ._cases_table import CaseList
 from ._form import ParameterForm, guard_wheel
 from ._keys import with_keys
 from ._model_box import ModelBox
+from ._scroll import fill_scrolling
 from ._threshold_box import ThresholdBox
 
-NARROWEST = 300
 MOST_PROBLEMS = 500
 MASKS = {
     "Draw on nothing": "nothing",
@@ -268,16 +266,7 @@ class CasesView(QWidget):
         layout.addWidget(self.threshold)
         layout.addWidget(self.explanation)
         layout.addLayout(ends)
-        scroll = QScrollArea()
-        scroll.setWidget(content)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(NARROWEST)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        fill_scrolling(self, content)
 
 
 def _line() -> QFrame:

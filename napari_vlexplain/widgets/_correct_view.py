@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
-NOTICE = "Research tool, not for clinical decisions."
 MIDDLE = 0
 LEAST = 64  # pixels: side by side, the parts must fit the narrowest dock
 
@@ -201,10 +200,6 @@ class CorrectView(QWidget):
         made.addWidget(self.from_boxes, 3, 0)
         made.addWidget(self.to_boxes, 3, 1)
         layout.addWidget(make)
-        notice = QLabel(NOTICE)
-        notice.setWordWrap(True)
-        notice.setStyleSheet("font-style: italic")
-        layout.addWidget(notice)
         layout.addStretch(1)
 
 

@@ -51,7 +51,7 @@ class Tiles:
         self._hooks = Hooks()
         self._order: list[Layer] = []
         self._visible: list[tuple[Layer, bool, bool]] = []
-        self._names: list[Any] = []
+        self._names: list[tuple[Any, Any]] = []
         self.building = False
 
     @property
@@ -102,8 +102,8 @@ class Tiles:
                 layer.visible = visible
                 if hasattr(layer, "colorbar"):
                     layer.colorbar.visible = bar
-            for overlay in self._names:
-                overlay.visible = False
+            for overlay, position in self._names:
+                overlay.visible, overlay.position = False, position
             new = [x for x in self._viewer.layers if x not in self._order]
             self._arrange([*(x for x in self._order if x in self._viewer.layers), *new])
         finally:
@@ -130,6 +130,8 @@ class Tiles:
         data, options, kind = layer.as_layer_data_tuple()
         options = {**options, "metadata": new_metadata(TILE, layer), "name": f"{layer.name} | tile"}
         copy = self._viewer.add_layer(Made.create(data, options, kind))
+        for name in SHARED[type(layer).__name__]:  # a layer's data tuple lacks some of them
+            setattr(copy, name, getattr(layer, name))
         with suppress(ValueError):  # an older napari may lack one of the attributes
             self._viewer.layers.link_layers([layer, copy], SHARED[type(layer).__name__])
         for event in FOLLOWED[type(layer).__name__]:
@@ -156,8 +158,9 @@ class Tiles:
         for x in maps:
             overlay = getattr(x, "name_overlay", None)  # napari 0.9
             if overlay is not None and not overlay.visible:
+                self._names.append((overlay, overlay.position))
+                overlay.position = "bottom_left"  # the colour bar is on top
                 overlay.visible = True
-                self._names.append(overlay)
 
 
 def _may_be_repeated(layer: Layer) -> bool:

@@ -108,7 +108,7 @@ class Isolines(QObject):
                 paths,
                 shape_type="path",
                 edge_color=np.array([_bright(colours.map(np.array([level]))[0]) for level, _ in lines]),
-                edge_width=max(1.0, max(layer.data.shape[-2:]) / 400),
+                edge_width=max(1.0, max(layer.data.shape[-2:]) / 250),
             )
             made.selected_data = set()
         info(made)["levels"] = list(look.levels)

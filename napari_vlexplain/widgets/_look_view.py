@@ -27,7 +27,6 @@ from ._layer_combo import LayerCombo
 from ._look_grid import ALL, METHODS, PROMPTS
 from ._look_layers import is_map
 from ._scroll import fill_scrolling
-from .measure import NOTICE
 
 if TYPE_CHECKING:
     import napari
@@ -200,13 +199,10 @@ class LookView(QWidget):
         form.addRow(_row(self.fade_button, self.blink_button, self.grid_button))
         form.addRow("Blink", self.rate)
         form.addRow("Tiles of", self.which)
-        notice = QLabel(NOTICE)
-        notice.setStyleSheet("font-style: italic")
-        notice.setWordWrap(True)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(2, 2, 2, 2)
-        for part in (look, pair, self.status, notice):
+        for part in (look, pair, self.status):
             layout.addWidget(part)
         layout.addStretch(1)
         fill_scrolling(self, content)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 NARROWEST = 285
 """Pixels: every dock's least width, for screens of 1,280."""
 
+NOTICE = "Research tool, not for clinical decisions."
+"""Below every dock, where people look."""
+
 
 def fill_scrolling(widget: QWidget, content: QWidget) -> None:
-    """Make ``content`` all that ``widget`` shows; it scrolls up and down, never sideways."""
+    """Make ``content`` all that ``widget`` shows, above the notice; it scrolls up and down, never sideways."""
     scroll = QScrollArea()
     scroll.setWidget(content)
     scroll.setWidgetResizable(True)
@@ -19,5 +22,14 @@ def fill_scrolling(widget: QWidget, content: QWidget) -> None:
     layout = QVBoxLayout(widget)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.addWidget(scroll)
+    layout.addWidget(notice())
     widget.setMinimumWidth(NARROWEST)
     widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+
+def notice() -> QLabel:
+    """What this is not for, in one line."""
+    label = QLabel(NOTICE)
+    label.setWordWrap(True)
+    label.setStyleSheet("font-style: italic; padding: 0 4px 2px 4px")
+    return label

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels, Layer
 
-NOTICE = "Research tool, not for clinical decisions."
 PAUSE_MS = 15  # events gather this long, so that a fast brush costs one measurement a frame
 
 
@@ -139,10 +138,6 @@ class MeasureDock(QWidget):
         self.state.setTextFormat(Qt.TextFormat.PlainText)
         self.state.setMinimumHeight(3 * self.fontMetrics().lineSpacing() + 12)  # a longer text must not move the rest
         self.state.setAlignment(Qt.AlignmentFlag.AlignTop)
-        notice = QLabel(NOTICE)
-        notice.setWordWrap(True)
-        notice.setStyleSheet("font-style: italic")
-
         form = QFormLayout()
         form.addRow("Heat&map", self.heatmap)
         form.addRow("&Truth", self.truth)
@@ -162,7 +157,7 @@ class MeasureDock(QWidget):
         layout.addWidget(self.curve)
         layout.addLayout(buttons)
         layout.addLayout(code)
-        for part in (self.state, self.figures, notice):
+        for part in (self.state, self.figures):
             layout.addWidget(part)
         layout.addStretch(1)
         fill_scrolling(self, content)
