@@ -64,7 +64,7 @@ packaging: $(VENV)/.test
 
 screenshots: $(VENV)/.test
 	tools/system-packages.sh test
-	QT_API=pyqt5 $(SCREEN) $(BIN)/python docs/screenshots.py
+	QT_API=pyqt6 $(SCREEN) $(BIN)/python docs/screenshots.py
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/known_answer.py --markdown docs/known-answer.md

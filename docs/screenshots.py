@@ -1,4 +1,4 @@
-"""Takes the pictures of the documentation, in one go: ``python docs/screenshots.py [FOLDER]``.
+"""Takes the pictures of the documentation, in one go: ``python docs/screenshots.py [FOLDER [PICTURE...]]``.
 
 Needs napari with PyQt6 (PyQt5 shows a notice of its removal) and a display; where there is none it starts itself
 under ``xvfb-run``. A picture is what a user sees: samples from the menu, fields filled, buttons clicked.
@@ -21,11 +21,20 @@ LARGEST = 300_000  # bytes of a picture
 SIZE = (1500, 1000)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, wanted: list[str]) -> None:
+    from screenshot_docks import DOCKS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, take in {"main": main_docks, "latent_text": latent_text, **DOCKS}.items():
+        if name in wanted or not wanted:
+            take(folder)
+
+
+def main_docks(folder: Path) -> None:
+    """*Explain* and *Measure*."""
     from napari_vlexplain.widgets import _samples
     from napari_vlexplain.widgets._window import add_docks, add_layers
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name, sample, take in (
         ("explain", _samples.sticker_scene, explain_stickers),
         ("measure", _samples.phantom_radiograph, measure_phantom),
@@ -45,7 +54,6 @@ def main(folder: Path) -> None:
             wait_for(lambda explain=explain: not explain.running)
         viewer.close()
         wait(0.3)
-    latent_text(folder)
 
 
 def opened() -> tuple[Any, Any]:
@@ -118,12 +126,30 @@ def cancel_m2ib(viewer: Any, explain: Any, measure: Any) -> None:
 
 
 def run(explain: Any) -> None:
-    ended: list[str] = []
-    explain.finished.connect(ended.append)
-    click(explain.view.run_button)
-    wait_for(lambda: bool(ended))
-    if ended != ["done"]:
-        raise SystemExit(f"The run ended as {ended[0]}: {explain.view.status.text()}")
+    how = ended(explain.finished, lambda: click(explain.view.run_button))
+    if how != ("done",):
+        raise SystemExit(f"The run ended as {how}: {explain.view.status.text()}")
+
+
+def ended(signal: Any, start: Callable[[], Any]) -> tuple[Any, ...]:
+    """Start something, wait for its signal, and give what the signal carried."""
+    heard: list[tuple[Any, ...]] = []
+    signal.connect(lambda *what: heard.append(what))
+    start()
+    wait_for(lambda: bool(heard))
+    return heard[0]
+
+
+def add(viewer: Any, dock: Any, name: str, sample: Any = ()) -> Any:
+    """A dock on the right, as a tab of the others, and a sample's layers."""
+    from napari_vlexplain.widgets._window import add_layers
+
+    made = dock(viewer)
+    viewer.window.add_dock_widget(made, name=name, area="right", tabify=True)
+    if sample:
+        add_layers(viewer, sample)
+    wait(0.5)
+    return made
 
 
 def click(widget: Any) -> None:
@@ -194,4 +220,5 @@ if __name__ == "__main__":
         os.environ["XDG_CONFIG_HOME"] = sandbox
         os.environ.setdefault("QT_API", "pyqt6")
         sys.path.insert(0, str(ROOT))
-        main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+        sys.modules["screenshots"] = sys.modules["__main__"]
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images", sys.argv[2:])
