@@ -31,7 +31,8 @@ from napari_vlexplain.widgets._layers import (
     new_metadata,
     source_id,
 )
-from napari_vlexplain.widgets.measure import NOTICE, MeasureDock
+from napari_vlexplain.widgets._scroll import NOTICE
+from napari_vlexplain.widgets.measure import MeasureDock
 
 SHAPE = (60, 50)
 
