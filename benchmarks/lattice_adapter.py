@@ -27,7 +27,7 @@ from napari_vlexplain import explain, list_methods, load_model
 from napari_vlexplain.benchmark.statistics import Interval, intervals
 from napari_vlexplain.datasets.worlds import article
 from napari_vlexplain.lattice_adapter import Options
-from napari_vlexplain.lattice_adapter.overlap import LADDER, ious, scaled
+from napari_vlexplain.lattice_adapter.overlap import LADDER, ladder, scaled
 from napari_vlexplain.lattice_adapter.scenes import Scene
 from napari_vlexplain.models.zoo import MINI_LATTICE
 from napari_vlexplain.running import Run
@@ -35,8 +35,10 @@ from napari_vlexplain.running import Run
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "lattice-adapter.md"
 SHIPPED = PAGE.parents[1] / "resources" / "models" / MINI_LATTICE.name
 FRESH, TUNING = 900_001, 900_002  # seeds of scenes; training uses small ones
-SLOW = {"m2ib": 40, "smoothgrad": 40, "integrated_gradients": 40}
-"""Methods of seconds a scene -> how many scenes they get."""
+SLOW = {"m2ib": 20, "smoothgrad": 20, "integrated_gradients": 20} | dict.fromkeys(
+    ("dsmi_grad", "dsmi_grad_attn", "attn_lrp", "transformer_attribution"), 40
+)
+"""Methods that take longer -> how many scenes they get, the first ones."""
 LEFT_OUT = ("rise", "kernel_shap", "exact_shapley", "occlusion", "lime", "score_cam", "expected_gradients")
 """Of these a scene takes from ten seconds to minutes."""
 SETS = (("alone", 0, 1.0), ("with two strangers", 2, 0.5))
@@ -63,8 +65,7 @@ def curves(heatmap: Callable[[Scene, NDArray[np.uint8]], NDArray[np.float32]], s
     rows = []
     for scene in some:
         image, mask = scene.draw()
-        values = scaled(heatmap(scene, image))
-        rows.append(ious(values > LADDER[:, None, None], np.broadcast_to(mask, (len(LADDER), *mask.shape))))
+        rows.append(ladder(heatmap(scene, image)[None], mask[None])[0])
     return np.array(rows)
 
 

@@ -18,7 +18,7 @@ from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.lattice_adapter import Options
 from napari_vlexplain.lattice_adapter.evaluate import evaluate, insertion_and_deletion
 from napari_vlexplain.lattice_adapter.opening import open_training
-from napari_vlexplain.lattice_adapter.overlap import best_threshold, binarised, ious, scaled
+from napari_vlexplain.lattice_adapter.overlap import best_threshold, binarised, ious, ladder, scaled
 from napari_vlexplain.lattice_adapter.scenes import Scene
 from napari_vlexplain.lattice_adapter.training import train
 from napari_vlexplain.methods.catalogue import list_methods
@@ -142,9 +142,9 @@ def test_masks_from_maps():
     assert ious(binarised(maps, "minmax"), truth).tolist() == [1, 1]
     assert ious(binarised(maps, "raw"), truth).tolist() == [0, 0], "nothing is above one half"
     assert ious(binarised(maps, "otsu"), truth).tolist() == [1, 1]
-    tilted = scaled(maps) * 0.4 + 0.6 * (maps == maps.max())
-    assert 0 <= best_threshold(tilted, truth) < 1
-    assert ious(binarised(maps, "best", best_threshold(maps, truth)), truth).tolist() == [1, 1]
+    overlaps = ladder(maps + np.linspace(0, 0.05, 8), truth)
+    assert overlaps.shape == (2, 100) and overlaps[:, 0].max() < 1 and best_threshold(overlaps) < 0.5
+    assert ious(binarised(maps + np.linspace(0, 0.05, 8), "best", best_threshold(overlaps)), truth).tolist() == [1, 1]
     assert not binarised(np.ones((1, 4, 4)), "minmax").any() and not binarised(np.ones((1, 4, 4)), "otsu").any()
     ignored = np.zeros_like(truth)
     ignored[0, 2] = True

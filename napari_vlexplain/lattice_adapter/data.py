@@ -87,7 +87,7 @@ def split(items: Sequence[Item], sizes: tuple[int, int], seed: int) -> tuple[tup
 
 
 def _check_sizes(item: Item) -> None:
-    """Of a mask file against its image, from the headers; upright photographs are only known once they are read."""
+    """Of a mask file against its image, from the headers where these will do."""
     if not isinstance(item.truth, MaskFile) or not isinstance(item.image, Path):
         return
     sizes = [_header_size(path) for path in (item.image, item.truth.path)]
@@ -100,6 +100,8 @@ def _header_size(path: Path) -> tuple[int, int] | None:
 
     try:
         with Image.open(path) as file:
-            return file.size
+            width, height = file.size
+            turned = file.getexif().get(0x0112, 1) > 4  # it stands on its side
+            return (height, width) if turned else (width, height)
     except Exception:  # whatever is wrong with it, reading says so in our words
         return None

@@ -23,7 +23,7 @@ from ..running import Run, chunks
 from .batches import Look
 from .data import Item
 from .network import LatticeNetwork
-from .overlap import RULES, best_threshold, binarised, ious
+from .overlap import RULES, best_threshold, binarised, ious, ladder
 from .source import Source, Truths
 from .validation import passes
 
@@ -86,7 +86,9 @@ def evaluate(
     look, options = _look(model), network.options
     threshold = 0.5
     if rule == "best":
-        threshold = best_threshold(*_maps(network, tune, look, model.device, workers, run.part(0.0, 0.2)))
+        threshold = best_threshold(
+            _ladders(network, Source(tune, look, options, model.device, workers), run.part(0.0, 0.2))
+        )
     source = Source(items, look, options, model.device, workers)
     truths = Truths.of(items, look, run.part(0.2, 0.3))
     table = np.full((len(items), 6), np.nan)  # accuracy, iou, floor, insertion, deletion, id
@@ -157,19 +159,15 @@ def _filled(model: DualEncoder, pixels: Tensor, fill: str) -> Tensor:
     return nothing
 
 
-def _maps(
-    network: LatticeNetwork, items: Sequence[Item], look: Look, device: torch.device, workers: int, run: Run
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Maps, masks and ignored pixels (n, h, w) of the items that have masks."""
-    truths = Truths.of(items, look, run)
+def _ladders(network: LatticeNetwork, source: Source, run: Run) -> NDArray[np.float64]:
+    """IoU at every threshold (n, 100) of the items that have masks."""
+    truths, found = Truths.of(source.items, source.look, run), []
     if not len(truths):
         raise VLExplainError("The rule best finds its threshold on validation images with masks, and there are none.")
-    source, maps = Source(items, look, network.options, device, workers), []
-    for start, labels, _, found in passes(network, source):
-        here, _, _ = truths.of_items(start, start + len(labels))
-        maps.append(found[here])
-    _, masks, ignored = truths.of_items(0, len(items))
-    return np.concatenate(maps), masks, ignored
+    for start, labels, _, maps in passes(network, source):
+        here, masks, ignored = truths.of_items(start, start + len(labels))
+        found.append(ladder(maps[here], masks, ignored))
+    return np.concatenate(found)
 
 
 def _network(model: DualEncoder) -> LatticeNetwork:

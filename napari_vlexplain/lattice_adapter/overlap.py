@@ -45,7 +45,12 @@ def ious(found: Mask, truth: Mask, ignored: Mask | None = None) -> NDArray[np.fl
     return np.divide(both, either, out=np.full(len(truth), np.nan), where=either > 0)
 
 
-def best_threshold(maps: Maps, truth: Mask, ignored: Mask | None = None) -> float:
-    """Of the scaled maps (n, h, w): the one of highest mean IoU on these images."""
+def ladder(maps: Maps, truth: Mask, ignored: Mask | None = None) -> NDArray[np.float64]:
+    """IoU of each scaled map (n, h, w) above each threshold of LADDER: (n, 100)."""
     values = scaled(maps)
-    return float(LADDER[np.argmax([np.nanmean(ious(values > cut, truth, ignored)) for cut in LADDER])])
+    return np.stack([ious(values > cut, truth, ignored) for cut in LADDER], axis=1)
+
+
+def best_threshold(overlaps: NDArray[np.float64]) -> float:
+    """Of the thresholds of LADDER the one of highest mean IoU; ``overlaps`` (n, 100) of all images."""
+    return float(LADDER[np.argmax(np.nanmean(overlaps, axis=0))])
