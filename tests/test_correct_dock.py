@@ -235,6 +235,27 @@ def test_boxes_to_mask_and_back(dock: CorrectDock, case: ViewerModel, qtbot: Any
     np.testing.assert_allclose(mask.translate, PLACE["translate"])
 
 
+def test_shapes_of_all_kinds_and_beyond_the_border_are_filled(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:
+    from napari_vlexplain.metrics.outlines import ellipse, fill
+
+    shapes = case.add_shapes(metadata=new_metadata("truth", case.layers["case"]), **PLACE)
+    corners = np.array([(-5.3, -4.2), (-5.3, 12.6), (9.4, 12.6), (9.4, -4.2)])
+    round_one = np.array([(20.0, 20.0), (20.0, 44.0), (33.5, 44.0), (33.5, 20.0)])
+    polygon = np.array([(30.0, 50.0), (38.5, 70.0), (35.0, 40.0)])
+    shapes.add_rectangles([corners])
+    shapes.add_ellipses([round_one])
+    shapes.add_polygons([polygon])
+    shapes.add_lines([np.array([(0, 0), (39, 59)])])
+    case.layers.selection.active = shapes
+    dock.view.boxes.set_layer(shapes)
+    assert press(dock, qtbot, dock.view.from_boxes) == "done"
+    mask = dock.view.edited.layer.data
+    for number, outline in enumerate((corners, ellipse(round_one), polygon), start=1):
+        inside = fill([outline], SHAPE)
+        np.testing.assert_array_equal(mask == number, inside & ((mask == 0) | (mask >= number)))
+        assert inside.any()
+
+
 def test_a_heatmap_becomes_the_models_mask(dock: CorrectDock, viewer_model: ViewerModel, qtbot: Any) -> None:
     heat = np.linspace(0, 1, 40 * 60, dtype=np.float32).reshape(SHAPE)
     heat[0, :] = np.nan
@@ -282,6 +303,9 @@ def test_what_cannot_be_done_is_said(dock: CorrectDock, case: ViewerModel, qtbot
     assert press(dock, qtbot, view.to_boxes) == "failed" and "empty" in view.status.text()
     assert press(dock, qtbot, view.fill) == "unchanged"
     small = case.add_labels(np.zeros((5, 5), np.uint8), name="small")
+    dots = case.add_labels(np.zeros((60, 60), np.uint8), name="dots")
+    dots.data[::3, ::3] = 1
+    assert press(dock, qtbot, view.to_boxes) == "failed" and "400 parts" in view.status.text()
     view.edited.set_layer(case.layers["model"])
     view.other.set_layer(small)
     assert press(dock, qtbot, view.unite) == "failed" and "one shape" in view.status.text()

@@ -87,7 +87,10 @@ def painted_shapes(shapes: Shapes, like: Any, point: tuple[float, ...]) -> Calla
     def work() -> NDArray[np.uint16]:
         labels = np.zeros((int(height), int(width)), dtype=np.uint16)
         for number, outline in reversed(list(enumerate(drawn, start=1))):
-            labels[fill([outline], labels.shape)] = number
+            top, left = (max(int(edge), 0) for edge in np.floor(outline.min(axis=0)))
+            bottom, right = (max(int(edge) + 1, 0) for edge in np.ceil(outline.max(axis=0)))
+            window = labels[top:bottom, left:right]
+            window[fill([outline - (top, left)], window.shape)] = number
         if not labels.any():
             raise VLExplainError("The shapes enclose no pixel of the image; lines and paths do not count.")
         return labels

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
+MOST_BOXES = 200  # more would take napari long to draw, and nobody looks at them
 PAUSE_MS = 40  # strokes gather this long before the table is counted again
 READER_COLOUR, MODEL_COLOUR = "#ffd600", "cyan"
 Operation = Callable[[NDArray[Any]], Change]
@@ -211,6 +212,8 @@ class CorrectDock(QWidget):
             found: list[tuple[int, Box]] = correcting.labels_to_boxes(np.asarray(pixels), label)
             if not found:
                 raise VLExplainError("The mask is empty; there is nothing to put a box around.")
+            if len(found) > MOST_BOXES:
+                raise VLExplainError(f"The mask has {len(found)} parts; remove the small ones before you draw boxes.")
             return lambda: self._made(add_boxes(self._viewer, layer, found), self.view.boxes)
 
         self._submit(work, "Measuring")
