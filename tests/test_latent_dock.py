@@ -407,6 +407,17 @@ def test_the_classes_are_the_users(dock: LatentTextDock, done: Image, settle: An
     assert dock.view.prediction.bars.rows == () and "two classes" in dock.view.state.text()
 
 
+def test_the_prompts_of_a_sample_are_the_first_classes(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
+    entry = {"id": "one", "kind": "source", "source": None, "prompts": ["an ox", "a parrot"]}
+    viewer.add_image(tiny_clip.picture(), metadata={"napari_vlexplain": entry})
+    for typed in ("an ox, a parrot", "a cat, a dog"):
+        with qtbot.waitSignal(dock.finished, timeout=60_000):
+            dock.view.source.read_button.click()
+        assert dock.view.prediction.names.text() == typed
+        dock.view.prediction.names.setText("a cat, a dog")
+        dock.view.prediction.names.editingFinished.emit()
+
+
 def test_only_the_last_edit_is_shown(dock: LatentTextDock, done: Image, settle: Any, qtbot: Any) -> None:
     seen: list[Any] = []
     dock.edited.connect(seen.append)

@@ -23,7 +23,7 @@ from ._latent_pointer import Pointer, source_pixel
 from ._latent_says import POINT
 from ._latent_view import LatentView
 from ._latest import LatestOnly
-from ._layers import find_layer
+from ._layers import find_layer, info
 from ._measure_inputs import GEOMETRY_EVENTS
 from ._picture import Picture, picture_of
 
@@ -186,6 +186,9 @@ class LatentTextDock(QWidget):
             self.finished.emit("dropped")
             return
         self._source, self._pinned = picture.layer_id, None
+        asked = tuple(info(layer).get("prompts") or ())
+        if len(asked) > 1 and not self.session.classes:
+            self.session.classes = asked  # a sample knows what one would ask of it
         self.session.take(read)
         depth, facts = read.found.depth, read.found.provenance
         self.view.says.start(depth, self.session.layer)
