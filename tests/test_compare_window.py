@@ -18,6 +18,9 @@ from napari_vlexplain.widgets._comparison_table import ComparisonTable
 from napari_vlexplain.widgets._docks import dock_class, dock_named, python_names
 from napari_vlexplain.widgets._layers import find_layers
 from napari_vlexplain.widgets.compare import CompareDock
+from napari_vlexplain.widgets.explain import ExplainDock
+
+PROMPTS = ("a photo of a dog", "a photo of a sunflower")
 
 
 def test_docks_are_known_by_their_names_in_the_menu() -> None:
@@ -48,25 +51,32 @@ def test_tiles_legend_and_table_of_a_real_comparison(
         _window.add_layers(viewer, _window._samples.sticker_scene())
         dock = next(w for top in QApplication.topLevelWidgets() for w in top.findChildren(CompareDock))
         qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty(), timeout=10_000)  # the tab in front
+        explain = _window.open_dock(viewer, "Explain")
+        assert isinstance(explain, ExplainDock)
+        qtbot.waitUntil(lambda: dock.visibleRegion().isEmpty(), timeout=10_000)
+        explain.view.prompts.set_prompts(PROMPTS)
+        explain.view.compare_button.click()
+        qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty(), timeout=10_000)  # the same dock, in front again
+        assert dock.view.prompts.prompts == PROMPTS
         dock.show_comparison = lambda found: shown.append(opened(found))
         dock.view.truth.set_layer(viewer.layers["Sticker scene | masks"])
-        dock.view.methods.tick(["relevance", "grad_cam", "rollout", "patch_similarity"])
+        dock.view.methods.tick(["relevance", "rollout"])
         with qtbot.waitSignal(dock.finished, timeout=120_000) as ended:
             qtbot.mouseClick(dock.view.run_button, Qt.MouseButton.LeftButton)
         assert ended.args == ["done"] and dock.shown is not None
         (grid,) = shown
-        assert tuple(grid_of(grid).shape) == (len(dock.shown.prompts), 4) and grid_of(grid).enabled
-        assert len(find_layers(grid.layers, "heatmap")) == 4 * len(dock.shown.prompts)
+        assert tuple(grid_of(grid).shape) == (2, 2) and grid_of(grid).enabled
+        assert len(find_layers(grid.layers, "heatmap")) == 4
         table = next(w for top in QApplication.topLevelWidgets() for w in top.findChildren(ComparisonTable))
         scores = dict(table.rows)
         assert float(scores["relevance"]["pointing"]) == 1.0 > float(scores["rollout"]["pointing"])
         qtbot.wait(300)
         grid.screenshot(path=str(tmp_path / "comparison.png"), canvas_only=False, flash=False)
-        before = tiles(grid, len(dock.shown.prompts), 4)
+        before = tiles(grid, 2, 2)
         assert all(tile.std() > 20 for tile in before), "no tile is empty"
         grid.camera.zoom *= 2
         qtbot.wait(300)
-        after = tiles(grid, len(dock.shown.prompts), 4)
+        after = tiles(grid, 2, 2)
         moved = [np.abs(a - b).mean() for a, b in zip(before, after, strict=True)]
         assert min(moved) > 1, "all tiles follow one camera"
         grid.close()

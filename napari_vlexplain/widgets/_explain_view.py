@@ -62,6 +62,7 @@ class ExplainView(QWidget):
         self.check = CheckBox()
         self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
         self.save_button = QPushButton("Save…")
+        self.compare_button = QPushButton("Compare methods…")
         self._fill()
         self._explain()
         self._lay_out()
@@ -136,6 +137,7 @@ class ExplainView(QWidget):
             self.keep: "Add new layers, instead of updating those of the same image, method and prompt.",
             self.python_button: "Put a program onto the clipboard that computes this: for napari's console, or a file.",
             self.save_button: "Save what is shown, with the masks painted for it: scores, overlay, masks, provenance.",
+            self.compare_button: "Open the Compare dock with this image and these prompts: methods side by side.",
             self.command_button: "Put the same as a command line onto the clipboard.",
         }
         for widget, tip in tips.items():
@@ -187,6 +189,7 @@ class ExplainView(QWidget):
         for part in (self.progress, self.status, self.results, self.check):
             layout.addWidget(part)
         layout.addLayout(copies)
+        layout.addWidget(self.compare_button)
         layout.addStretch(1)
         fill_scrolling(self, content)
         self._order_tabs()
@@ -197,7 +200,7 @@ class ExplainView(QWidget):
         for row in self.form.rows.values():
             order += [row.editor, row.reset_button]
         order += [self.seed, self.truncate, self.run_button, self.keep, self.check.button]
-        order += [self.python_button, self.command_button, self.save_button]
+        order += [self.python_button, self.command_button, self.save_button, self.compare_button]
         for one, following in pairwise(order):
             QWidget.setTabOrder(one, following)
 

@@ -44,7 +44,7 @@ def show_window(files: Sequence[str] = (), demo: bool = False, docks: Sequence[s
     for file in files:
         _open(viewer, file)
     for name in further:
-        _in_front(_dock(viewer, name)[0])
+        open_dock(viewer, name)
     if demo:
         add_layers(viewer, _samples.sticker_scene())
         explain.view.prompts.set_prompts(DEMO_PROMPTS)
@@ -78,6 +78,14 @@ def _dock(viewer: napari.Viewer, name: str) -> tuple[Any, Any]:
         return viewer.window.add_plugin_dock_widget(PLUGIN, name)
     widget: QWidget = dock_class(name)(viewer)
     return viewer.window.add_dock_widget(widget, name=name, area="right"), widget
+
+
+def open_dock(viewer: napari.Viewer, name: str) -> Any:
+    """One of our docks by its name in the menu, in front of the others; the one that is open already, if it is."""
+    place, dock = _dock(viewer, name)
+    place.show()
+    _in_front(place)
+    return dock
 
 
 def add_cases(viewer: napari.Viewer, study: str) -> CasesDock:

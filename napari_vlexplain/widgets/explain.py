@@ -116,6 +116,7 @@ class ExplainDock(QWidget):
         view.run_button.clicked.connect(self._on_run)
         view.results.picked.connect(self._show_result)
         view.save_button.clicked.connect(self._save)
+        view.compare_button.clicked.connect(self._compare)
         view.python_button.clicked.connect(lambda: self._copy("Python", copy.deepcopy(self.asked).as_python))
         view.command_button.clicked.connect(lambda: self._copy("command line", copy.deepcopy(self.asked).as_command))
         self.copier.said.connect(view.say)
@@ -323,6 +324,7 @@ class ExplainDock(QWidget):
         view.save_button.setEnabled(bool(self.shown) and not self.jobs.busy)
         for button in (view.python_button, view.command_button):
             button.setEnabled(not problem)
+        view.compare_button.setEnabled(not self.asked.asks)
         if cancelling:
             view.say("Cancelling; the model stops at the next step…")
         elif not self._mine:
@@ -352,6 +354,14 @@ class ExplainDock(QWidget):
                 self._on_failed,
                 self._refresh,
             )
+
+    def _compare(self) -> None:
+        from ._window import open_dock
+
+        dock = open_dock(self._viewer, "Compare")
+        if self.view.image.layer is not None:
+            dock.view.image.set_layer(self.view.image.layer)
+        dock.view.prompts.set_prompts(self.view.prompts.prompts)
 
     def _copy(self, what: str, make: Any) -> None:
         try:
