@@ -72,9 +72,8 @@ def test_without_pixels_and_paths_nothing_of_either_is_there(tmp_path: Path) -> 
     )
     for name, content in tree(out).items():
         assert b"jane-doe" not in content, name
-    picture = np.asarray(Image.open(next(out.glob("cases/*/explanation.vlexplain/overlay.png"))))
-    bare = replace(given.explanation, image=None).save(tmp_path / "bare") / "overlay.png"
-    np.testing.assert_array_equal(picture, np.asarray(Image.open(bare)))
+    held = {file.name for file in out.glob("cases/*/explanation.vlexplain/*")}
+    assert held == {"manifest.json", "patch_scores.tif"}  # no picture of the image
 
 
 @pytest.mark.parametrize("what", ["masks", "nifti"])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..explanation import Explanation
+from ..io.bundle import save_scores
 from ..io.dicom_header import burnt_in, is_dicom, read_header
 from ..io.images import LARGEST
 from .mask_files import PICTURE, Masks, in_order, read_masks, write_masks
@@ -72,7 +73,7 @@ def write_case(record: CaseRecord, folder: Path, options: Options) -> Written:
     if options.figure:
         _tried(written, lambda: _write_figure(drawn, folder, written.row, hidden=burnt and not shown))
     if options.bundle and record.explanation is not None:
-        _write_explanation(_changed(record.explanation, image=record.image if shown else None), folder / EXPLANATION)
+        save_scores(record.explanation, folder / EXPLANATION)
         document["files"]["explanation"] = EXPLANATION
     if shown:
         document["files"]["image"] = _write_pixels(record.image, folder)
@@ -199,15 +200,6 @@ def _write_nifti(record: CaseRecord, folder: Path, with_image: bool, files: dict
         files.setdefault("nifti", {})[role] = f"{names[role]}.nii.gz"
     if with_image and np.ndim(record.image) == 2:
         write_nifti(folder / "image.nii.gz", np.asarray(record.image), record.spacing, affine)
-
-
-def _write_explanation(explanation: Explanation, folder: Path) -> None:
-    try:
-        explanation.save(folder)
-    except VLExplainError as error:  # a new folder of our own: only the disk can have refused
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
 
 
 def _write_dicom(record: CaseRecord, folder: Path, options: Options, name: str) -> None:

@@ -12,7 +12,7 @@
         segmentation.dcm        the masks as a DICOM segmentation
         report.dcm              figures and judgement as a DICOM structured report
         figure.png              for people
-        explanation.vlexplain/  scores, words and provenance; napari opens it
+        explanation.vlexplain/  scores (the heatmap follows from them), words, provenance; napari opens it
         image.png or image.tif  the pixels, only where they were asked for
 
 The export appears whole or not at all, and an earlier one stays until it does. Files that are not ours are never
