@@ -34,6 +34,7 @@ COLOURS = RNG.integers(0, 256, (60, 80, 3), dtype=np.uint8)
 @pytest.fixture(scope="module", autouse=True)
 def plugin() -> Iterator[None]:
     manager = PluginManager.instance()
+    manager.discover()  # napari's own readers
     known = PLUGIN in manager
     if not known:
         manager.register(PluginManifest.from_file(Path(__file__).resolve().parent.parent / "napari.yaml"))
@@ -248,3 +249,32 @@ def test_a_prompts_map_does_not_hang_on_what_was_asked_before():
             explain(COLOURS, prompts)
         found.append(explain(COLOURS, ["a photo of a dog"])[0].patch_scores)
     np.testing.assert_array_equal(*found)
+
+
+def test_segments(viewer_model, qtbot, capsys, tmp_path):
+    from napari_vlexplain.widgets.segments import SegmentsDock
+
+    Image.fromarray(DEEP).save(tmp_path / "scan.png")
+    (layer,) = viewer_model.open(str(tmp_path / "scan.png"))
+    layer.contrast_limits = (100.5, 3000)
+    dock = SegmentsDock(viewer_model)
+    qtbot.addWidget(dock)
+    dock.show()
+    for name, value in (("eigenvectors", 3), ("clusters", 4), ("largest_only", False), ("threshold", 0.1)):
+        dock.asked.set_value(name, value)
+    with qtbot.waitSignal(dock.finished, timeout=120_000):
+        dock.run()
+    assert dock.shown is not None
+    found = dock.shown[0]
+    names: dict[str, Any] = {}
+    exec(compile(copied(dock, qtbot, dock.view.python_button), "copied", "exec"), names)
+    again = names["segmentation"]
+    np.testing.assert_array_equal(again.regions, found.regions)
+    np.testing.assert_array_equal(again.eigenvectors.vectors, found.eigenvectors.vectors)
+    assert again.request == found.request
+    words = shlex.split(copied(dock, qtbot, dock.view.command_button))
+    capsys.readouterr()
+    assert main([words[1], "--json", *words[2:]]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["request"] == json.loads(json.dumps(found.request.to_dict()))
+    dock.close()

@@ -42,6 +42,9 @@ def segment(
     ] = False,
     patches: Annotated[bool, typer.Option("--patches", help="Outlines along the edges of patches.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
+    dtype: Annotated[
+        str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Of the clustering.")] = 0,
     contrast_limits: Annotated[
         tuple[float, float] | None,
@@ -85,6 +88,7 @@ def segment(
             contrast_limits=contrast_limits,
             device=device,
             download=download,
+            dtype=dtype,
             name=image,
             **parameters,
         )

@@ -15,6 +15,7 @@ from ..errors import VLExplainError
 from ..explaining import remedy
 from ..segment_choices import CUT, EIGEN, SegmentChoices, compute
 from ..segmentation import Segmentation
+from ._copying import Copier
 from ._hooks import Hooks, Lifetime
 from ._jobs import jobs_of
 from ._latest import LatestOnly
@@ -55,7 +56,7 @@ class SegmentsDock(QWidget):
         self._mine = False
         self._turn = 0
         self._hooks = Hooks()
-        self._cutting, self._measuring = LatestOnly(self), LatestOnly(self)
+        self._cutting, self._measuring, self.copier = LatestOnly(self), LatestOnly(self), Copier(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.view)
@@ -80,11 +81,7 @@ class SegmentsDock(QWidget):
         if self.jobs.busy or problem:
             self.view.say(problem or f"One at a time: “{self.jobs.title}” is running.", bad=True)
             return
-        looks = settings()
-        self.asked.device = None if looks.device == "auto" else looks.device
-        self.asked.dtype = looks.precision
-        if looks.offline:
-            self.asked.download = False
+        self._take_settings()
         try:
             picture = picture_of(self._viewer, self.view.image.layer)
         except VLExplainError as error:
@@ -115,6 +112,24 @@ class SegmentsDock(QWidget):
         regions: Any = find_layer(self._viewer.layers, self._picked[0])
         return None if regions is None else region_mask(self._viewer, regions, self._picked[1])
 
+    def _copy(self, what: str) -> None:
+        """Code that computes the segments as they are asked for now."""
+        self._take_settings()
+        try:
+            picture = picture_of(self._viewer, self.view.image.layer)
+        except VLExplainError as error:
+            self.view.say(str(error), bad=True)
+            return
+        asked = copy.deepcopy(self.asked)
+        self.copier.copy(what, picture, asked.as_python if what == "Python" else asked.as_command)
+
+    def _take_settings(self) -> None:
+        looks = settings()
+        self.asked.device = None if looks.device == "auto" else looks.device
+        self.asked.dtype = looks.precision
+        if looks.offline:
+            self.asked.download = False
+
     def _connect(self) -> None:
         view = self.view
         view.image.layer_changed.connect(self._refresh)
@@ -125,6 +140,9 @@ class SegmentsDock(QWidget):
             form.reset.connect(self._on_reset)
         view.run_button.clicked.connect(lambda: self.cancel() if self._mine else self.run())
         view.mask_button.clicked.connect(self.make_mask)
+        view.python_button.clicked.connect(lambda: self._copy("Python"))
+        view.command_button.clicked.connect(lambda: self._copy("command line"))
+        self.copier.said.connect(view.say)
         view.heatmap.layer_changed.connect(self._tell)
         self.jobs.changed.connect(self._refresh)
         self.jobs.progressed.connect(self._on_progress)
@@ -145,6 +163,7 @@ class SegmentsDock(QWidget):
         self._hooks.clear()
         if self._on_mouse in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_mouse)
+        self.copier.close()
         self._cutting.close()
         self._measuring.close()
         self.shown = self._picked = None
@@ -316,6 +335,8 @@ class SegmentsDock(QWidget):
         cancelling, elsewhere = self._mine and self.jobs.cancelling, self.jobs.busy and not self._mine
         view.run_button.setText("Cancelling…" if cancelling else "Cancel" if self._mine else "Run")
         view.run_button.setEnabled(not cancelling and not elsewhere and (self._mine or not problem))
+        for button in (view.python_button, view.command_button):
+            button.setEnabled(not problem)
         view.run_button.setToolTip(problem or "Let the model look, and cut what it sees as alike")
         view.progress.setVisible(self._mine)
         view.enable_fields(not self._mine)
