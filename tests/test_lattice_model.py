@@ -82,6 +82,15 @@ def test_it_explains_in_one_forward(folder, root, monkeypatch):
     assert not ant.tokens
 
 
+def test_the_explain_dock_computes_it(folder):
+    from napari_vlexplain.explaining import Explaining, compute
+
+    asked = Explaining(model=str(folder), prompts=("ant", "bee"), method="lattice_adapter", device="cpu")
+    assert not asked.problems() and not asked.values()
+    found = compute(asked, np.zeros((40, 60, 3), np.uint8), "scene")
+    assert [each.prompt for each in found] == ["ant", "bee"] and found[0].heatmap.shape == (40, 60)
+
+
 def test_what_does_not_fit_is_refused(folder):
     model = load_model(str(folder), device="cpu")
     image = np.zeros((40, 60, 3), np.uint8)
