@@ -158,8 +158,9 @@ def test_next_shows_what_was_prepared_at_once_in_the_same_layers(dock, viewer_mo
     before["heatmap"].colormap = "viridis"
     before["heatmap"].opacity = 0.3
     fake.gate.clear()  # nothing can be computed any more
-    qtbot.mouseClick(dock.view.next, LEFT)
-    assert dock.session.current == ("1.png/finding 1", "finding 1")
+    with qtbot.waitSignal(dock.explained, timeout=10_000):
+        qtbot.mouseClick(dock.view.next, LEFT)
+    assert dock.session.current == ("1.png/finding 1", "finding 1") and fake.images == ["0.png", "1.png"]
     assert {kind: layer(viewer_model, kind) for kind in before} == before
     assert info(before["heatmap"])["prompt"] == "finding 1" and before["heatmap"].visible
     np.testing.assert_array_equal(before["source"].data[0], np.asarray(Image.open(folder / "images" / "1.png")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -35,6 +35,7 @@ class Opened:
     truths : for each prompt (H, W) uint8, 1 inside; None where no ground truth is known.
     boxes : for each prompt (n, 4) x, y, width, height in pixels.
     dicom : all that a DICOM file says of its picture; None for others.
+    notes : sentences that a reader should know of, such as why a ground truth is not there.
     """
 
     entry: Entry
@@ -46,6 +47,7 @@ class Opened:
     truths: tuple[NDArray[np.uint8] | None, ...]
     boxes: tuple[NDArray[np.float64], ...]
     dicom: DicomImage | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def rgb(self) -> bool:
@@ -72,7 +74,7 @@ def read(entry: Entry) -> Opened:
 
     Raises
     ------
-    VLExplainError : a file is missing or broken, a ground truth does not fit its image.
+    VLExplainError : the image is missing or broken.
     """
     count = max(1, len(entry.prompts))
     if isinstance(entry.image, Drawn):
@@ -83,14 +85,19 @@ def read(entry: Entry) -> Opened:
     shape = (pixels.shape[0], pixels.shape[1])
     truths: list[NDArray[np.uint8] | None] = [None] * count
     boxes = [_NO_BOXES] * count
+    notes = [] if dicom is None else [*dicom.warnings]
     for number, truth in enumerate(entry.truths):
-        mask, _ = mask_of(truth, shape, entry.id)
+        try:
+            mask, _ = mask_of(truth, shape, entry.id)
+        except VLExplainError as error:  # the picture can be read all the same
+            notes.append(f"No ground truth: {error}")
+            continue
         truths[number] = mask.view(np.uint8)
         if isinstance(truth, Boxes):
             width, height = truth.size or (shape[1], shape[0])
             factor = np.array([shape[1] / width, shape[0] / height] * 2)
             boxes[number] = np.asarray(truth.boxes, float).reshape(-1, 4) * factor
-    return _opened(entry, pixels, truths, boxes, dicom)
+    return replace(_opened(entry, pixels, truths, boxes, dicom), notes=tuple(notes))
 
 
 def halved(pixels: NDArray[Any]) -> NDArray[Any]:

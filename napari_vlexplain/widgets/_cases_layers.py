@@ -52,14 +52,13 @@ class CaseLayers:
         return any(layer is mine for mine in (self.image, self.heatmap, self.boxes, self.truth, self.reader))
 
     def show_case(self, opened: Opened, item: Item) -> None:
-        """The image, its boxes and its ground truth; the last case's heatmap is taken out of sight."""
+        """The image and its boxes; the last case's heatmap is taken out of sight."""
         self._forget_removed()
         active = self.viewer.layers.selection.active
         self._remove_made_elsewhere()
         self.hide_heatmap()
         self.drop_reader()
         self._show_image(opened, item)
-        self._show_truth(opened, item)
         self._show_boxes(opened, item)
         while self._hidden:
             layer = getattr(self, self._hidden.pop())
@@ -191,12 +190,15 @@ class CaseLayers:
                 mark(other, layer_kind(other) or "truth", layer)
         return layer
 
-    def _show_truth(self, opened: Opened, item: Item) -> None:
+    def show_truth(self, opened: Opened, item: Item) -> None:
+        """What is known to be right, as a mask to be edited; out of sight where boxes say it too."""
+        self._forget_removed()
         truth = opened.truths[item.number]
         if truth is None:
             self._remove("truth")
             return
-        assert self.image is not None
+        if self.image is None:
+            return
         name = f"{self.image.name} | truth"
         if self.truth is not None:
             self.truth.data = truth.copy()
@@ -228,9 +230,9 @@ class CaseLayers:
                 self.boxes.mode = "pan_zoom"
             return
         self.boxes.selected_data = set()
-        self.boxes.data = []
-        if corners:
-            self.boxes.add_rectangles(corners, edge_width=width, edge_color=COLOURS[1], face_color="transparent")
+        self.boxes.data = corners
+        if corners and set(self.boxes.edge_width) != {width}:
+            self.boxes.edge_width = width
         copy_geometry(self.image, self.boxes)
         self.boxes.name = name
 

@@ -62,7 +62,8 @@ class CasesDock(QWidget):
         self._turn = 0
         self._threshold = Threshold()
         self._opening, self._reading, self._recalling = LatestOnly(self), LatestOnly(self), LatestOnly(self)
-        self._gather = QTimer(self)
+        self._gather, self._then = QTimer(self), QTimer(self)
+        self._rest: tuple[Item, Looked, Any] | None = None
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.view)
@@ -76,7 +77,7 @@ class CasesDock(QWidget):
     def busy(self) -> bool:
         """Is something still to be opened, read, explained or saved?"""
         threads = (self._opening, self._reading, self._recalling, self.saving)
-        return self.work.mine or self.exporting.mine or any(one.busy for one in threads)
+        return self._then.isActive() or self.work.mine or self.exporting.mine or any(one.busy for one in threads)
 
     @property
     def item(self) -> Item | None:
@@ -103,6 +104,7 @@ class CasesDock(QWidget):
         self.own_mask.let_go()
         session.current = item.key
         self._turn += 1
+        self._then.stop()
         self._show_item()
         question = session.question(item)
         prepared = session.preparing.prepared(question)
@@ -209,6 +211,8 @@ class CasesDock(QWidget):
         self._gather.setSingleShot(True)
         self._gather.setInterval(GATHER_MS)
         self._gather.timeout.connect(self._refresh)
+        self._then.setSingleShot(True)
+        self._then.timeout.connect(self._show_rest)
         self._opening.done.connect(self._on_opened)
         self._opening.failed.connect(self._on_not_opened)
         self._reading.done.connect(self._on_looked)
@@ -246,6 +250,7 @@ class CasesDock(QWidget):
 
     def _release(self) -> None:
         self.own_mask.release()
+        self._turn, self._rest = self._turn + 1, None  # nothing that is under way is shown any more
         self.work.forget()
         self.exporting.forget()
         for thread in (self._opening, self._reading, self._recalling):
@@ -309,10 +314,20 @@ class CasesDock(QWidget):
         else:
             opened = looked.opened if isinstance(looked, Prepared) else looked
             self.layers.show_case(opened, item)
-            warnings = () if opened.dicom is None else opened.dicom.warnings
-            view.say(mask if isinstance(mask, str) else " ".join(warnings), bad=isinstance(mask, str))
-            if mask is not None and not isinstance(mask, str):
-                self.own_mask.show(item, mask)
+            view.say(mask if isinstance(mask, str) else " ".join(opened.notes), bad=isinstance(mask, str))
+        self._rest = item, looked, mask
+        self._then.start()  # the image is drawn first: all of it in one go would hold the window too long
+
+    def _show_rest(self) -> None:
+        """What lies above the image: ground truth, heatmap, the reader's mask; and what is said beside it."""
+        rest, self._rest = self._rest, None
+        if rest is None:
+            return  # the dock was closed in between
+        item, looked, mask = rest
+        if not isinstance(looked, str):
+            self.layers.show_truth(looked.opened if isinstance(looked, Prepared) else looked, item)
+        if not isinstance(looked, str) and mask is not None and not isinstance(mask, str):
+            self.own_mask.show(item, mask)
         if isinstance(looked, Prepared):
             self._show_explanation(item, looked)
         self._refresh()
