@@ -345,3 +345,39 @@ def test_keys_are_listed(dock, qtbot):
     assert dialog.isVisible()
     dialog.close()
     assert "| `J` | Blink" in keys_table()
+
+
+def test_other_scores_are_centred_anew_whichever_map_is_chosen(dock, viewer, qtbot):
+    dock.view.colormap.setCurrentIndex(dock.view.colormap.findData(DIVERGING))
+    settled(dock, qtbot)
+    other = next(x for x in maps(viewer) if x != dock.view.map.layer)
+    image = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), dtype=np.uint8)
+    found = explain(image, "a dog", toys.transformer(), "grad_eclip")
+    info(other).update(record_of(found))
+    other.data = found.heatmap
+    settled(dock, qtbot)
+    raw = found.pixel_scores
+    assert np.mean(other.contrast_limits) == pytest.approx(float(-raw.min() / np.ptp(raw)), abs=1e-6)
+
+
+def test_maps_of_several_resolutions_too(viewer_model, qtbot):
+    """As the Cases dock has them."""
+    data = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    pyramid = [np.zeros((64, 64), np.uint8), np.zeros((32, 32), np.uint8)]
+    source = viewer_model.add_image(pyramid, multiscale=True, name="scan")
+    for name in ("x", "y"):
+        viewer_model.add_image(
+            [data, data[::2, ::2]], multiscale=True, contrast_limits=(0, 1), name=name,
+            metadata=new_metadata("heatmap", source, prompt=name),
+        )  # fmt: skip
+    dock = LookDock(viewer_model)
+    qtbot.addWidget(dock)
+    dock.view.levels.setText("0.5")
+    dock.view.levels.editingFinished.emit()
+    settled(dock, qtbot)
+    assert [len(x.data) for x in find_layers(viewer_model.layers, "isolines")] == [1, 1]
+    dock.set_mode("grid")
+    assert len(find_layers(viewer_model.layers, "tile")) == 1
+    dock.set_mode("")
+    dock.reset()
+    assert len(viewer_model.layers) == 3

@@ -41,7 +41,7 @@ class LookDock(QWidget):
         self._zeros: dict[str, tuple[Any, float | None]] = {}
         self._latest = LatestOnly(self)
         self._timer = QTimer(self)
-        self._hooks, self._map_hooks = Hooks(), Hooks()
+        self._hooks, self._map_hooks, self._data_hooks = Hooks(), Hooks(), Hooks()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.view)
@@ -126,6 +126,7 @@ class LookDock(QWidget):
             combo.unfollow()
         self._hooks.clear()
         self._map_hooks.clear()
+        self._data_hooks.clear()
         self.lines.close()
         self._latest.close()
         self.set_mode("")
@@ -138,6 +139,10 @@ class LookDock(QWidget):
     def _on_layers(self, event: Any = None) -> None:
         if self.tiles.building:
             return
+        self._data_hooks.clear()
+        for layer in self._viewer.layers:
+            if is_map(layer):
+                self._data_hooks.connect(layer.events.data, self._on_data)
         if self.mode == "grid":
             QTimer.singleShot(0, self._tile_again)  # whoever adds or removes a layer is not through yet
         elif self.mode and not all(x in self._viewer.layers for x in (self.view.a.layer, self.view.b.layer)):
@@ -168,16 +173,16 @@ class LookDock(QWidget):
         if layer is not None:
             for emitter in (layer.events.colormap, layer.events.opacity):
                 self._map_hooks.connect(emitter, self._on_display)
-            self._map_hooks.connect(layer.events.data, self._on_data)
         self._show()
 
     def _on_display(self, event: Any = None) -> None:
         if not self.pair.shown and not self._setting:
             self._show()
 
-    def _on_data(self, event: Any = None) -> None:
-        layer: Any = self.view.map.layer
-        if layer is not None and look_of(layer).centred:
+    def _on_data(self, event: Any) -> None:
+        """Other scores have their 0 elsewhere."""
+        layer = event.source
+        if look_of(layer).centred:
             self._apply(look_of(layer), [layer])
 
     def _on_fade(self, place: float) -> None:
