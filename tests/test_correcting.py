@@ -34,7 +34,7 @@ from napari_vlexplain.reading_room.correcting import (
 
 EIGHT = np.ones((3, 3))
 any_labels = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14), elements=st.integers(0, 3))
-some = settings(max_examples=60, deadline=None)
+some = settings(max_examples=40, deadline=None)
 
 
 def two(draw: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_vlexplain.cli import main
 from napari_vlexplain.explanation import Explanation
+from napari_vlexplain.reading_room import ahead
 from napari_vlexplain.reading_room.journal import open_journal
 from napari_vlexplain.reading_room.records import Judgement
 from napari_vlexplain.reading_room.reopen import read_export
@@ -87,13 +88,20 @@ def test_saved_explanations_are_taken(study: Path, tmp_path: Path, capsys: Any) 
     assert 0 < first.masks["model"].mean() <= 0.3
 
 
-def test_explanations_are_computed_where_a_method_is_named(study: Path, tmp_path: Path) -> None:
+def test_explanations_are_computed_where_a_method_is_named(study: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    asked = []
+
+    def compute(about: Any, image: Any, name: str, *others: Any) -> list[Explanation]:
+        asked.append((about.method, about.model, *about.prompts))
+        return [explanation_of(np.asarray(image), prompt, name) for prompt in about.prompts]
+
+    monkeypatch.setattr(ahead, "compute", compute)
     options = ["--method", "relevance", "--what", "json,masks,explanation"]
     assert main(["export", str(study), "--out", str(tmp_path / "out"), *options]) == 0
+    assert sorted(asked) == [("relevance", "mini", "left effusion"), ("relevance", "mini", "right nodule")]
     rows = json.loads((tmp_path / "out" / "rows.json").read_text())["rows"]
-    assert [row["method"] for row in rows] == ["relevance"] * 2 and all(
-        row["model_truth_iou"] is not None for row in rows
-    )
+    assert [row["method"] for row in rows] == ["relevance"] * 2
+    assert all(row["model_truth_iou"] is not None for row in rows)
     assert all(one.explanation is not None for one in read_export(tmp_path / "out"))
 
 

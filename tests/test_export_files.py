@@ -29,6 +29,7 @@ from napari_vlexplain.reading_room.reopen import napari_get_reader, read_export,
 from napari_vlexplain.reading_room.rows import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
+LIGHT = Options(figure=False, bundle=False)
 EVERYTHING = Options(nifti=True, pixels=True, paths=True)
 
 
@@ -86,7 +87,7 @@ def test_masks_come_back_from_either_form(tmp_path: Path, what: str) -> None:
 
 
 def test_the_rows_are_a_table_for_people_and_programs(tmp_path: Path) -> None:
-    out = export_study([record("a"), record("=b", "@x", judgement=None)], tmp_path / "out")
+    out = export_study([record("a"), record("=b", "@x", judgement=None)], tmp_path / "out", LIGHT)
     with (out / "rows.csv").open(encoding="utf-8", newline="") as stream:
         first, second = csv.DictReader(stream)
     assert list(first) == list(COLUMNS)
@@ -119,21 +120,21 @@ def test_one_case_gives_its_files(tmp_path: Path) -> None:
 
 def test_an_earlier_export_is_replaced_whole(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    export_study([record("a"), record("b")], out)
-    export_study([record("c")], out)
+    export_study([record("a"), record("b")], out, LIGHT)
+    export_study([record("c")], out, LIGHT)
     assert [one.case for one in read_export(out)] == ["c"]
     assert [place.name for place in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_what_is_not_ours_is_never_touched(tmp_path: Path, zipped: bool) -> None:
-    options = Options(zip=zipped)
+    options = replace(LIGHT, zip=zipped)
     out = tmp_path / ("out.zip" if zipped else "out")
     if zipped:
         with zipfile.ZipFile(out, "w") as archive:
             archive.writestr("thesis.txt", "all of it")
     else:
-        export_study([record()], out)
+        export_study([record()], out, LIGHT)
         (out / "cases" / "thesis.txt").write_text("all of it")
     before = out.read_bytes() if zipped else tree(out)
     with pytest.raises(VLExplainError, match=r"no export of ours|thesis\.txt"):
@@ -153,7 +154,7 @@ def test_what_is_not_ours_is_never_touched(tmp_path: Path, zipped: bool) -> None
 def test_a_full_disk_leaves_the_earlier_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool, where: str
 ) -> None:
-    options = Options(zip=zipped)
+    options = Options(zip=zipped, figure=where == "figure", bundle=where == "bundle")
     out = export_study([record("old")], tmp_path / "out", options)
     before = out.read_bytes() if zipped else tree(out)
 
@@ -185,10 +186,10 @@ def test_a_really_full_device_is_said_too(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_cancelling_keeps_nothing_of_the_new_and_all_of_the_old(tmp_path: Path) -> None:
-    out = export_study([record("old")], tmp_path / "out")
+    out = export_study([record("old")], tmp_path / "out", LIGHT)
     before, told = tree(out), []
     with pytest.raises(Cancelled):
-        export_study([record(str(n)) for n in range(5)], out, None, lambda *news: told.append(news),
+        export_study([record(str(n)) for n in range(5)], out, LIGHT, lambda *news: told.append(news),
                      lambda: len(told) >= 2)  # fmt: skip
     assert tree(out) == before and [place.name for place in tmp_path.iterdir()] == ["out"]
     assert "of 5" in told[0][1] and 0 < told[0][0] < told[1][0] < 1
@@ -203,13 +204,13 @@ def test_records_are_taken_one_by_one(tmp_path: Path) -> None:
             written.append(number)
             yield record(str(number))
 
-    export_study(several(), tmp_path / "out")
+    export_study(several(), tmp_path / "out", LIGHT)
     assert written == [0, 1, 2]
 
 
 def test_a_case_that_does_not_fit_is_left_out_and_said(tmp_path: Path) -> None:
     bad = record("bad", masks={"truth": np.ones((3, 3), bool)})
-    out = export_study([record("good"), bad], tmp_path / "out")
+    out = export_study([record("good"), bad], tmp_path / "out", LIGHT)
     assert [one.case for one in read_export(out)] == ["good"]
     (note,) = notes_of(out)
     assert note.startswith("bad: the mask 'truth' has shape (3, 3)")
@@ -247,7 +248,7 @@ def test_words_of_the_command_line_are_checked() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 8), st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_masks_survive_one_picture(
     tmp_path_factory: pytest.TempPathFactory, height: int, width: int, count: int, seed: int
 ) -> None:
@@ -304,8 +305,8 @@ def test_napari_finds_the_reader(tmp_path: Path) -> None:
     if fresh := manifest.name not in manager:
         manager.register(manifest)
     try:
-        folder = export_study([record()], tmp_path / "out", EVERYTHING)
-        packed = export_study([record()], tmp_path / "out", replace(EVERYTHING, zip=True))
+        folder = export_study([record()], tmp_path / "out", replace(EVERYTHING, figure=False))
+        packed = export_study([record()], tmp_path / "out", replace(EVERYTHING, figure=False, zip=True))
         for place in (folder, packed, folder / "manifest.json", next((folder / "cases").iterdir())):
             assert len(ViewerModel().open(str(place), plugin=manifest.name)) == 5, place
     finally:
