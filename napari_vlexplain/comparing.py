@@ -158,7 +158,7 @@ def compare(
     ground_truth : a mask (H, W) for all prompts, or one (or None) for each.
     threshold : where heatmaps are cut for IoU and the like; by default where as many pixels are kept as the truth has.
     sanity : check each map too, see :mod:`napari_vlexplain.sanity`.
-    options : contrast_limits, truncate, device, download, dtype, as of :func:`napari_vlexplain.explain`.
+    options : contrast_limits, plane, truncate, device, download, dtype, as of :func:`napari_vlexplain.explain`.
 
     Raises
     ------
@@ -204,6 +204,7 @@ def compare(
                 seconds.append(float("nan"))
             else:
                 source = found[0].image
+                options |= {"contrast_limits": found[0].request.image.contrast_limits, "plane": ()}  # as it was read
                 truths = truths or _truths(ground_truth, len(wanted))
                 if sanity:
                     found = [_checked(one, loaded, part, cancel) for one in found]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,46 @@ def verified(source: ImageSource, pixels: Any) -> ImageSource:
         return replace(source, path=None, plane=())
     same = found.dtype == shown.dtype and np.array_equal(found, shown)
     return source if same else replace(source, path=None, plane=())
+
+
+@dataclass(frozen=True)
+class ComparisonChoices:
+    """What the *Compare* dock was asked; the ground truth, which lies in layers, is left out."""
+
+    prompts: tuple[str, ...]
+    methods: tuple[str, ...]
+    models: tuple[str, ...]
+    sanity: bool = False
+    device: str | None = None
+    dtype: str = "auto"
+
+    def as_python(self, image: ImageSource) -> str:
+        """A program that computes the comparison's maps."""
+        given = [*self._place(image).keywords(self._identity(image), False, self._dtype)]
+        given += [("sanity", True)] if self.sanity else []
+        lines = "".join(f"    {name}={value!r},\n" for name, value in given)
+        source = repr(image.path) if image.path else image.expression
+        return (
+            f"from napari_vlexplain.comparing import compare\n\ncomparison = compare(\n    {source},\n"
+            f"    {list(self.prompts)!r},\n    {list(self.methods)!r},\n    {list(self.models)!r},\n{lines})\n"
+        )
+
+    def as_command(self, image: ImageSource) -> str:
+        """The same as a command line; an image that lies in no file stands as IMAGE."""
+        words = ["vlexplain", "compare", "--methods", ",".join(self.methods), "--models", ",".join(self.models)]
+        words += self._place(image).words(self._identity(image), False, self._dtype)
+        words += ["--check"] if self.sanity else []
+        return shlex.join([*words, "--", image.path or _IMAGE, *self.prompts])
+
+    @property
+    def _dtype(self) -> str:
+        return "float32" if self.dtype == "auto" else self.dtype
+
+    def _identity(self, image: ImageSource) -> ImageIdentity:
+        return ImageIdentity(image.path or _IMAGE, "", (), image.contrast_limits)
+
+    def _place(self, image: ImageSource) -> Place:
+        return Place(image.plane if image.path else (), self.device)
 
 
 def of_mask(entry: Mapping[str, Any], threshold: float, source: ImageSource, device: str | None) -> tuple[str, str]:

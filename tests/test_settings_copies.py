@@ -278,3 +278,36 @@ def test_segments(viewer_model, qtbot, capsys, tmp_path):
     said = json.loads(capsys.readouterr().out)
     assert said["request"] == json.loads(json.dumps(found.request.to_dict()))
     dock.close()
+
+
+def test_a_comparison(viewer_model, qtbot, capsys, tmp_path, monkeypatch):
+    from napari_vlexplain.widgets.compare import CompareDock
+
+    monkeypatch.setattr("napari_vlexplain.prompt_history.default_file", lambda: tmp_path / "prompts.json")
+    path = write(tmp_path / "chest.dcm", DEEP, 12, WindowCenter="2000", WindowWidth="1500")
+    viewer_model.open(str(path), plugin=PLUGIN)
+    dock = CompareDock(viewer_model)
+    qtbot.addWidget(dock)
+    dock.show()
+    dock.show_comparison = lambda found: None
+    dock.view.prompts.set_prompts(["a photo of a dog", "--x"])
+    dock.view.methods.tick(["relevance", "raw_attention"])
+    with qtbot.waitSignal(dock.finished, timeout=120_000):
+        dock.run()
+    assert dock.shown is not None
+
+    def maps(found: Any) -> list[np.ndarray]:
+        return [cell.explanation.patch_scores for row in found.cells for cell in row]
+
+    names: dict[str, Any] = {}
+    exec(compile(copied(dock, qtbot, dock.view.python_button), "copied", "exec"), names)
+    assert_same(maps(names["comparison"]), maps(dock.shown))
+    words = shlex.split(copied(dock, qtbot, dock.view.command_button))
+    capsys.readouterr()
+    assert main([words[1], "--json", *words[2:]]) == 0
+    records = json.loads(capsys.readouterr().out)["records"]
+    assert [one["score"] for one in records] == [one["score"] for one in dock.shown.records()]
+    from napari_vlexplain.comparing import compare
+
+    assert_same(maps(compare(str(path), ["a photo of a dog", "--x"], ["relevance", "raw_attention"])), maps(dock.shown))
+    dock.close()

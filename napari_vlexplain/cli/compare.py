@@ -13,7 +13,7 @@ from rich.console import Console
 from ..errors import VLExplainError
 from ..methods.catalogue import list_methods, method
 from .console import output, progress, table, write_json
-from .options import threshold_of_text, values_of
+from .options import plane_of_text, threshold_of_text, values_of
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -50,6 +50,16 @@ def compare(
         bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
+    dtype: Annotated[
+        str, typer.Option(help="Of the models' matrix products: float32 (auto), bfloat16 or float16.")
+    ] = "auto",
+    contrast_limits: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
+    ] = None,
+    plane: Annotated[
+        str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of every random number.")] = 0,
     truncate: Annotated[bool, typer.Option("--truncate", help="Cut prompts that are too long for the model.")] = False,
     download: Annotated[bool, typer.Option("--download", help="Fetch the models' weights if need be.")] = False,
@@ -72,7 +82,7 @@ def compare(
         from ..io.ground_truth import read_ground_truth
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image)
+        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
         shape = (pixels.shape[0], pixels.shape[1])
         truths = [read_ground_truth(ground_truth, shape, prompt) if ground_truth else None for prompt in prompts]
         report(0.0, "Starting the engine")
@@ -96,6 +106,7 @@ def compare(
             download=download,
             truncate=truncate,
             contrast_limits=contrast_limits,
+            dtype=dtype,
         )
         files = _save(found, Path(out), Path(image).stem) if out else []
     if as_json:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -46,6 +47,7 @@ class CompareView(QWidget):
         self.one_each = QCheckBox("one label a prompt, in order")
         self.check = QCheckBox("sanity checks too (slower)")
         self.run_button = QPushButton("Compare")
+        self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
         self.progress = QProgressBar()
         self.status = QLabel()
         self._fill()
@@ -76,6 +78,8 @@ class CompareView(QWidget):
         self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 2)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         tips = {
+            self.python_button: "Put a program onto the clipboard that computes these maps, without the ground truth.",
+            self.command_button: "Put the same as a command line onto the clipboard.",
             self.image: "The image to look at; of a stack, the plane in view.",
             self.truth: "What is right, if it is known: then every heatmap is measured against it.",
             self.one_each: "Otherwise everything that is painted is the answer to every prompt.",
@@ -106,5 +110,9 @@ class CompareView(QWidget):
         layout.addLayout(truths)
         for widget in (self.one_each, self.check, self.run_button, self.progress, self.status):
             layout.addWidget(widget)
+        code = QHBoxLayout()
+        code.addWidget(self.python_button)
+        code.addWidget(self.command_button)
+        layout.addLayout(code)
         layout.addStretch(1)
         fill_scrolling(self, content)

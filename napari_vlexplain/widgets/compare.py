@@ -15,7 +15,9 @@ from ..errors import VLExplainError
 from ..explaining import remedy
 from ..metrics.regions import Grid, Outlined, Painted, Region
 from ..prompt_history import PromptHistory
+from ..reproducing import ComparisonChoices
 from ._compare_view import CompareView
+from ._copying import Copier
 from ._hooks import Hooks, Lifetime
 from ._jobs import jobs_of
 from ._layers import info, pixel_to_world
@@ -39,7 +41,7 @@ class CompareDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self.jobs = jobs_of(viewer)
+        self.jobs, self.copier = jobs_of(viewer), Copier(self)
         self.view = CompareView(viewer, PromptHistory())
         self.shown: Comparison | None = None
         self.show_comparison: Callable[[Comparison], Any] = open_window
@@ -87,6 +89,20 @@ class CompareDock(QWidget):
         if self._mine:
             self.jobs.cancel()
 
+    def _copy(self, what: str) -> None:
+        """Code that computes the maps as they are asked for now."""
+        view, looks = self.view, settings()
+        try:
+            picture = picture_of(self._viewer, view.image.layer)
+        except VLExplainError as error:
+            view.say(str(error), bad=True)
+            return
+        asked = ComparisonChoices(
+            view.prompts.prompts, view.methods.names, view.models.names, view.check.isChecked(),
+            None if looks.device == "auto" else looks.device, looks.precision,
+        )  # fmt: skip
+        self.copier.copy(what, picture, asked.as_python if what == "Python" else asked.as_command)
+
     def _connect(self) -> None:
         view = self.view
         view.image.layer_changed.connect(self._on_image)
@@ -96,6 +112,9 @@ class CompareDock(QWidget):
         view.prompts.submitted.connect(self._on_run)
         view.run_button.clicked.connect(self._on_run)
         view.folder_button.clicked.connect(self._on_folder)
+        view.python_button.clicked.connect(lambda: self._copy("Python"))
+        view.command_button.clicked.connect(lambda: self._copy("command line"))
+        self.copier.said.connect(view.say)
         self.jobs.changed.connect(self._refresh)
         self.jobs.progressed.connect(self._on_progress)
 
@@ -107,6 +126,7 @@ class CompareDock(QWidget):
     def _release(self) -> None:
         for combo in (self.view.image, self.view.truth):
             combo.unfollow()
+        self.copier.close()
         self._hooks.clear()
         if self._mine:
             self._mine = False
@@ -181,6 +201,8 @@ class CompareDock(QWidget):
         elsewhere = self.jobs.busy and not self._mine
         view.run_button.setEnabled(not cancelling and not elsewhere and (self._mine or not problem))
         view.progress.setVisible(self._mine)
+        for button in (view.python_button, view.command_button):
+            button.setEnabled(not problem)
         view.enable_fields(not self._mine)
         truth = view.truth.layer
         view.one_each.setEnabled(not self._mine and truth is not None and is_labels(truth))
