@@ -53,6 +53,7 @@ def write(file: Path, save: Callable[[Path], Any]) -> None:
     fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
     try:
         save(fresh)
+        fresh.chmod(0o644)  # safetensors shuts others out
         os.replace(fresh, file)
     except OSError as error:
         raise VLExplainError(f"{file} cannot be written: {error.strerror or error}.") from None
