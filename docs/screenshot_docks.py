@@ -99,7 +99,7 @@ def reading(folder: Path) -> None:
         cases = add(viewer, CasesDock, "Cases")
         ended(cases.explained, lambda: click(cases.view.phantom_button))
         for _ in range(2):
-            cases.toggle_verdict("agree")
+            cases.verdicts.toggle("agree")
             ended(cases.explained, lambda: click(cases.view.next))
         cases.judge(verdict="partly", confidence=4, comment="Too large towards the hilum.")
         wait_for(lambda: not cases.busy)

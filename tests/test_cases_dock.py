@@ -230,7 +230,7 @@ def test_undo_goes_back_to_where_it_was_said(dock, folder, qtbot):
     dock.judge(verdict="agree")
     dock.step(1)
     settle(dock, qtbot)
-    dock.undo()
+    dock.verdicts.undo()
     settle(dock, qtbot)
     assert session.current[1] == "finding 0" and not dock.view.judging.verdicts["agree"].isChecked()
 
@@ -303,7 +303,7 @@ def test_filters_sort_and_undecided(dock, folder, qtbot):
 def test_what_was_said_and_drawn_is_there_again(dock, viewer_model, folder, qtbot):
     opened(dock, folder, qtbot)
     dock.judge(verdict="agree")
-    dock.draw("truth")
+    dock.own_mask.draw("truth")
     painted = dock.layers.reader
     assert layer_kind(painted) == "mask" and painted.data.sum() == 30 * 40
     painted.paint((5, 5), 1)
@@ -321,7 +321,7 @@ def test_what_was_said_and_drawn_is_there_again(dock, viewer_model, folder, qtbo
     dock.step(-1)
     settle(dock, qtbot)
     np.testing.assert_array_equal(dock.layers.reader.data > 0, expected)
-    dock.draw("none")
+    dock.own_mask.draw("none")
     settle(dock, qtbot)
     assert dock.layers.reader is None and not dock.session.journal.has_mask("0.png/finding 0", "finding 0", "Ada")
 
@@ -493,7 +493,7 @@ def test_explain_all_fills_the_list(dock, folder, fake, qtbot):
 def test_export_of_the_study(dock, folder, qtbot, tmp_path):
     opened(dock, folder, qtbot)
     dock.judge(verdict="agree", comment="sure")
-    dock.draw("truth")
+    dock.own_mask.draw("truth")
     dialog = ExportDialog(dock, 2, 5, tmp_path)
     qtbot.addWidget(dialog)
     assert dialog.scope == "study" and dialog.place == tmp_path / "export.zip" and dialog.ok.isEnabled()
@@ -576,7 +576,7 @@ def test_what_is_no_study_is_said_and_the_one_in_view_stays(dock, folder, qtbot,
 
 def test_closing_keeps_what_was_just_said_and_drawn(dock, folder, qtbot):
     opened(dock, folder, qtbot)
-    dock.draw("nothing")
+    dock.own_mask.draw("nothing")
     dock.layers.reader.paint((10, 10), 1)
     dock.judge(comment="typed last")
     dock.close()

@@ -82,7 +82,7 @@ def test_the_study_on_board_is_read_to_its_export(
     qtbot.keyClick(surface, Qt.Key.Key_Home)
     qtbot.waitUntil(lambda: session.current == seen[0] and not dock.busy, timeout=60_000)
 
-    dock.draw("truth")
+    dock.own_mask.draw("truth")
     mask = dock.layers.reader
     viewer.layers.selection.active = mask
     mask.mode, mask.brush_size = "paint", 40

@@ -20,9 +20,10 @@ EVENTS = ("labels_update", "set_data", "data")
 
 
 class ReaderMask(QObject):
-    """``changed`` tells that the journal has something to save."""
+    """``changed`` tells that the journal has something to save, ``refused`` carries why no mask can be drawn."""
 
     changed = Signal()
+    refused = Signal(str)
 
     def __init__(self, layers: CaseLayers, parent: QObject) -> None:
         super().__init__(parent)
@@ -60,11 +61,22 @@ class ReaderMask(QObject):
         self._list_hooks.clear()
         self.keep()
 
-    def begin(self, item: Item, mask: NDArray[np.bool_]) -> None:
-        """A new mask, in place of the reader's earlier one if there is one."""
-        self.show(item, mask)
-        self._dirty = True
-        self.keep()
+    def draw(self, start: str) -> None:
+        """Begin a new mask from "nothing", the "truth" or the "model"'s; "none" takes the reader's away."""
+        session = self._session
+        item = None if session is None else session.item
+        if session is None or item is None or self._layers.image is None:
+            return
+        if start == "none":
+            self.take_away()
+            return
+        mask = session.starting_mask(item, start)
+        if mask is None:
+            self.refused.emit("Explain the case first." if start == "model" else "No ground truth is known.")
+        else:
+            self.show(item, mask)
+            self._dirty = True
+            self.keep()
 
     def take_away(self) -> None:
         """The reader's mask is no more."""

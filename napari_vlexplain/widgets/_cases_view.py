@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QFormLayout,
     QFrame,
     QHBoxLayout,
@@ -27,8 +28,9 @@ from superqt import QCollapsible, QElidingLabel
 from ..datasets.dataset import Problem
 from ..explaining import Explaining
 from ..methods.catalogue import list_methods
+from ..reading_room.journal import Journal
 from ..reading_room.navigation import Row
-from ..reading_room.study import Item
+from ..reading_room.study import PACKAGED, Item, Study
 from ._cases_judging import Judging
 from ._cases_table import CaseList
 from ._form import ParameterForm, guard_wheel
@@ -49,7 +51,7 @@ MASKS = {
 class CasesView(QWidget):
     """The fields, laid out; it knows no layers.
 
-    ``opened`` carries the folder of a recent study, ``drawn`` what the reader's mask shall begin with.
+    ``opened`` carries a study's folder or name, ``drawn`` what the reader's mask shall begin with.
     """
 
     opened = Signal(str)
@@ -99,6 +101,12 @@ class CasesView(QWidget):
             action.triggered.connect(lambda _=False, folder=folder: self.opened.emit(folder))
         self.recent_button.setMenu(menu)
         self.recent_button.setEnabled(bool(folders))
+
+    def show_study(self, study: Study, count: int, journal: Journal) -> None:
+        """Its title, where notes on it are kept, and what is wrong with it."""
+        self.title.setText(f"{study.title}: {count} to judge")
+        self.title.setToolTip(f"{study.folder or study.title}\nNotes are kept in {journal.folder}")
+        self.show_problems([*study.problems, *journal.problems])
 
     def show_problems(self, problems: list[Problem]) -> None:
         """What the loader skipped, line by line."""
@@ -151,7 +159,14 @@ class CasesView(QWidget):
         self.progress.setValue(round(100 * share))
         self.say(f"{what}…")
 
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "The folder of a study")
+        if folder:
+            self.opened.emit(folder)
+
     def _fill(self) -> None:
+        self.open_button.clicked.connect(lambda: self._browse())
+        self.phantom_button.clicked.connect(lambda: self.opened.emit(PACKAGED))
         asked = Explaining()
         for number, info in enumerate(list_methods()):
             self.method.addItem(info.title, info.name)

@@ -7,22 +7,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..explaining import remedy
 from ..reading_room.ahead import Prepared, Preparing, Question
 from ..reading_room.cache import Cache
 from ..reading_room.journal import Journal, open_journal
-from ..reading_room.navigation import ends, progress
+from ..reading_room.navigation import ends
 from ..reading_room.recent import recent_studies, remember_study
 from ..reading_room.session import Looked, ReadingSession, Threshold
-from ..reading_room.study import PACKAGED, Item, Study, open_study
+from ..reading_room.study import Item, Study, open_study
 from ._cases_explaining import CaseExplaining
 from ._cases_export import ExportDialog, Exporting
 from ._cases_layers import CaseLayers
 from ._cases_mask import ReaderMask
 from ._cases_method import MethodChoice
-from ._cases_saving import Saving
+from ._cases_verdicts import Verdicts
 from ._cases_view import CasesView
 from ._hooks import Lifetime
 from ._jobs import jobs_of
@@ -54,7 +54,8 @@ class CasesDock(QWidget):
         self.method = MethodChoice(self.view)
         self.layers = CaseLayers(viewer)
         self.own_mask = ReaderMask(self.layers, self)
-        self.saving = Saving(self)
+        self.verdicts = Verdicts(self.view.judging)
+        self.saving = self.verdicts.saving
         jobs = jobs_of(viewer)
         self.exporting = Exporting(jobs, self)
         self.work = CaseExplaining(jobs, self.view, self.method, lambda: self._reading.busy)
@@ -133,48 +134,11 @@ class CasesDock(QWidget):
 
     def judge(self, **said: Any) -> None:
         """Say something of the case in view; it is saved at once."""
-        if self.session is not None and self.session.current is not None:
-            self.session.judge(self.session.current, **said)
-            self._show_judgement()
-            self.saving.save()
-
-    def toggle_verdict(self, verdict: str) -> None:
-        """Say this, or take it back."""
-        if self.session is not None and self.session.current is not None:
-            again = self.session.judgement(self.session.current).verdict == verdict
-            self.judge(verdict="" if again else verdict)
-
-    def undo(self) -> None:
-        """Take the last change back, and go where it was."""
-        session = self.session
-        key = None if session is None else session.undo()
-        if session is not None and key is not None:
-            self.saving.save()
-            if key != session.current and key in session.items:
-                self.go(session.items[key])
-            self._show_judgement()
+        self.verdicts.judge(**said)
 
     def draw(self, start: str) -> None:
         """Begin a mask of the reader's from "nothing", the "truth" or the "model"; "none" takes it away."""
-        session, item = self.session, self.item
-        if session is None or item is None or self.layers.image is None:
-            return
-        if start == "none":
-            self.own_mask.take_away()
-            return
-        mask = session.starting_mask(item, start)
-        if mask is None:
-            self.view.say("Explain the case first." if start == "model" else "No ground truth is known.", bad=True)
-        else:
-            self.own_mask.begin(item, mask)
-
-    def run(self) -> None:
-        """Explain the case in view."""
-        self.work.run()
-
-    def explain_all(self) -> None:
-        """Explain every case of the list."""
-        self.work.explain_all()
+        self.own_mask.draw(start)
 
     def export(self, dialog: ExportDialog | None = None) -> None:
         """Ask what to export and do so; a dialog that is given counts as answered."""
@@ -186,8 +150,6 @@ class CasesDock(QWidget):
 
     def _connect(self) -> None:
         view, judging, work = self.view, self.view.judging, self.work
-        view.open_button.clicked.connect(self._browse)
-        view.phantom_button.clicked.connect(lambda: self.open_study(PACKAGED))
         view.opened.connect(self.open_study)
         view.list.viewed.connect(self._on_viewed)
         view.list.picked.connect(self._on_picked)
@@ -196,18 +158,18 @@ class CasesDock(QWidget):
         view.next.clicked.connect(lambda: self.step(1))
         view.previous.clicked.connect(lambda: self.step(-1))
         view.undecided.clicked.connect(lambda: self.step_to_undecided())
-        view.drawn.connect(self.draw)
-        judging.said.connect(lambda said: self.judge(**said))
+        view.drawn.connect(self.own_mask.draw)
         judging.reader_changed.connect(self._on_reader)
-        judging.undo_button.clicked.connect(lambda: self.undo())
+        self.verdicts.changed.connect(self._show_rows)
+        self.verdicts.moved.connect(self._on_picked)
         view.own_prompt.editingFinished.connect(self._on_own_prompt)
         view.threshold.changed.connect(self._on_threshold)
         view.run_button.clicked.connect(self._on_run)
-        view.all_button.clicked.connect(lambda: self.explain_all())
+        view.all_button.clicked.connect(lambda: self.work.explain_all())
         self.method.changed.connect(self._on_method)
         self.method.refused.connect(lambda why: view.say(why, bad=True))
         self.own_mask.changed.connect(self.saving.save)
-        self.saving.told.connect(judging.show_saved)
+        self.own_mask.refused.connect(lambda why: view.say(why, bad=True))
         self._gather.setSingleShot(True)
         self._gather.setInterval(GATHER_MS)
         self._gather.timeout.connect(self._refresh)
@@ -228,19 +190,17 @@ class CasesDock(QWidget):
         self.exporting.changed.connect(self._refresh_buttons)
 
     def _bind_keys(self) -> None:
-        for action, callback in (
-            ("next_case", partial(self.step, 1)),
-            ("previous_case", partial(self.step, -1)),
-            ("first_case", partial(self.step_to_end, False)),
-            ("last_case", partial(self.step_to_end, True)),
-            ("next_undecided", self.step_to_undecided),
-            ("undo_verdict", self.undo),
-            ("truth", self.layers.toggle_truth),
-            ("heatmap", self.layers.toggle_heatmap),
-        ):
-            self.keys.bind(action, callback)
+        bind = self.keys.bind
+        bind("next_case", partial(self.step, 1))
+        bind("previous_case", partial(self.step, -1))
+        bind("first_case", partial(self.step_to_end, False))
+        bind("last_case", partial(self.step_to_end, True))
+        bind("next_undecided", self.step_to_undecided)
+        bind("undo_verdict", self.verdicts.undo)
+        bind("truth", self.layers.toggle_truth)
+        bind("heatmap", self.layers.toggle_heatmap)
         for verdict in self.view.judging.verdicts:
-            self.keys.bind(verdict, partial(self.toggle_verdict, verdict))
+            bind(verdict, partial(self.verdicts.toggle, verdict))
 
     def _attach(self) -> None:
         self.own_mask.attach()
@@ -259,11 +219,6 @@ class CasesDock(QWidget):
 
     # A study
 
-    def _browse(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "The folder of a study")
-        if folder:
-            self.open_study(folder)
-
     def _on_opened(self, found: tuple[Study, Journal]) -> None:
         study, journal = found
         view, looks = self.view, settings()
@@ -274,15 +229,12 @@ class CasesDock(QWidget):
         session.choose_threshold(self._threshold)
         session.choose_own_prompt(view.own_prompt.text())
         self.work.follow(session)
-        self.saving.follow(journal)
+        self.verdicts.follow(session)
         self.own_mask.follow(session)
         if study.folder is not None:
             remember_study(study.folder)
             view.show_recent(recent_studies())
-        view.title.setText(f"{study.title}: {len(session.items)} to judge")
-        view.title.setToolTip(f"{study.folder or study.title}\nNotes are kept in {journal.folder}")
-        view.show_problems([*study.problems, *journal.problems])
-        view.judging.offer_readers(journal.readers)
+        view.show_study(study, len(session.items), journal)
         view.list.offer_categories(session.rows)
         session.view = view.list.current_view
         view.say("")
@@ -362,16 +314,20 @@ class CasesDock(QWidget):
         if session is not None and session.reader != name.strip():
             self.own_mask.let_go()
             session.choose_reader(name)
-            self._refresh()
-            self.go(session.item)
+            self._again()
 
     def _on_own_prompt(self) -> None:
         session, prompt = self.session, self.view.own_prompt.text().strip()
         if session is not None and session.wants_prompt and prompt != session.own_prompt:
             self.own_mask.let_go()
             session.choose_own_prompt(prompt)
-            self._refresh()
-            self.go(session.item)
+            self._again()
+
+    def _again(self) -> None:
+        """The case in view, for another reader or phrase."""
+        self._refresh()
+        if self.item is not None:
+            self.go(self.item)
 
     def _on_method(self) -> None:
         """What is known by these settings is shown at once; the rest when Run is pressed, or another case opened."""
@@ -404,7 +360,7 @@ class CasesDock(QWidget):
         if self.work.mine or self.exporting.mine:
             self.work.jobs.cancel()
         else:
-            self.run()
+            self.work.run()
 
     def _on_threshold(self) -> None:
         box = self.view.threshold
@@ -416,31 +372,22 @@ class CasesDock(QWidget):
     # What is shown
 
     def _refresh(self) -> None:
-        self._show_judgement()
+        self._show_rows()
         self._show_item()
-        row = None if self.session is None else self.session.row
-        self.view.show_figures(row)
+        self.view.show_figures(None if self.session is None else self.session.row)
         self._refresh_buttons()
 
     def _show_item(self) -> None:
         """All of the case that is known without reading anything."""
-        item = self.item
-        if item is not None:
-            self.view.show_item(item)
-            self._show_judgement()
-
-    def _show_judgement(self) -> None:
-        session = self.session
-        known = session is not None and session.current is not None
-        self.view.judging.show_judgement(session.judgement(session.current) if known else None)  # type: ignore
-        self._show_rows()
+        if self.item is not None:
+            self.view.show_item(self.item)
+            self.view.list.table.select(self.item.key)
+        self.verdicts.show()
 
     def _show_rows(self) -> None:
         session = self.session
         rows = [] if session is None else session.rows
         self.view.list.show_rows(rows, None if session is None else session.current)
-        self.view.judging.show_progress(*progress(rows))
-        self.view.judging.undo_button.setEnabled(session is not None and session.can_undo)
 
     def _refresh_buttons(self) -> None:
         jobs, mine = self.work.jobs, self.work.mine or self.exporting.mine

@@ -1,0 +1,68 @@
+"""What the reader says, between the panel, the session and the disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ..reading_room.navigation import progress
+from ..reading_room.session import ReadingSession
+from ._cases_judging import Judging
+from ._cases_saving import Saving
+
+
+class Verdicts(QObject):
+    """``changed`` tells that something was said, ``moved`` carries the key of another case where it was unsaid."""
+
+    changed = Signal()
+    moved = Signal(object)
+
+    def __init__(self, panel: Judging) -> None:
+        super().__init__(panel)
+        self.session: ReadingSession | None = None
+        self.saving = Saving(self)
+        self._panel = panel
+        panel.said.connect(lambda said: self.judge(**said))
+        panel.undo_button.clicked.connect(lambda: self.undo())
+        self.saving.told.connect(panel.show_saved)
+
+    def follow(self, session: ReadingSession) -> None:
+        """It is about this study now."""
+        self.session = session
+        self.saving.follow(session.journal)
+        self._panel.offer_readers(session.journal.readers)
+        self._panel.show_saved("")
+
+    def judge(self, **said: Any) -> None:
+        """Say something of the case in view; it is saved at once."""
+        if self.session is not None and self.session.current is not None:
+            self.session.judge(self.session.current, **said)
+            self._tell()
+
+    def toggle(self, verdict: str) -> None:
+        """Say this, or take it back."""
+        if self.session is not None and self.session.current is not None:
+            again = self.session.judgement(self.session.current).verdict == verdict
+            self.judge(verdict="" if again else verdict)
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        key = None if self.session is None else self.session.undo()
+        if self.session is not None and key is not None:
+            self._tell()
+            if key != self.session.current:
+                self.moved.emit(key)
+
+    def show(self) -> None:
+        """The panel as it is for the case in view."""
+        session, panel = self.session, self._panel
+        current = None if session is None else session.current
+        panel.show_judgement(None if session is None or current is None else session.judgement(current))
+        panel.show_progress(*progress([] if session is None else session.rows))
+        panel.undo_button.setEnabled(session is not None and session.can_undo)
+
+    def _tell(self) -> None:
+        self.show()
+        self.saving.save()
+        self.changed.emit()
