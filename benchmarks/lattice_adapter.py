@@ -227,17 +227,20 @@ def picture(count: int = 10) -> None:
 
 def plot(found: dict[str, Any]) -> None:
     """Mean IoU over the threshold, a panel for each set; the adapter thick, the rest named by order of their best."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    colours: dict[str, Any] = {MINI_LATTICE.name: "black"}
     for axes, (title, held) in zip(figure.subplots(1, 2, sharey=True), found.items(), strict=True):
         means = {name: np.mean(given["fresh"], axis=0) for name, given in held["methods"].items()}
-        for number, name in enumerate(sorted(means, key=lambda name: -means[name].max())[:9]):
-            own = name == MINI_LATTICE.name
-            axes.plot(LADDER, means[name], color="black" if own else f"C{number}", lw=2.5 if own else 1.2, label=name)
+        best = sorted(means, key=lambda name: -means[name].max())[:8]
+        for name in dict.fromkeys([MINI_LATTICE.name, *best]):
+            colour = colours.setdefault(name, colormaps["tab20"](len(colours) - 1))
+            axes.plot(LADDER, means[name], color=colour, lw=2.5 if colour == "black" else 1.2, label=name)
         axes.axhline(np.mean(held["floor"]), color="grey", ls=":", label="floor: all ones")
         axes.set(title=title, xlabel="threshold of the min-max scaled map", ylim=(0, 0.85))
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=8, ncol=3, loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
     figure.supylabel("mean IoU", fontsize=10)
     figure.savefig(PAGE.parent / "images" / "lattice-adapter-iou.png", dpi=80)
 
