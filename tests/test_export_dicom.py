@@ -217,6 +217,27 @@ def test_without_highdicom_the_remedy_is_said(case: CaseRecord, tmp_path: Path, 
     assert "pip install" in note
 
 
+def test_headers_that_the_library_cannot_take_are_noted(case: CaseRecord, tmp_path: Path, monkeypatch: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("no such thing\nin this header")
+
+    monkeypatch.setattr(highdicom.seg, "Segmentation", refuse)
+    out = export_study([case, record("other")], tmp_path / "out", options_of(["seg", "masks"]))
+    notes = notes_of(out)
+    assert notes[0].startswith("p1/s2: no segmentation.dcm") and "no such thing in this header" in notes[0]
+    assert len(read_export(out)) == 2 and not list(out.rglob("*.dcm"))
+
+
+def test_letters_that_no_file_can_hold_do_no_harm(tmp_path: Path) -> None:
+    image = image_of()
+    odd = record("a\udc80b", "left \udcff lung\x00", image=image, category="",
+                 source=write_radiograph(tmp_path / "x.dcm", image))  # fmt: skip
+    out = export_study([odd], tmp_path / "out", replace(Options(), dicom_seg=True, dicom_sr=True, paths=True))
+    assert not notes_of(out)
+    (again,) = read_export(out)
+    assert (again.case, again.prompt) == (odd.case, odd.prompt)
+
+
 def test_long_texts_are_cut_to_what_dicom_holds() -> None:
     assert len(short("x" * 200)) == 64
     assert short("a\\b\nc\0d") == "a b c d"

@@ -121,6 +121,7 @@ def test_one_case_gives_its_files(tmp_path: Path) -> None:
 def test_an_earlier_export_is_replaced_whole(tmp_path: Path) -> None:
     out = tmp_path / "out"
     export_study([record("a"), record("b")], out, LIGHT)
+    (out / "cases" / ".DS_Store").write_text("what a file manager leaves")
     export_study([record("c")], out, LIGHT)
     assert [one.case for one in read_export(out)] == ["c"]
     assert [place.name for place in tmp_path.iterdir()] == ["out"]

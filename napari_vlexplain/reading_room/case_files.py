@@ -206,7 +206,14 @@ def _write_dicom(record: CaseRecord, folder: Path, options: Options, name: str) 
     from .dicom_seg import write_seg
     from .dicom_sr import write_sr
 
-    (write_seg if name == SEGMENTATION else write_sr)(record, folder / name, not options.deidentify)
+    try:
+        (write_seg if name == SEGMENTATION else write_sr)(record, folder / name, not options.deidentify)
+    except (VLExplainError, OSError, MemoryError):
+        raise
+    except Exception as error:  # headers are of any kind, and one of them must not end the others' export
+        (folder / name).unlink(missing_ok=True)
+        why = " ".join(str(error).split())[:160] or type(error).__name__
+        raise VLExplainError(f"{record.case}: no {name} could be made from its DICOM header: {why}") from None
 
 
 def _write_pixels(image: NDArray[Any], folder: Path) -> str:

@@ -112,7 +112,8 @@ def uid(*parts: str) -> str:
     """A DICOM identifier that belongs to these texts: the same export again gets the same."""
     from pydicom.uid import generate_uid
 
-    return str(generate_uid(entropy_srcs=["napari-vlexplain", *parts]))
+    plain = [part.encode("utf-8", "backslashreplace").decode() for part in parts]
+    return str(generate_uid(entropy_srcs=[MAKER, *plain]))
 
 
 def finding(category: str, prompt: str) -> Any:
@@ -123,7 +124,7 @@ def finding(category: str, prompt: str) -> Any:
     if known is not None:
         return CodedConcept(known[0], "SCT", known[1])
     text = category or prompt or "finding"
-    return own_code(f"F{hashlib.sha256(text.encode()).hexdigest()[:12].upper()}", text)
+    return own_code(f"F{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:12].upper()}", text)
 
 
 def own_code(value: str, meaning: str) -> Any:

@@ -43,6 +43,7 @@ from .rows import FORMAT as ROWS_FORMAT
 from .rows import PART_COLUMNS, SCHEMA_VERSION, csv_header, csv_line, json_row
 
 CSV, PARTS, JSON = "rows.csv", "parts.csv", "rows.json"
+_LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ def refuse_foreign(target: Path, zipped: bool) -> None:
     if not is_export(target):
         raise VLExplainError(f"{target} is not empty and holds no export of ours; choose a new folder.")
     listed = open_export(target).manifest["files"]
-    foreign = next((name for name in files_below(target) if name != MANIFEST and name not in listed), None)
+    allowed = {MANIFEST, *listed}
+    foreign = next((n for n in files_below(target) if n not in allowed and Path(n).name not in _LEFT_BY_SYSTEMS), None)
     if foreign is not None:
         raise VLExplainError(f"{target} holds {foreign!r} beside the export; move it away or choose a new folder.")
 
