@@ -34,14 +34,17 @@ def occlusion(inputs: Inputs, parameters: Occlusion, run: Run) -> Scores:
     if not has_words(inputs):
         return Scores(image, no_words(inputs))
     subsets = WordSubsets.of(inputs, parameters.fill, parameters)
-    rows = []
-    for k, prompt in enumerate(inputs.explained.prompts):
-        run.part(0.85, 1.0).step(k / inputs.count, "Masked prompts")
-        words = len(prompt.content)
-        keep = torch.cat([~torch.eye(words, dtype=torch.bool), torch.ones(1, words, dtype=torch.bool)])
-        values = subsets.values(k, keep.to(inputs.pixels.device))
-        rows.append(subsets.spread(k, values[-1] - values[:-1]))
+    keeps = [one_hidden(len(prompt.content)).to(inputs.pixels.device) for prompt in inputs.explained.prompts]
+    rows = [
+        subsets.spread(k, values[-1] - values[:-1])
+        for k, values in enumerate(subsets.of_all(keeps, run.part(0.85, 1.0)))
+    ]
     return Scores(image, torch.stack(rows))
+
+
+def one_hidden(words: int) -> Tensor:
+    """Each word hidden, and last none: (words + 1, words) bool."""
+    return torch.cat([~torch.eye(words, dtype=torch.bool), torch.ones(1, words, dtype=torch.bool)])
 
 
 def windows(size: tuple[int, int], side: int, stride: int) -> Tensor:
