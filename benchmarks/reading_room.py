@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-SHAPE = (4000, 3000)
 FILES = 6  # then the same pictures come again under other names
 BEAT_MS = 2
 
@@ -32,17 +31,18 @@ BEAT_MS = 2
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=500)
+    parser.add_argument("--shape", type=int, nargs=2, default=(4000, 3000), help="rows and columns")
     parser.add_argument("--ahead", type=int, default=8, help="cases that are waited for, so that the next is ready")
     parser.add_argument("--trace", action="store_true", help="say where the GUI thread was when it was held")
     parser.add_argument("--screenshot", help="save the window here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vlexplain-bench-") as folder:
         os.environ.setdefault("NAPARI_CONFIG", f"{folder}/settings.yaml")
-        study = write_study(Path(folder), options.cases)
+        study = write_study(Path(folder), options.cases, tuple(options.shape))
         return measure(study, Path(folder), options)
 
 
-def write_study(root: Path, count: int) -> Path:
+def write_study(root: Path, count: int, shape: tuple[int, int] = (4000, 3000)) -> Path:
     """A prompts.csv of ``count`` cases on ``FILES`` DICOM files."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -50,11 +50,11 @@ def write_study(root: Path, count: int) -> Path:
     study = root / "study"
     study.mkdir()
     rng = np.random.default_rng(0)
-    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(np.float32)
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     for number in range(FILES):
-        centre = rng.uniform(0.3, 0.7, 2) * SHAPE
+        centre = rng.uniform(0.3, 0.7, 2) * shape
         spot = np.exp(-((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2) / 6e5)
-        pixels = (9000 * spot + rows * 6 + rng.integers(0, 900, SHAPE)).astype(np.uint16)
+        pixels = (9000 * spot + rows * 6 + rng.integers(0, 900, shape)).astype(np.uint16)
         file = Dataset()
         file.file_meta = FileMetaDataset()
         file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -62,13 +62,14 @@ def write_study(root: Path, count: int) -> Path:
         file.file_meta.MediaStorageSOPClassUID = file.SOPClassUID
         file.file_meta.MediaStorageSOPInstanceUID = file.SOPInstanceUID
         file.Modality, file.PhotometricInterpretation = "DX", "MONOCHROME2"
-        file.Rows, file.Columns, file.SamplesPerPixel = *SHAPE, 1
+        file.Rows, file.Columns, file.SamplesPerPixel = *shape, 1
         file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 16, 15, 0
         file.WindowCenter, file.WindowWidth = 16000, 30000
         file.ImagerPixelSpacing = [0.1, 0.1]
         file.PixelData = pixels.tobytes()
         file.save_as(study / f"{number}.dcm", enforce_file_format=True)
-    lines = [f"{n % FILES}.dcm,finding {n},{600 + n % 50} 900 900 1100,Mass" for n in range(count)]
+    width, height = shape[1] // 4, shape[0] // 4
+    lines = [f"{n % FILES}.dcm,finding {n},{width + n % 50} {height} {width} {height},Mass" for n in range(count)]
     (study / "prompts.csv").write_text("image,prompt,boxes,category\n" + "\n".join(lines) + "\n")
     return study
 
