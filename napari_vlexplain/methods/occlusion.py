@@ -34,11 +34,14 @@ def occlusion(inputs: Inputs, parameters: Occlusion, run: Run) -> Scores:
     if not has_words(inputs):
         return Scores(image, no_words(inputs))
     subsets = WordSubsets.of(inputs, parameters.fill, parameters)
-    keeps = [one_hidden(len(prompt.content)).to(inputs.pixels.device) for prompt in inputs.explained.prompts]
-    rows = [
-        subsets.spread(k, values[-1] - values[:-1])
-        for k, values in enumerate(subsets.of_all(keeps, run.part(0.85, 1.0)))
-    ]
+    lengths = [len(prompt.content) for prompt in inputs.explained.prompts]
+    keeps = [one_hidden(words).to(inputs.pixels.device) for words in lengths]
+    if parameters.precision == "float32":  # then the score of the whole prompt is known
+        keeps = [keep[:-1] for keep in keeps]
+    rows = []
+    for k, values in enumerate(subsets.of_all(keeps, run.part(0.85, 1.0))):
+        own = values[-1] if len(values) > lengths[k] else whole[k]
+        rows.append(subsets.spread(k, own - values[: lengths[k]]))
     return Scores(image, torch.stack(rows))
 
 
