@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from PIL import Image
 from napari_vlexplain.datasets.catalogue import PHANTOM_STUDY as LINK
 from napari_vlexplain.datasets.dataset import Boxes, Entry
 from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.reading_room import cache as cache_module
+from napari_vlexplain.reading_room.ahead import Asked, question_of
 from napari_vlexplain.reading_room.cache import Cache
 from napari_vlexplain.reading_room.navigation import Row, View, ends, next_undecided, progress, shown, step
 from napari_vlexplain.reading_room.opened import halved, levels_of, read
@@ -194,6 +197,19 @@ def test_a_damaged_entry_is_dropped(tmp_path, file, damage):
     assert cache.get(request) is None and not entry.exists()
     cache.put(request, found)
     assert cache.get(request) is not None
+
+
+def test_whatever_changes_the_answer_changes_the_question():
+    item = open_study("phantom-study").items()[0]
+    opened = read(item.entry)
+    changes: list[dict[str, Any]] = [
+        {}, {"model": "clip"}, {"method": "rollout"}, {"dtype": "bfloat16"}, {"seed": 1}, {"truncate": True},
+        {"target": "logit"}, {"parameters": {"relevance": {"start_block": -1}}},
+    ]  # fmt: skip
+    questions = [question_of(item, Asked(replace(Explaining(), **change))) for change in changes]
+    assert len({question.key for question in questions}) == len(changes)
+    assert len({cache_module.key_of(question.request(opened)) for question in questions}) == len(changes)
+    assert question_of(item, Asked(Explaining(device="cpu"))).key == questions[0].key
 
 
 def test_what_was_used_longest_ago_goes_first_and_nothing_of_others(tmp_path, monkeypatch):
