@@ -155,10 +155,14 @@ class Preparing:
         return self._ready(question, opened, found, hold)
 
     def _ready(self, question: Question, opened: Opened, found: list[Explanation], hold: bool) -> Prepared:
-        with_image = [replace(one, image=opened.pixels) for one in found]
-        counts = tuple(_counts(one, truth) for one, truth in zip(with_image, opened.truths, strict=True))
-        heatmaps = tuple(_thinned(one.heatmap, len(opened.levels)) for one in with_image)
-        prepared = Prepared(opened, tuple(with_image), heatmaps, counts)
+        for one in found:
+            if one.image is None:  # from the cache
+                object.__setattr__(one, "image", opened.pixels)
+            one.heatmap  # noqa: B018 - cached
+            one.__dict__.pop("pixel_scores", None)  # as large again, and made anew when somebody wants it
+        counts = tuple(_counts(one, truth) for one, truth in zip(found, opened.truths, strict=True))
+        heatmaps = tuple(_thinned(one.heatmap, len(opened.levels)) for one in found)
+        prepared = Prepared(opened, tuple(found), heatmaps, counts)
         self._counts.put(question.key, counts)
         return self._prepared.put(question.key, prepared) if hold else prepared
 
