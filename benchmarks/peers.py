@@ -1,6 +1,6 @@
 """The same maps by captum and pytorch-grad-cam, as their pages tell to make them, in chunks of the same size.
 
-captum gets our own tower for a forward function, which is no slower than transformers' model, and explains the
+captum gets our own tower for a forward function, which takes as long as transformers' model, and explains the
 prompt's words too, as we do. pytorch-grad-cam hooks modules, so it gets the model of transformers, and knows images
 only. Both get the prompt's embedding ready made.
 """
