@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 from .methods.catalogue import list_methods
 from .methods.co_attention_parameters import list_co_attention_methods
 from .methods.info import MethodInfo
-from .models.zoo import FAMILY_KINDS, MINI_VQA, ModelInfo
+from .models.zoo import FAMILY_KINDS, MINI_LATTICE, MINI_VQA, ModelInfo
 
 if TYPE_CHECKING:
     from .answer import Answer
     from .running import ProgressCallback
 
 _ARCHITECTURES = {"lxmert": "two_stream", "visual_bert": "single_stream"}
+_LATTICE = "lattice_adapter"
 _KNOWN_FAMILIES = {
     MINI_VQA.name: "lxmert",
+    MINI_LATTICE.name: _LATTICE,
     "unc-nlp/lxmert-vqa-uncased": "lxmert",
     "uclanlp/visualbert-vqa": "visual_bert",
 }
@@ -31,10 +33,14 @@ def kind_of(name: str) -> str:
 
 
 def methods_for(model: ModelInfo) -> list[MethodInfo]:
-    """The methods that suit a model of this kind; which of a dual encoder's do, it says itself when it is loaded."""
-    if model.kind != "question":
-        return list_methods()
-    return list_co_attention_methods(_ARCHITECTURES.get(_family(model.name), "two_stream"))
+    """The methods that suit a model of this kind; which of a dual encoder's do, it says itself when it is loaded.
+
+    A model that was trained to explain itself has its one method, which no other model has.
+    """
+    family = _family(model.name)
+    if model.kind == "question":
+        return list_co_attention_methods(_ARCHITECTURES.get(family, "two_stream"))
+    return [info for info in list_methods() if (_LATTICE in info.requires) == (family == _LATTICE)]
 
 
 def regions_beside(image: str) -> Path | None:

@@ -23,7 +23,6 @@ from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
-from napari_vlexplain.methods.catalogue import list_methods
 from napari_vlexplain.request import ImageIdentity, Request
 from napari_vlexplain.widgets import explain as module
 from napari_vlexplain.widgets._jobs import jobs_of
@@ -354,7 +353,7 @@ def test_a_map_that_says_nothing_is_called_so(dock, viewer, fake, run):
 
 def test_the_form_follows_the_method_and_edits_reach_the_request(dock, viewer, fake, run, qtbot):
     viewer.add_image(pixels())
-    for method in list_methods():
+    for method in dock.asked.methods:
         choose(dock, method.name)
         assert list(dock.view.form.rows) == [p.name for p in method.parameters]
     choose(dock, "m2ib")
@@ -402,8 +401,19 @@ def test_small_and_large_numbers_show_all_their_digits(dock):
     assert editor.text() == "0.0005" and dock.asked.value("learning_rate") == 0.0005
 
 
+def test_a_model_that_explains_itself_has_its_one_method(dock):
+    def offered() -> list[str]:
+        return [dock.view.method.itemData(number) for number in range(dock.view.method.count())]
+
+    assert "lattice_adapter" not in offered() and len(offered()) > 20
+    dock.view.model.choose("mini-lattice")
+    assert offered() == ["lattice_adapter"] == [dock.asked.method]
+    dock.view.model.choose("mini")
+    assert "relevance" in offered() and "lattice_adapter" not in offered()
+
+
 def test_every_parameter_has_help_and_a_label_with_its_editor(dock):
-    for method in list_methods():
+    for method in dock.asked.methods:
         choose(dock, method.name)
         labels = {label.buddy(): label.text() for label in dock.view.form.findChildren(QLabel) if label.buddy()}
         for parameter in method.parameters:
@@ -608,7 +618,7 @@ def test_napari_may_quit_the_worker(dock, viewer, begin, qtbot):
     assert ended.args == ["cancelled"] and is_idle(dock)
 
 
-@pytest.mark.parametrize("method", [info.name for info in list_methods() if "lattice_adapter" not in info.requires])
+@pytest.mark.parametrize("method", [info.name for info in Explaining().methods])
 def test_every_method_can_be_cancelled(dock, viewer, run, monkeypatch, method):
     real, raised = module.compute, []
 

@@ -10,6 +10,7 @@ from ..errors import VLExplainError
 from ..explaining import Explaining
 from ._cases_view import CasesView
 from ._form import ParameterForm
+from ._method_combo import offer_methods
 from ._settings import settings
 
 
@@ -41,8 +42,13 @@ class MethodChoice(QObject):
             self.asked.download = False
 
     def _on_model(self, name: str) -> None:
+        offered = self.asked.methods
         self.asked.model, self.asked.download = name, False
-        self._tell()
+        if self.asked.methods != offered:
+            offer_methods(self._view.method, self.asked.methods, self.asked.method)
+            self._on_method()
+        else:
+            self._tell()
 
     def _on_download(self, allowed: bool) -> None:
         self.asked.download = allowed

@@ -27,7 +27,6 @@ from superqt import QCollapsible, QElidingLabel
 
 from ..datasets.dataset import Problem
 from ..explaining import Explaining
-from ..methods.catalogue import list_methods
 from ..reading_room.journal import Journal
 from ..reading_room.navigation import Row
 from ..reading_room.study import PACKAGED, Item, Study
@@ -35,6 +34,7 @@ from ._cases_judging import Judging
 from ._cases_table import CaseList
 from ._form import ParameterForm, guard_wheel
 from ._keys import with_keys
+from ._method_combo import offer_methods
 from ._model_box import ModelBox
 from ._scroll import fill_scrolling
 from ._threshold_box import ThresholdBox
@@ -168,10 +168,7 @@ class CasesView(QWidget):
         self.open_button.clicked.connect(lambda: self._browse())
         self.phantom_button.clicked.connect(lambda: self.opened.emit(PACKAGED))
         asked = Explaining()
-        for number, info in enumerate(list_methods()):
-            self.method.addItem(info.title, info.name)
-            self.method.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
-        self.method.setCurrentIndex(self.method.findData(asked.method))
+        offer_methods(self.method, asked.methods, asked.method)
         self.method.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.method.setMinimumContentsLength(8)
         for label in (self.title, self.phrase, self.status, self.figures):

@@ -21,13 +21,14 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from ..methods.catalogue import list_methods
+from ..explaining import Explaining
 from ..methods.info import MethodInfo
 from ..methods.targets import TARGETS
 from ..prompt_history import PromptHistory
 from ._checking import CheckBox
 from ._form import WIDEST_INT, ParameterForm, guard_wheel
 from ._layer_combo import LayerCombo
+from ._method_combo import offer_methods
 from ._model_box import ModelBox
 from ._picture import is_picture
 from ._prompt_box import PromptBox, PromptEdit
@@ -66,7 +67,8 @@ class ExplainView(QWidget):
         self._fill()
         self._explain()
         self._lay_out()
-        self.offer(list_methods(), "relevance", questions=False)
+        asked = Explaining()
+        self.offer(asked.methods, asked.method, questions=False)
 
     def show_form(self, form: ParameterForm) -> None:
         """Take this form for the method's parameters."""
@@ -78,13 +80,7 @@ class ExplainView(QWidget):
 
     def offer(self, methods: list[MethodInfo], chosen: str, questions: bool) -> None:
         """Offer these methods, with one chosen; questions have no target and need no seed."""
-        self.method.blockSignals(True)
-        self.method.clear()
-        for number, info in enumerate(methods):
-            self.method.addItem(info.title, info.name)
-            self.method.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
-        self.method.setCurrentIndex(max(0, self.method.findData(chosen)))
-        self.method.blockSignals(False)
+        offer_methods(self.method, methods, chosen)
         self.prompts.expect(questions)
         for form, editor in ((self._fields, self.target), (self._options, self.seed)):
             editor.setVisible(not questions)
