@@ -93,7 +93,8 @@ def open_study(where: str | Path) -> Study:
         first = f" The first problem: {found.problems[0]}" if found.problems else ""
         raise VLExplainError(f"{place} holds no case; choose {WHAT_IS_A_STUDY}.{first}")
     identity = f"{slug(base.name, 40)}-{digest(str(base), 12)}"
-    return Study(f"{found.title}: {base.name}", identity, base, entries, found.problems, broken)
+    title = base.name if found.title == base.name else f"{found.title}: {base.name}"
+    return Study(title, identity, base, entries, found.problems, broken)
 
 
 def is_study(where: str | Path) -> bool:
