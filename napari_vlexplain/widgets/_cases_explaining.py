@@ -14,6 +14,7 @@ from ..reading_room.session import ReadingSession
 from ..reading_room.study import Item
 from ._cases_method import MethodChoice
 from ._cases_view import CasesView
+from ._collector import Settled
 from ._jobs import Jobs
 
 
@@ -40,6 +41,7 @@ class CaseExplaining(QObject):
         self.in_view: object = None
         self._view, self._method, self._reading = view, method, reading
         self._ahead: tuple[object, Question] | None = None
+        self._settled = Settled()
         jobs.changed.connect(self._on_jobs)
         jobs.progressed.connect(self._on_progress)
 
@@ -102,6 +104,7 @@ class CaseExplaining(QObject):
         if self._ahead is not None and self._ahead[0] is self.jobs.behind:
             self.jobs.stop_behind()
         self._ahead = None
+        self._settled.let_go()
 
     def _current(self) -> tuple[ReadingSession | None, Item | None]:
         return self.session, None if self.session is None else self.session.item
@@ -131,6 +134,7 @@ class CaseExplaining(QObject):
         self.changed.emit()
 
     def _read_ahead(self, session: ReadingSession, compute: bool) -> None:
+        self._settled.hold("a case is shown")
         item = session.next_case()
         if item is None or self.jobs.busy or session.preparing.prepared(session.question(item)) is not None:
             return
@@ -148,6 +152,7 @@ class CaseExplaining(QObject):
 
     def _on_explained(self, question: Question, prepared: Prepared) -> None:
         self.question = None
+        self._settled.hold("a model is loaded")
         session, item = self._current()
         if session is None:
             return

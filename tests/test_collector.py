@@ -1,0 +1,48 @@
+"""The collector passes over a settled heap, and looks at all of it again afterwards."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from napari_vlexplain.widgets._collector import Settled
+
+
+class Knot:
+    """An object that only the collector can free."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_is_settled_waits_until_the_last_one_lets_go() -> None:
+    first, second = Settled(), Settled()
+    knot = Knot()
+    seen = weakref.ref(knot)
+    first.hold("a case is shown")
+    first.hold("a case is shown")
+    second.hold("a case is shown")
+    assert gc.get_freeze_count() > 0
+    del knot
+    later = weakref.ref(Knot())
+    gc.collect()
+    assert seen() is not None and later() is None, "what came later is collected as ever"
+    first.let_go()
+    first.let_go()
+    gc.collect()
+    assert seen() is not None, "the second one still holds"
+    second.let_go()
+    assert gc.get_freeze_count() == 0
+    gc.collect()
+    assert seen() is None
+
+
+def test_a_new_occasion_takes_hold_of_what_came_since() -> None:
+    settled = Settled()
+    settled.hold("a case is shown")
+    before = gc.get_freeze_count()
+    kept = [Knot() for _ in range(100)]
+    settled.hold("a model is loaded")
+    assert gc.get_freeze_count() >= before + len(kept)
+    settled.let_go()
+    assert gc.get_freeze_count() == 0
