@@ -170,13 +170,19 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
             app.processEvents()
         spin(app, 0.3)
 
-    def line(name: str, times: list[float]) -> float:
+    held: list[float] = []
+
+    def line(name: str, times: list[float]) -> None:
         clock, processor = beat.worst()
+        held.append(clock)
         print(
             f"{name:38s} median {np.median(times):6.0f}  worst {max(times):6.0f} ms"
             f"   GUI thread held {clock:5.0f} ms, {processor:4.0f} ms of them its own"
         )
-        return processor
+        if beat.stacks:
+            late, stack = max(beat.stacks)
+            print(f"--- {1e3 * late:.0f} ms\n{stack}")
+            beat.stacks.clear()
 
     opened = timed(lambda: dock.open_study(str(study)))
     settle()
@@ -195,7 +201,7 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
     for _ in range(options.ahead):
         ready.append(timed(lambda: dock.step(1)))
         settle()
-    held_ready = line("next case, prepared ahead", ready)
+    line("next case, prepared ahead", ready)
     dock.step_to_end(False)
     settle()
     beat.worst()
@@ -211,13 +217,20 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
     print(f"memory after 30 cases {before:.0f} MiB, after {len(times)} {after:.0f} MiB   {', '.join(marks)}")
     if options.screenshot:
         viewer.screenshot(options.screenshot, canvas_only=False, flash=False)
-    for late, stack in sorted(beat.stacks, reverse=True)[:6]:
-        print(f"--- {1e3 * late:.0f} ms\n{stack}")
     dock.close()
     viewer.close()
-    fine = max(seen) < 1000 and max(ready) < 300 and held_ready < 50 and after < before + 100
-    print("as promised" if fine else "not as promised")
-    return 0 if fine else 1
+    broken = [
+        promise
+        for promise, kept in (
+            ("a picture within 1 s", max(seen) < 1000),
+            ("the next case within 300 ms", max(ready) < 300),
+            ("the window never held for more than 50 ms once the first case is drawn", max(held[1:]) <= 50),
+            ("flat memory", after < before + 100),
+        )
+        if not kept
+    ]
+    print("as promised" if not broken else f"not kept: {'; '.join(broken)}")
+    return 1 if broken else 0
 
 
 def spin(app: Any, seconds: float) -> None:

@@ -599,11 +599,33 @@ def test_cancel_says_so_until_it_stops_and_changes_nothing(dock, viewer, begin, 
     assert "Cancelled" in dock.view.status.text()
 
 
+def test_a_short_job_draws_no_bar_and_a_job_may_end_while_one_is_drawn(dock, viewer, begin, end, monkeypatch, qtbot):
+    from napari import utils
+    from napari.utils.progress import progress
+
+    drawn = []
+
+    def slowly(*given: Any, **options: Any) -> Any:
+        drawn.append(real(*given, **options))
+        assert end() == "done"
+        return drawn[-1]
+
+    real = utils.cancelable_progress
+    monkeypatch.setattr(utils, "cancelable_progress", slowly)
+    viewer.add_image(pixels())
+    begin()
+    assert end() == "done" and not drawn, "shorter than it takes to draw a bar"
+    begin()
+    qtbot.waitUntil(lambda: bool(drawn))
+    qtbot.waitUntil(lambda: not progress._all_instances and is_idle(dock))
+
+
 def test_cancel_in_the_activity_dock_counts_too(dock, viewer, begin, qtbot):
     from napari.utils.progress import progress
 
     viewer.add_image(pixels())
     begin()
+    qtbot.waitUntil(lambda: len(progress._all_instances) == 1)
     (bar,) = progress._all_instances
     with qtbot.waitSignal(dock.finished) as ended:
         bar.cancel()

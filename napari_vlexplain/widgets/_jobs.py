@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LAST_WAIT_MS = 30_000
 YIELD_SECONDS = 0.02
 REPORT_MS = 100  # repainting progress more often would cost the computation more than it tells
+REPORTS_BEFORE_BAR = 3  # a bar in napari's activity dock holds the window for longer than a short job takes
 
 Work = Callable[[Callable[[float, str], None], Callable[[], bool]], Any]
 """``work(progress, cancelled)`` runs on the thread, polls ``cancelled`` and raises Cancelled, or returns a result."""
@@ -110,6 +111,8 @@ class Jobs(QObject):
         self._behind: _Job | None = None
         self._going: list[_Job] = []
         self._bar: Any = None
+        self._reports = 0
+        self._ending = False
         self._timer = QTimer(self)
         self._timer.setInterval(REPORT_MS)
         self._timer.timeout.connect(self._report)
@@ -199,13 +202,10 @@ class Jobs(QObject):
 
     def _show(self, job: _Job) -> None:
         """It is the job now, for all docks and for the activity bar."""
-        from napari.utils import cancelable_progress
-
-        self._job = job
-        self._bar = cancelable_progress(total=100, desc=job.title, file=io.StringIO())
+        self._job, self._reports = job, 0
         self._timer.start()
         self.changed.emit()
-        if job.ended.is_set():  # adopted at its very end, which came while the bar was drawn
+        if job.ended.is_set():  # adopted at its very end
             QTimer.singleShot(0, self._on_finished)
 
     def _launch(self, job: _Job, create_worker: Callable[..., Any]) -> None:
@@ -231,15 +231,30 @@ class Jobs(QObject):
             self.cancel()
 
     def _report(self) -> None:
-        if self._job is None or self._bar is None:
+        if self._job is None:
             return
-        if self._bar.is_canceled:
-            self.cancel()
+        self._reports += 1
         share, what = self._job.latest
-        advance = round(100 * share) - self._bar.n
-        if advance > 0:
-            self._bar.update(advance)
+        if self._bar is not None:
+            if self._bar.is_canceled:
+                self.cancel()
+            advance = round(100 * share) - self._bar.n
+            if advance > 0:
+                self._bar.update(advance)
+        elif self._reports >= REPORTS_BEFORE_BAR:
+            self._show_bar(self._job)
         self.progressed.emit(share, what)
+
+    def _show_bar(self, job: _Job) -> None:
+        from napari.utils import cancelable_progress
+
+        self._timer.stop()
+        bar = cancelable_progress(total=100, desc=job.title, file=io.StringIO())
+        if self._job is not job:  # drawing it lets other events in, the job's end among them
+            bar.close()
+            return
+        self._bar = bar
+        self._timer.start()
 
     def _on_finished(self) -> None:
         if self._behind is not None and self._behind.ended.is_set():
@@ -249,11 +264,13 @@ class Jobs(QObject):
                 job.done(result)
         if self._job is None or not self._job.ended.is_set():
             return  # what ended was a job behind
-        if self._bar is None:
-            return  # it is being ended already, further up: a bar that closes lets other events in
-        bar, self._bar = self._bar, None
+        if self._ending:
+            return  # further up: a bar that closes lets other events in
         self._timer.stop()
-        bar.close()
+        if self._bar is not None:
+            self._ending = True
+            self._bar.close()
+            self._bar, self._ending = None, False
         job, self._job = self._job, None
         result = job.take()
         self.changed.emit()
