@@ -5,7 +5,16 @@ from __future__ import annotations
 import gc
 import weakref
 
+import pytest
+
+from napari_vlexplain.widgets import _collector
 from napari_vlexplain.widgets._collector import Settled
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_collector, "_holding", set())
+    gc.unfreeze()
 
 
 class Knot:

@@ -24,6 +24,7 @@ from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.request import ImageIdentity, Request
+from napari_vlexplain.widgets import _jobs
 from napari_vlexplain.widgets import explain as module
 from napari_vlexplain.widgets._jobs import jobs_of
 from napari_vlexplain.widgets._layers import find_layers, info, layer_id, layer_kind, new_metadata, source_id
@@ -612,9 +613,11 @@ def test_a_short_job_draws_no_bar_and_a_job_may_end_while_one_is_drawn(dock, vie
 
     real = utils.cancelable_progress
     monkeypatch.setattr(utils, "cancelable_progress", slowly)
+    monkeypatch.setattr(_jobs, "REPORTS_BEFORE_BAR", 1000)
     viewer.add_image(pixels())
     begin()
     assert end() == "done" and not drawn, "shorter than it takes to draw a bar"
+    monkeypatch.setattr(_jobs, "REPORTS_BEFORE_BAR", 1)
     begin()
     qtbot.waitUntil(lambda: bool(drawn))
     qtbot.waitUntil(lambda: not progress._all_instances and is_idle(dock))
