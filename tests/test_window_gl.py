@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QPoint, Qt, QThreadPool
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
 from napari_vlexplain.widgets import _window
 from napari_vlexplain.widgets._layers import find_layers
 from napari_vlexplain.widgets._settings import Settings
+from napari_vlexplain.widgets.cases import CasesDock
 from napari_vlexplain.widgets.explain import ExplainDock
 from napari_vlexplain.widgets.measure import MeasureDock
 
@@ -216,3 +217,17 @@ def test_the_preferences_page_reaches_the_dock(window: Callable[[], Any], qtbot:
     assert "cpu" in dock.view.model.facts.text()
     assert press_run(dock, qtbot) == "done"
     assert {one.colormap.name for one in find_layers(viewer.layers, "heatmap")} == {"viridis"}
+
+
+def test_a_study_opens_in_front_of_the_other_docks(qtbot: Any) -> None:
+    viewer = _window.show_window(["phantom-study"])
+    try:
+        main = main_window()
+        cases = next(dock for dock in main.findChildren(QDockWidget) if dock.windowTitle().startswith("Cases"))
+        qtbot.waitUntil(lambda: len(main.tabifiedDockWidgets(cases)) == 2)
+        qtbot.waitUntil(lambda: not cases.visibleRegion().isEmpty() and cases.height() > main.height() / 2)
+        inner = cases.findChild(CasesDock)
+        qtbot.waitUntil(lambda: inner.session is not None and not inner.busy, timeout=60_000)
+    finally:
+        viewer.close()
+        assert all_threads_ended()

@@ -8,6 +8,7 @@ from typing import Any
 
 import napari
 from napari.layers import Layer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
@@ -101,10 +102,14 @@ def _in_front(place: Any) -> None:
     """Make a dock the tab in front of those beside it."""
     window = place.parent()
     others = [one for one in window.findChildren(type(place)) if one is not place and one.widget() is not None]
-    right = [one for one in others if window.dockWidgetArea(one) == window.dockWidgetArea(place) and one.isVisible()]
+    # In a window that has just been made all of them are still hidden; those that can be seen come first.
+    right = sorted((one for one in others if window.dockWidgetArea(one) == window.dockWidgetArea(place)),
+                   key=lambda one: one.isHidden())  # fmt: skip
     if right:
         window.tabifyDockWidget(right[0], place)
     place.raise_()
+    if place.isHidden():  # napari shows docks a turn later, and raises none
+        QTimer.singleShot(0, place.raise_)
 
 
 def _open(viewer: napari.Viewer, file: str) -> None:
