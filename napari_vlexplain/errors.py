@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class VLExplainError(ValueError):
     """Bad input, said in one sentence: what is wrong and what would be right."""
@@ -9,3 +12,11 @@ class VLExplainError(ValueError):
 
 class Cancelled(Exception):
     """The user asked to stop; nothing was kept."""
+
+
+def unknown(what: str, name: str, names: Iterable[str], others: str = "") -> VLExplainError:
+    """The error for a name that is none of `names`: the ones it resembles, or else all of them (and `others`)."""
+    names = list(names)
+    near = get_close_matches(name.lower(), names, n=2)
+    right = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(names)}{others}."
+    return VLExplainError(f"There is no {what} {name!r}; {right}")

@@ -286,6 +286,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["explain", "SCENE", " "], "A prompt is empty"),
     (["explain", "SCENE", "dog", "--bogus"], "No such option: --bogus"),
     (["explain", "SCENE", "dog", "--method", "foo"], "There is no method 'foo'; choose one of relevance,"),
+    (["explain", "SCENE", "dog", "--method", "relevnce"], "There is no method 'relevnce'; did you mean relevance?"),
     (["explain", "SCENE", "dog", "--model", "foo"], "There is no model 'foo'; choose one of mini,"),
     (["explain", "SCENE", "dog", "--target", "foo"], "There is no target 'foo'; choose one of similarity,"),
     (["explain", "SCENE", "dog", "--target", "margin"], "compares prompts, but there is only one"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..datasets.dataset import DataSet, Entry
-from ..errors import VLExplainError
+from ..errors import VLExplainError, unknown
 from ..methods.catalogue import method
 from ..methods.parameters import check, describe, parse
 from ..methods.targets import TARGETS
@@ -167,7 +167,7 @@ def make_plan(
     if not models or not methods:
         raise VLExplainError("A benchmark needs at least one model and one method.")
     if target not in TARGETS:
-        raise VLExplainError(f"There is no target {target!r}; choose one of {', '.join(TARGETS)}.")
+        raise unknown("target", target, TARGETS)
     if target in ("margin", "softmax") and not data.classes:
         raise VLExplainError(f"The target {target} compares classes, which {data.name} has not; choose similarity.")
     chosen = [MethodChoice.parse(text) for text in methods]

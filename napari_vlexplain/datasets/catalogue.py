@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from ..errors import VLExplainError
+from ..errors import VLExplainError, unknown
 from .dataset import DataSet
 
 _HERE = "napari_vlexplain.datasets"
@@ -76,7 +76,7 @@ _BY_NAME = {info.name: info for info in DATASETS}
 def dataset_info(name: str) -> DataSetInfo:
     """The data set of that name; raises VLExplainError if there is none."""
     if name not in _BY_NAME:
-        raise VLExplainError(f"There is no data set {name!r}; choose one of {', '.join(_BY_NAME)}.")
+        raise unknown("data set", name, _BY_NAME)
     return _BY_NAME[name]
 
 

@@ -11,7 +11,7 @@ from ..datasets.dataset import DataSet, Entry, MaskFile
 from ..datasets.imagenet_s import LAYOUT as IMAGENET_S_LAYOUT
 from ..datasets.imagenet_s import class_names_of, open_imagenet_s
 from ..datasets.tables import folder
-from ..errors import VLExplainError
+from ..errors import VLExplainError, unknown
 from .data import Item, TrainingData, split
 from .scenes import CLASSES, Scene, check_classes
 
@@ -44,7 +44,7 @@ def open_training(
     VLExplainError : no such data set, another layout, and what :meth:`TrainingData.checked` refuses.
     """
     if name not in _OPENERS:
-        raise VLExplainError(f"There is no data set {name!r} to train on; choose one of {', '.join(_OPENERS)}.")
+        raise unknown("data set to train on", name, _OPENERS)
     if name == "stickers":
         if root is not None:
             raise VLExplainError("stickers are drawn on the spot; leave the folder out.")

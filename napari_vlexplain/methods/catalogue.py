@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.metadata import entry_points
 
-from ..errors import VLExplainError
+from ..errors import VLExplainError, unknown
 from . import (
     attention_parameters,
     black_box_parameters,
@@ -61,7 +61,7 @@ def method(name: str) -> MethodInfo:
     VLExplainError : there is none.
     """
     if name not in known_methods():
-        raise VLExplainError(f"There is no method {name!r}; choose one of {', '.join(known_methods())}.")
+        raise unknown("method", name, known_methods())
     return known_methods()[name]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import VLExplainError
+from ..errors import VLExplainError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class Target:
         VLExplainError : an unknown name, or nothing to compare with.
         """
         if self.name not in TARGETS:
-            raise VLExplainError(f"There is no target {self.name!r}; choose one of {', '.join(TARGETS)}.")
+            raise unknown("target", self.name, TARGETS)
         if self.name in _NEED_OTHERS and prompts + len(self.against) < 2:
             raise VLExplainError(
                 f"The target {self.name} compares prompts, but there is only one: give several prompts, "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import VLExplainError
+from ..errors import VLExplainError, unknown
 from ..running import Run
 from .dual_encoder import DualEncoder
 from .files import read_json
@@ -92,10 +92,8 @@ def _open(name: str, device: torch.device, download: bool, run: Run) -> DualEnco
         from .places import hub_folder
 
         return open_folder(hub_folder(repository, known, download, run), info, device)
-    raise VLExplainError(
-        f"There is no model {name!r}; choose one of {', '.join(known_models())}, "
-        "a folder that holds a model of transformers, open_clip or timm, or open_clip:ARCH:PRETRAINED."
-    )
+    others = ", a folder that holds a model of transformers, open_clip or timm, or open_clip:ARCH:PRETRAINED"
+    raise unknown("model", name, known_models(), others)
 
 
 def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEncoder:

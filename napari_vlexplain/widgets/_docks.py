@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import VLExplainError
+from ..errors import unknown
 
 
 @lru_cache(maxsize=1)
@@ -31,8 +31,7 @@ def dock_named(text: str) -> str:
     for name in python_names():
         if name.lower() == wanted:
             return name
-    offered = ", ".join(name.lower().replace(" ", "-") for name in python_names())
-    raise VLExplainError(f"There is no dock {text!r}; choose one of {offered}.")
+    raise unknown("dock", text, [name.lower().replace(" ", "-") for name in python_names()])
 
 
 def dock_class(name: str) -> Any:
