@@ -49,7 +49,8 @@ def test_nothing_of_a_loaded_model_is_trainable():
 
 
 def test_unknown_name():
-    assert "choose one of mini" in refused("minny")
+    assert "did you mean mini?" in refused("minny")
+    assert "choose one of mini" in refused("a model of mine")
 
 
 def test_unknown_device():

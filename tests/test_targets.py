@@ -76,7 +76,7 @@ def test_own_objective_moves_with_its_own_cosine_only(model, name):
 
 
 def test_what_is_refused():
-    with pytest.raises(VLExplainError, match="choose one of similarity, logit, margin, softmax"):
+    with pytest.raises(VLExplainError, match="did you mean similarity"):
         Target("similarty").checked(1)
     for name in ("margin", "softmax"):
         with pytest.raises(VLExplainError, match="compares prompts"):
