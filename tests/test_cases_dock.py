@@ -433,7 +433,7 @@ def test_going_on_while_a_case_is_explained(dock, folder, fake, qtbot):
     qtbot.waitUntil(lambda: dock.work.mine, timeout=10_000)
     dock.step(1)
     dock.step(1)
-    qtbot.waitUntil(lambda: not dock._reading.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not dock.showing.reading, timeout=10_000)
     fake.gate.set()
     settle(dock, qtbot)
     assert dock.session.current[1] == "finding 2" and dock.session.rows[2].iou > 0

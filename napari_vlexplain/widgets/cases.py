@@ -10,18 +10,19 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..explaining import remedy
-from ..reading_room.ahead import Prepared, Preparing, Question
+from ..reading_room.ahead import Preparing
 from ..reading_room.cache import Cache
 from ..reading_room.journal import Journal, open_journal
 from ..reading_room.navigation import ends
 from ..reading_room.recent import recent_studies, remember_study
-from ..reading_room.session import Looked, ReadingSession, Threshold
+from ..reading_room.session import ReadingSession, Threshold
 from ..reading_room.study import Item, Study, open_study
 from ._cases_explaining import CaseExplaining
 from ._cases_export import ExportDialog, Exporting
 from ._cases_layers import CaseLayers
 from ._cases_mask import ReaderMask
 from ._cases_method import MethodChoice
+from ._cases_showing import CaseShowing
 from ._cases_verdicts import Verdicts
 from ._cases_view import CasesView
 from ._hooks import Lifetime
@@ -58,13 +59,12 @@ class CasesDock(QWidget):
         self.saving = self.verdicts.saving
         jobs = jobs_of(viewer)
         self.exporting = Exporting(jobs, self)
-        self.work = CaseExplaining(jobs, self.view, self.method, lambda: self._reading.busy)
+        self.work = CaseExplaining(jobs, self.view, self.method, lambda: self.showing.reading)
+        self.showing = CaseShowing(self.layers, self.own_mask, self.view.threshold, self.work)
         self.keys = Keys(self)
-        self._turn = 0
         self._threshold = Threshold()
-        self._opening, self._reading, self._recalling = LatestOnly(self), LatestOnly(self), LatestOnly(self)
-        self._gather, self._then = QTimer(self), QTimer(self)
-        self._rest: tuple[Item, Looked, Any] | None = None
+        self._opening = LatestOnly(self)
+        self._gather = QTimer(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.view)
@@ -77,8 +77,8 @@ class CasesDock(QWidget):
     @property
     def busy(self) -> bool:
         """Is something still to be opened, read, explained or saved?"""
-        threads = (self._opening, self._reading, self._recalling, self.saving)
-        return self._then.isActive() or self.work.mine or self.exporting.mine or any(one.busy for one in threads)
+        threads = (self._opening, self.showing, self.saving)
+        return self.work.mine or self.exporting.mine or any(one.busy for one in threads)
 
     @property
     def item(self) -> Item | None:
@@ -104,16 +104,8 @@ class CasesDock(QWidget):
             return
         self.own_mask.let_go()
         session.current = item.key
-        self._turn += 1
-        self._then.stop()
         self._show_item()
-        question = session.question(item)
-        prepared = session.preparing.prepared(question)
-        if prepared is not None and not session.journal.has_mask(*item.key, session.reader):
-            self._show(item, prepared, None)
-        else:
-            turn, reader = self._turn, session.reader
-            self._reading.submit(lambda: (turn, item, *session.look(item, question, reader)))
+        self.showing.show(item)
 
     def step(self, by: int) -> None:
         """Go forward (1) or back (-1) in the list."""
@@ -173,18 +165,15 @@ class CasesDock(QWidget):
         self._gather.setSingleShot(True)
         self._gather.setInterval(GATHER_MS)
         self._gather.timeout.connect(self._refresh)
-        self._then.setSingleShot(True)
-        self._then.timeout.connect(self._show_rest)
         self._opening.done.connect(self._on_opened)
         self._opening.failed.connect(self._on_not_opened)
-        self._reading.done.connect(self._on_looked)
-        self._recalling.done.connect(self._on_recalled)
-        for thread in (self._reading, self._recalling):
-            thread.failed.connect(lambda error: view.say(remedy(error), bad=True))
-        work.ready.connect(self._show_explanation)
+        self.showing.shown.connect(self.shown.emit)
+        self.showing.explained.connect(self.explained.emit)
+        self.showing.changed.connect(self._refresh)
+        work.ready.connect(self.showing.show_explanation)
         work.changed.connect(self._refresh)
         work.ahead.connect(self._show_rows)
-        for one in (work, self.exporting):
+        for one in (self.showing, work, self.exporting):
             one.said.connect(view.say)
         view.export_button.clicked.connect(lambda: self.export())
         self.exporting.changed.connect(self._refresh_buttons)
@@ -210,11 +199,10 @@ class CasesDock(QWidget):
 
     def _release(self) -> None:
         self.own_mask.release()
-        self._turn, self._rest = self._turn + 1, None  # nothing that is under way is shown any more
         self.work.forget()
         self.exporting.forget()
-        for thread in (self._opening, self._reading, self._recalling):
-            thread.close()
+        self.showing.close()
+        self._opening.close()
         self.saving.finish()
 
     # A study
@@ -228,9 +216,8 @@ class CasesDock(QWidget):
         session.choose_asked(self.method.asked)
         session.choose_threshold(self._threshold)
         session.choose_own_prompt(view.own_prompt.text())
-        self.work.follow(session)
-        self.verdicts.follow(session)
-        self.own_mask.follow(session)
+        for part in (self.work, self.showing, self.verdicts, self.own_mask):
+            part.follow(session)
         if study.folder is not None:
             remember_study(study.folder)
             view.show_recent(recent_studies())
@@ -245,56 +232,6 @@ class CasesDock(QWidget):
     def _on_not_opened(self, error: Exception) -> None:
         self.view.say(remedy(error), bad=True)
         self.opened.emit()
-
-    # A case
-
-    def _on_looked(self, found: tuple[int, Item, Looked, Any]) -> None:
-        turn, item, looked, mask = found
-        if turn == self._turn:
-            self._show(item, looked, mask)
-
-    def _show(self, item: Item, looked: Looked, mask: Any) -> None:
-        """Put a case into view; ``mask`` is the reader's, a sentence why it cannot be read, or None."""
-        session, view = self.session, self.view
-        assert session is not None
-        session.mark_broken(item.entry.id, looked if isinstance(looked, str) else "")
-        view.threshold.show_counts(None)
-        self.work.in_view = None
-        if isinstance(looked, str):
-            self.layers.show_nothing()
-            view.say(f"{looked} What you say of this case is kept; go on with Next.", bad=True)
-        else:
-            opened = looked.opened if isinstance(looked, Prepared) else looked
-            self.layers.show_case(opened, item)
-            view.say(mask if isinstance(mask, str) else " ".join(opened.notes), bad=isinstance(mask, str))
-        self._rest = item, looked, mask
-        self._then.start()  # the image is drawn first: all of it in one go would hold the window too long
-
-    def _show_rest(self) -> None:
-        """What lies above the image: ground truth, heatmap, the reader's mask; and what is said beside it."""
-        rest, self._rest = self._rest, None
-        if rest is None:
-            return  # the dock was closed in between
-        item, looked, mask = rest
-        if not isinstance(looked, str):
-            self.layers.show_truth(looked.opened if isinstance(looked, Prepared) else looked, item)
-        if not isinstance(looked, str) and mask is not None and not isinstance(mask, str):
-            self.own_mask.show(item, mask)
-        if isinstance(looked, Prepared):
-            self._show_explanation(item, looked)
-        self._refresh()
-        self.shown.emit(item.key)
-        self.work.go_on()
-
-    def _show_explanation(self, item: Item, prepared: Prepared) -> None:
-        """The map of the case in view, with the threshold's range."""
-        assert self.session is not None
-        self.work.in_view = self.session.question(item).key
-        self.layers.show_heatmap(prepared, item)
-        self.view.threshold.show_counts(prepared.counts[item.number])
-        if prepared.explanations[item.number].degenerate:
-            self.view.say("The map of this phrase is the same everywhere: it says nothing.", bad=True)
-        self.explained.emit(item.key)
 
     # What the reader chooses
 
@@ -331,30 +268,9 @@ class CasesDock(QWidget):
 
     def _on_method(self) -> None:
         """What is known by these settings is shown at once; the rest when Run is pressed, or another case opened."""
-        session = self.session
-        if session is None:
-            return
-        session.choose_asked(self.method.asked)
-        self.layers.hide_heatmap()
-        self.work.in_view = None
-        self.view.threshold.show_counts(None)
-        self._refresh()
-        item, turn = session.item, self._turn
-        if item is not None and item.entry.id not in session.broken:
-            question = session.question(item)
-            self._recalling.submit(lambda: (turn, item, question, session.preparing.known(question)))
-
-    def _on_recalled(self, found: tuple[int, Item, Question, Prepared | None]) -> None:
-        turn, item, question, prepared = found
-        session = self.session
-        if session is None or turn != self._turn or session.question(item).key != question.key:
-            return
-        session.refresh(item.entry.id)
-        if prepared is None:
-            self.view.say("Press Run to explain this case so; other cases are explained as you open them.")
-        else:
-            self._show_explanation(item, prepared)
-        self._refresh()
+        if self.session is not None:
+            self.session.choose_asked(self.method.asked)
+            self.showing.ask_again()
 
     def _on_run(self) -> None:
         if self.work.mine or self.exporting.mine:
