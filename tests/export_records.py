@@ -104,10 +104,10 @@ def write_radiograph(file: Path, image: np.ndarray | None = None, **changes: Any
     made.PixelSpacing = [0.2, 0.3]
     made.PixelData = pixels.astype("<u2").tobytes()
     for name, value in {**PATIENT, **changes}.items():
-        if value is None:
-            del made[name]
-        else:
+        if value is not None:
             setattr(made, name, value)
+        elif name in made:
+            del made[name]
     made.save_as(file, enforce_file_format=True)
     return file
 

@@ -2,7 +2,7 @@
 # System libraries, through apt where it is there and allowed; else it says what is missing.
 #   tools/system-packages.sh venv    what `python3 -m venv` needs
 #   tools/system-packages.sh window  Qt's and OpenGL's libraries
-#   tools/system-packages.sh test    those, and a virtual screen
+#   tools/system-packages.sh test    those, a virtual screen, and what checks DICOM files
 set -euo pipefail
 
 window="libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4
@@ -10,7 +10,7 @@ window="libgl1 libegl1 libglib2.0-0 libfontconfig1 libdbus-1-3 libxkbcommon-x11-
 case "${1:-}" in
   venv) wanted="python3-venv" ;;
   window) wanted="$window" ;;
-  test) wanted="$window xvfb xauth" ;;
+  test) wanted="$window xvfb xauth dicom3tools dcmtk" ;;
   *) echo "usage: $0 venv|window|test" >&2; exit 2 ;;
 esac
 

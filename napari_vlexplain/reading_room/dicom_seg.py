@@ -62,6 +62,8 @@ def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> Non
         content_creator_name=person(record.judgement.reader) if record.judgement else None,
     )
     _drop_half_measures(made)
+    if "ImagePositionPatient" not in source:  # then where left and head are is asked for, or said to be unknown
+        made.PatientOrientation = source.get("PatientOrientation")
     _settle_dimensions(made, uid(made.SOPInstanceUID, "dimensions"))
     settle(made, time_of(record))
     save(made, file)

@@ -39,7 +39,8 @@ _EMPTIED = (
 _ACQUISITION = "109101"
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
-# Findings of chest radiographs by their SNOMED CT code; all others get a code of our own with the study's word.
+# Findings of chest radiographs by their SNOMED CT code; all others get one of our own with the study's word. Where each
+# was looked up: docs/exports.md.
 _FINDINGS = {
     "atelectasis": ("46621007", "Atelectasis"),
     "cardiomegaly": ("8186001", "Cardiomegaly"),
@@ -77,7 +78,12 @@ def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
     size = (header.get("Rows"), header.get("Columns"))
     if size != shape_of(record):
         raise VLExplainError(f"{record.case}: its DICOM file is {size}, but the case's image is {shape_of(record)}.")
-    return header if keep_patient else without_patient(header)
+    if not keep_patient:
+        return without_patient(header)
+    for name in ("PatientName", "PatientID", *_EMPTIED):  # may be empty, but not missing
+        if name not in header:
+            setattr(header, name, None)
+    return header
 
 
 def without_patient(header: Dataset) -> Dataset:
@@ -153,11 +159,21 @@ def software_version() -> str:
         return "unknown"
 
 
-def settle(dataset: Dataset, time: str) -> None:
-    """Texts as UTF-8; dates and times of making those of the record, so that the same record gives the same file."""
+def settle(dataset: Any, time: str) -> None:
+    """Texts as UTF-8; dates and times of making those of the record, so that the same record gives the same file; and
+    what ``SCHEME`` is, for whoever does not know it (PS3.3, C.12.1.1.3)."""
     from datetime import UTC, datetime
 
+    from pydicom import Dataset
+    from pydicom.sequence import Sequence
+
     dataset.SpecificCharacterSet = "ISO_IR 192"
+    if any(one.keyword == "CodingSchemeDesignator" and one.value == SCHEME for one in dataset.iterall()):
+        scheme = Dataset()
+        scheme.CodingSchemeDesignator = SCHEME
+        scheme.CodingSchemeName = "Figures, judgements and findings without a standard code"
+        scheme.CodingSchemeResponsibleOrganization = MAKER
+        dataset.CodingSchemeIdentificationSequence = Sequence([scheme])
     try:
         made = datetime.fromisoformat(time).astimezone(UTC)
     except ValueError:

@@ -55,7 +55,7 @@ def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> None
     groups = [*_areas(record, row, image), *_pairs(record, row, image), _heatmap(record, row, image)]
     report = sr.MeasurementReport(
         _context(record),
-        Code("363679005", "SCT", "Imaging"),
+        Code("363679005", "SCT", "Imaging procedure"),
         [group for group in (*groups, _reading(record, image)) if group is not None],
     )
     made = sr.ComprehensiveSR(

@@ -1,0 +1,112 @@
+"""Exports held against the standard by other people's programs: dciodvfy, dcentvfy (dicom3tools), dsrdump (dcmtk)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from dicom_files import dataset, save
+from export_records import image_of, masks_of_shape, record, write_radiograph
+from pydicom.sr._concepts_dict import concepts
+
+from napari_vlexplain.io.dicom import read_dicom_image
+from napari_vlexplain.reading_room.dicom_source import _FINDINGS
+from napari_vlexplain.reading_room.export import export_study, notes_of, options_of
+from napari_vlexplain.reading_room.records import CaseRecord
+
+pytestmark = pytest.mark.gl
+EXPLAINED = ("Coding Scheme Designator", "build DICOMDIR", "AccessionNumber")
+"""What the warnings that are left are about; docs/exports.md says why."""
+DX, SC, US = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.6.1"
+
+
+def said_by(program: str, *files: Path) -> list[str]:
+    """What a program says of files, line by line."""
+    if shutil.which(program) is None:
+        pytest.fail(f"There is no {program}; get it with: tools/system-packages.sh test")
+    done = subprocess.run([program, *map(str, files)], capture_output=True, text=True, errors="replace", check=False)
+    return (done.stdout + done.stderr).splitlines()
+
+
+def problems_of(*files: Path) -> list[str]:
+    """Errors, and warnings that nobody explained, of the files on their own and together."""
+    lines = [line for file in files for line in said_by("dciodvfy", file)] + said_by("dcentvfy", *files)
+    warnings = [one for one in lines if one.startswith("Warning") and not any(known in one for known in EXPLAINED)]
+    return [one for one in lines if one.startswith("Error")] + warnings
+
+
+def colours(path: Path, photometric: str) -> Path:
+    """A secondary capture in RGB or YBR_FULL, or one of numbers of a palette."""
+    if photometric != "PALETTE COLOR":
+        pixels = np.random.default_rng(2).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+        made = dataset(pixels, SamplesPerPixel=3, PhotometricInterpretation=photometric, SOPClassUID=SC, Modality="OT")
+        return save(made, path)
+    made = dataset(image_of(dtype=np.uint8), PhotometricInterpretation=photometric, SOPClassUID=US, Modality="US")
+    for colour in ("Red", "Green", "Blue"):
+        made.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+        made.add_new(f"{colour}PaletteColorLookupTableData", "OW", np.arange(256, dtype="<u2").tobytes())
+    return save(made, path)
+
+
+def source(path: Path, kind: str) -> Path:
+    if kind in ("RGB", "YBR_FULL", "PALETTE COLOR"):
+        return colours(path, kind)
+    headers: dict[str, dict[str, Any]] = {
+        "CR": {},
+        "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "PatientOrientation": ["L", "F"]},
+        "DX": {"SOPClassUID": DX, "Modality": "DX", "PixelSpacing": None, "ImagerPixelSpacing": [0.1, 0.1]},
+        "placed": {"FrameOfReferenceUID": "1.2.3.4", "ImagePositionPatient": [1, 2, 3], "SliceThickness": 2,
+                   "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+        "stripped": dict.fromkeys(("PatientBirthDate", "PatientSex", "StudyID", "StudyTime", "AccessionNumber")),
+    }  # fmt: skip
+    return write_radiograph(path, **headers[kind])
+
+
+def case_of(file: Path) -> CaseRecord:
+    """A record of what our reader sees in the file."""
+    pixels = read_dicom_image(file).pixels
+    return record(image=pixels, source=file, masks=masks_of_shape(pixels.shape[:2]))
+
+
+def exported(case: CaseRecord, out: Path, keep: bool) -> tuple[Path, Path]:
+    """The segmentation and the report of a record, as an export has them."""
+    options = replace(options_of(["seg", "sr"]), deidentify=not keep)
+    folder = export_study([case], out, options)
+    assert not notes_of(folder)
+    return next(folder.rglob("segmentation.dcm")), next(folder.rglob("report.dcm"))
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["pseudonym", "patient"])
+@pytest.mark.parametrize("kind", ["CR", "MONOCHROME1", "DX", "placed", "stripped", "RGB", "YBR_FULL", "PALETTE COLOR"])
+def test_segmentation_and_report_are_as_the_standard_has_them(tmp_path: Path, kind: str, keep: bool) -> None:
+    case = case_of(source(tmp_path / "source.dcm", kind))
+    seg, sr = exported(case, tmp_path / "out", keep)
+    assert not problems_of(seg, sr)
+    if keep:  # all three are the same patient's
+        assert not [line for line in said_by("dcentvfy", case.source, seg, sr) if line.startswith("Error")]
+    read = highdicom.seg.segread(seg)
+    assert read.pixel_array.dtype == np.uint8
+    np.testing.assert_array_equal(read.pixel_array, [mask.astype(np.uint8) for mask in case.masks.values()])
+    tree = said_by("dsrdump", sr)
+    assert any("TID" in line or "Imaging Measurement Report" in line for line in tree)
+    assert not [line for line in tree if line.startswith(("E:", "F:"))]
+
+
+def test_what_the_validators_find_wrong_is_seen(tmp_path: Path) -> None:
+    seg, _ = exported(case_of(source(tmp_path / "source.dcm", "CR")), tmp_path / "out", False)
+    broken = pydicom.dcmread(seg)
+    del broken.SegmentSequence
+    assert any("SegmentSequence" in line for line in problems_of(save(broken, tmp_path / "broken.dcm")))
+
+
+def test_findings_are_called_as_the_standard_calls_them() -> None:
+    bundled = {code: meaning for names in concepts["SCT"].values() for code, (meaning, _) in names.items()}
+    known = {code: meaning for code, meaning in _FINDINGS.values() if code in bundled}
+    assert known == {code: bundled[code] for code in known} and len(known) >= 3
