@@ -46,7 +46,7 @@ def ended(dock: BenchmarkDock, qtbot: Any, start: Any) -> str:
 def test_run_then_open_a_row(dock: BenchmarkDock, viewer_model: ViewerModel, qtbot: Any, tmp_path: Path) -> None:
     assert ended(dock, qtbot, dock.view.run_button.click) == "done"
     view = dock.view
-    assert view.state.text().startswith("45 rows kept")
+    assert view.status.text().startswith("45 rows kept")
     assert view.means.rowCount() == view.cases.rowCount() == 5
     assert [view.means.item(r, 0).text() for r in range(5)] == [
         "relevance", "floor:centre", "floor:edges", "floor:random", "floor:uniform"]  # fmt: skip
@@ -59,7 +59,7 @@ def test_run_then_open_a_row(dock: BenchmarkDock, viewer_model: ViewerModel, qtb
     assert float(np.nanmax(heatmap.data)) == 1
     assert ended(dock, qtbot, view.report_button.click) == "reported"
     assert (tmp_path / "rows" / "report.html").is_file()
-    assert ended(dock, qtbot, view.run_button.click) == "done" and "Nothing was missing" in view.state.text()
+    assert ended(dock, qtbot, view.run_button.click) == "done" and "Nothing was missing" in view.status.text()
     assert view.cases.rowCount() == 5
 
 
@@ -87,7 +87,7 @@ def test_cancel_keeps_what_was_finished(
         assert "8787/status" in dock.view.dashboard.text()
         dock.view.run_button.click()
         assert dock.view.run_button.text() == "Cancelling…"
-    assert told.args == ["cancelled"] and "kept" in dock.view.state.text()
+    assert told.args == ["cancelled"] and "kept" in dock.view.status.text()
     assert not dock.view.dashboard.isVisible()
     assert 1 <= dock.view.cases.rowCount() < 500 and dock.view.run_button.text() == "Run"
 
@@ -95,21 +95,21 @@ def test_cancel_keeps_what_was_finished(
 def test_bad_input_is_said_in_the_dock(dock: BenchmarkDock, qtbot: Any, tmp_path: Path) -> None:
     view = dock.view
     view.methods.tick([])
-    assert not view.run_button.isEnabled() and "at least one method" in view.state.text()
+    assert not view.run_button.isEnabled() and "at least one method" in view.status.text()
     view.methods.tick(["relevance"])
-    assert view.run_button.isEnabled() and not view.state.text()
+    assert view.run_button.isEnabled() and not view.status.text()
     view.dataset.setCurrentIndex(view.dataset.findData("ms-cxr"))
-    assert not view.run_button.isEnabled() and "MS_CXR_Local_Alignment" in view.state.text()
+    assert not view.run_button.isEnabled() and "MS_CXR_Local_Alignment" in view.status.text()
     view.root.edit.setText(str(tmp_path))
     assert view.run_button.isEnabled()
-    assert ended(dock, qtbot, dock.run) == "failed" and "holds no MS-CXR" in view.state.text()
-    assert ended(dock, qtbot, dock.report) == "failed" and "no rows" in view.state.text()
+    assert ended(dock, qtbot, dock.run) == "failed" and "holds no MS-CXR" in view.status.text()
+    assert ended(dock, qtbot, dock.report) == "failed" and "no rows" in view.status.text()
 
 
 def test_another_job_goes_first(dock: BenchmarkDock, qtbot: Any) -> None:
     wait = threading.Event()
     dock.jobs.start("Another", lambda *a: wait.wait(30), lambda r: None, lambda e: None, lambda: None)
-    assert not dock.view.run_button.isEnabled() and "Another" in dock.view.state.text()
+    assert not dock.view.run_button.isEnabled() and "Another" in dock.view.status.text()
     wait.set()
     qtbot.waitUntil(lambda: dock.view.run_button.isEnabled(), timeout=PATIENCE)
 

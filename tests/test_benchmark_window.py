@@ -29,7 +29,7 @@ def test_benchmark_with_the_mouse(window: Callable[[], Any], qtbot: Any, tmp_pat
     with qtbot.waitSignal(dock.finished, timeout=200_000) as ended:
         qtbot.mouseClick(view.run_button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: view.dashboard.isVisible(), timeout=100_000)
-    assert ended.args == ["done"] and "rows kept" in view.state.text()
+    assert ended.args == ["done"] and "rows kept" in view.status.text()
     assert view.means.rowCount() == 6 and view.cases.rowCount() == 3 * 6
 
     row = next(r for r in range(view.cases.rowCount()) if view.cases.item(r, 2).text() == "relevance")

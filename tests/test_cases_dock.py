@@ -13,6 +13,7 @@ import pytest
 from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.explaining import Explaining
@@ -22,6 +23,7 @@ from napari_vlexplain.reading_room import ahead as ahead_module
 from napari_vlexplain.reading_room.journal import JOURNAL, Journal
 from napari_vlexplain.reading_room.reopen import read_export
 from napari_vlexplain.reading_room.study import NOTES
+from napari_vlexplain.reading_room.windowing import presets
 from napari_vlexplain.request import ImageIdentity, Request
 from napari_vlexplain.widgets import cases as module
 from napari_vlexplain.widgets._cases_export import ExportDialog
@@ -31,6 +33,7 @@ from napari_vlexplain.widgets._settings import Settings
 from napari_vlexplain.widgets.cases import CasesDock
 from napari_vlexplain.widgets.correct import CorrectDock
 from napari_vlexplain.widgets.measure import MeasureDock
+from napari_vlexplain.widgets.window_level import WindowLevelDock
 
 LEFT = Qt.MouseButton.LeftButton
 SHAPE = (60, 80)
@@ -269,6 +272,56 @@ def test_keys_of_the_reader(dock, viewer_model, folder, qtbot):
     qtbot.keyClicks(dock.view.judging.comment, "knnk")
     settle(dock, qtbot)
     assert session.current[1] == "finding 1" and session.judgement(session.current).comment == "knnk"
+
+
+def test_the_window_is_chosen_without_its_dock(dock, viewer_model, folder, qtbot):
+    alt, text = Qt.KeyboardModifier.AltModifier, viewer_model.canvas.overlays.text
+    opened(dock, folder, qtbot)
+    image = layer(viewer_model, "source")
+    first = tuple(image.contrast_limits)
+    assert text.visible and text.text.startswith("W ")
+
+    def press(key: Any, modifier: Any = alt) -> None:
+        qtbot.keyClick(dock.view.list.table, key, modifier)
+        settle(dock, qtbot)
+
+    press(Qt.Key.Key_3)
+    lungs = tuple(image.contrast_limits)
+    assert lungs == presets()[2].limits(image.data[0]) != first
+    press(Qt.Key.Key_I)
+    assert image.colormap.name == "gray_r" and text.text.endswith("inverted")
+    press(Qt.Key.Key_PageDown, Qt.KeyboardModifier.NoModifier)
+    assert dock.session.current[1] == "finding 1" and image.colormap.name == "gray_r"
+    assert tuple(image.contrast_limits) == presets()[2].limits(image.data[0]), "the lungs of this one"
+    press(Qt.Key.Key_PageDown, Qt.KeyboardModifier.NoModifier)
+    press(Qt.Key.Key_1)
+    assert "colours" in dock.view.status.text()
+    dock.close()
+    assert not text.visible
+
+
+def test_the_window_level_dock_and_cases_share_what_they_do(dock, viewer_model, folder, qtbot):
+    alt = Qt.KeyboardModifier.AltModifier
+    opened(dock, folder, qtbot)
+    image, window = layer(viewer_model, "source"), QMainWindow()
+    qtbot.addWidget(window)
+    beside = WindowLevelDock(viewer_model)
+    places = [QDockWidget(), QDockWidget()]
+    for place, one in zip(places, (dock, beside), strict=True):
+        place.setWidget(one)
+        window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, place)
+    window.show()
+    qtbot.wait(50)
+    assert beside.part.control is dock.window_level.control
+    for inverted in (True, False, True):
+        qtbot.keyClick(beside, Qt.Key.Key_I, alt)
+        assert image.colormap.name.endswith("_r") == inverted, "a key that both have is pressed once"
+        assert beside.part.invert_button.isChecked() == dock.window_level.invert_button.isChecked() == inverted
+    beside.close()
+    qtbot.keyClick(dock.view.list.table, Qt.Key.Key_3, alt)
+    assert tuple(image.contrast_limits) == presets()[2].limits(image.data[0])
+    dock.setParent(None)
+    assert not viewer_model.canvas.overlays.text.visible
 
 
 def test_filters_sort_and_undecided(dock, folder, qtbot):

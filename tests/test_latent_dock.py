@@ -126,7 +126,7 @@ def test_reading_colours_the_patches_where_they_lie(viewer: ViewerModel, dock: L
     # 32 pixels in 4 patches: patch (1, 2) covers rows 8 to 15 and columns 16 to 23.
     assert world(layer, 1, 2) == pytest.approx(world(done, 11.5, 19.5))
     assert world(layer, -0.5, -0.5) == pytest.approx(world(done, -0.5, -0.5))
-    assert "Read 17 tokens at 4 layers; 11 texts" in dock.view.state.text()
+    assert "Read 17 tokens at 4 layers; 11 texts" in dock.view.status.text()
     legend = [dock.view.says.legend.item(i).text() for i in range(dock.view.says.legend.count())]
     assert sum(int(row.split("(")[-1].rstrip(")")) for row in legend) == 16
 
@@ -196,17 +196,17 @@ def test_replacing_and_wrong_edits(dock: LatentTextDock, done: Image, settle: An
     text = found.counts(3)[0][0]
     unsaid = next(word for word in WORDS if not (found.ranks(word)[:, 1:] == 0).any())
     view.edit.edit_button.click()
-    assert "Name the texts" in view.state.text()
+    assert "Name the texts" in view.status.text()
     view.edit.find_texts.setText(text)
     assert view.edit.with_text.isHidden() and view.edit.donor.isHidden()
     view.edit.action.setCurrentIndex(view.edit.action.findData("replace"))
     assert not view.edit.with_text.isHidden()
     view.edit.edit_button.click()
-    assert "take their place" in view.state.text()
+    assert "take their place" in view.status.text()
     view.edit.with_text.setText(unsaid)
     view.edit.edit_button.click()
     settle()
-    assert f"No patch of the donor image says '{unsaid}'" in view.state.text()
+    assert f"No patch of the donor image says '{unsaid}'" in view.status.text()
     view.edit.undo_button.click()
     view.edit.with_text.setText(text)
     view.edit.edit_button.click()
@@ -214,13 +214,13 @@ def test_replacing_and_wrong_edits(dock: LatentTextDock, done: Image, settle: An
     assert dock.session.result.changed.any()
     view.edit.find_texts.setText("@nothing")
     view.edit.edit_button.click()
-    assert "no packaged list" in view.state.text() and len(dock.session.plans) == 1
+    assert "no packaged list" in view.status.text() and len(dock.session.plans) == 1
     view.edit.clear_button.click()
     view.edit.find_texts.setText(unsaid)
     view.edit.action.setCurrentIndex(0)
     view.edit.edit_button.click()
     settle()
-    assert "nothing was edited" in view.state.text()
+    assert "nothing was edited" in view.status.text()
 
 
 def test_an_edit_is_what_its_form_says(dock: LatentTextDock, done: Image, settle: Any) -> None:
@@ -239,7 +239,7 @@ def test_an_edit_is_what_its_form_says(dock: LatentTextDock, done: Image, settle
     assert dock.session.result.per_layer[0] == 0 and dock.session.result.per_layer[1] > 0
     form.last.setValue(0)
     form.edit_button.click()
-    assert "first must not exceed the last" in dock.view.state.text() and len(dock.session.plans) == 1
+    assert "first must not exceed the last" in dock.view.status.text() and len(dock.session.plans) == 1
     form.undo_button.click()
     assert dock.session.plans == []
 
@@ -284,13 +284,13 @@ def test_tokens_of_a_file_take_their_place(
         assert form.donor.file_button.text() == file.name
         form.edit_button.click()
         settle()
-        assert says in dock.view.state.text()
+        assert says in dock.view.status.text()
         form.undo_button.click()
         settle()
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
     form.donor.file_button.click()
     form.edit_button.click()
-    assert "choose another image" in dock.view.state.text()
+    assert "choose another image" in dock.view.status.text()
 
 
 def test_the_form_follows_painted_patches(viewer: ViewerModel, dock: LatentTextDock, done: Image, settle: Any) -> None:
@@ -300,7 +300,7 @@ def test_the_form_follows_painted_patches(viewer: ViewerModel, dock: LatentTextD
     layer = of_kind(viewer, PAINTED)
     form.action.setCurrentIndex(form.action.findData("replace"))
     layer.paint((1, 2), 1)
-    assert "Name the text" in dock.view.state.text() and dock.session.edits == []
+    assert "Name the text" in dock.view.status.text() and dock.session.edits == []
     form.with_text.setText("@backgrounds, a cat, a dog, a lung, a red car, the word tree")
     form.with_text.editingFinished.emit()
     settle()
@@ -357,7 +357,7 @@ def test_smoothing(dock: LatentTextDock, done: Image, qtbot: Any, tmp_path: Path
         source.drift_button.click()
         with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
             source.read_button.click()
-        assert blocker.args == [ended] and says in dock.view.state.text()
+        assert blocker.args == [ended] and says in dock.view.status.text()
     from PIL import Image as Picture
 
     Picture.fromarray(tiny_clip.picture(seed=5)).save(tmp_path / "a.png")
@@ -404,7 +404,7 @@ def test_the_classes_are_the_users(dock: LatentTextDock, done: Image, settle: An
     dock.view.prediction.names.setText("a cat")
     dock.view.prediction.names.editingFinished.emit()
     settle()
-    assert dock.view.prediction.bars.rows == () and "two classes" in dock.view.state.text()
+    assert dock.view.prediction.bars.rows == () and "two classes" in dock.view.status.text()
 
 
 def test_the_prompts_of_a_sample_are_the_first_classes(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
@@ -460,12 +460,12 @@ def test_saving(
     button = getattr(dock.view, f"{kind}_button")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "a"), ""))
     button.click()
-    assert f"Saved {names}." in dock.view.state.text()
+    assert f"Saved {names}." in dock.view.status.text()
     assert {file.name for file in tmp_path.iterdir()} >= set(names.split(", "))
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "file" / "a"), ""))
     button.click()
-    assert "cannot be written" in dock.view.state.text()
+    assert "cannot be written" in dock.view.status.text()
 
 
 def test_vocabularies(dock: LatentTextDock, tmp_path: Path, monkeypatch: Any) -> None:
@@ -486,7 +486,7 @@ def test_what_became_of_the_texts_is_told(viewer: ViewerModel, dock: LatentTextD
     dock.view.source.pasted.setPlainText("a cat\n\na dog\na cat\n" + "word " * 60)
     with qtbot.waitSignal(dock.finished, timeout=60_000):
         dock.view.source.read_button.click()
-    assert dock.view.state.text().endswith(
+    assert dock.view.status.text().endswith(
         "3 texts. Texts too long for the model, cut at the end: 1. Repeats dropped: 1. Empty lines dropped: 1."
     )
 
@@ -495,18 +495,18 @@ def test_an_empty_list_is_told(viewer: ViewerModel, dock: LatentTextDock) -> Non
     viewer.add_image(tiny_clip.picture())
     dock.view.source.pasted.setPlainText(" \n, ")
     dock.view.source.read_button.click()
-    assert "Your own list is empty" in dock.view.state.text() and not dock.running
+    assert "Your own list is empty" in dock.view.status.text() and not dock.running
 
 
 def test_failures_are_told(viewer: ViewerModel, dock: LatentTextDock, qtbot: Any) -> None:
     dock.view.source.read_button.click()
-    assert "Open an image first" in dock.view.state.text()
+    assert "Open an image first" in dock.view.status.text()
     viewer.add_image(np.full((20, 20), np.nan, np.float32), contrast_limits=(0, 1))
     for template, says in (("no place", "needs one {}"), ("{}", "NaN pixels")):
         dock.view.source.template.setText(template)
         with qtbot.waitSignal(dock.finished, timeout=60_000) as blocker:
             dock.view.source.read_button.click()
-        assert blocker.args == ["failed"] and not dock.running and says in dock.view.state.text()
+        assert blocker.args == ["failed"] and not dock.running and says in dock.view.status.text()
     assert dock.session.read is None and not dock.view.edit.paint_button.isEnabled()
 
 

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QScrollArea, QWidget
+from qtpy.QtWidgets import QLabel, QScrollArea, QWidget
 
 from napari_vlexplain.measuring import measure
 from napari_vlexplain.widgets._hooks import Lifetime
@@ -90,10 +90,10 @@ def agrees(dock: MeasureDock, heatmap: np.ndarray, mask: np.ndarray) -> None:
 
 def test_an_empty_viewer_says_what_is_missing(viewer: ViewerModel, dock: MeasureDock, settle: Any) -> None:
     settle()
-    assert "choose a heatmap" in dock.state.text() and not dock.make_mask_button.isEnabled()
+    assert "choose a heatmap" in dock.status.text() and not dock.make_mask_button.isEnabled()
     viewer.add_image(heat(), name="map")
     settle()
-    assert "paint a ground truth" in dock.state.text() and dock.current_figures is None
+    assert "paint a ground truth" in dock.status.text() and dock.current_figures is None
     assert dock.make_mask_button.isEnabled()
     assert dock.figures.values["iou"].text() == "n/a"
 
@@ -102,7 +102,7 @@ def test_the_figures_are_those_of_the_headless_function(dock: MeasureDock, fille
     heatmap, labels = filled
     agrees(dock, heatmap.data, labels.data)
     assert dock.current_figures.lost > 0
-    assert "cat | relevance" in dock.state.text()
+    assert "cat | relevance" in dock.status.text()
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_make_mask_is_what_was_measured_and_is_measured_on(
     settle()
     after = dock.current_figures
     assert mask in viewer.layers and dock.prediction.layer is mask
-    assert "mask" in dock.state.text() and not dock.threshold.isEnabled()
+    assert "mask" in dock.status.text() and not dock.threshold.isEnabled()
     for name in ("iou", "dice", "precision", "recall", "pointing", "energy", "predicted", "lost"):
         assert getattr(after, name) == getattr(before, name), name
     assert layer_kind(mask) == "mask" and source_id(mask) == ensure_id(heatmap)
@@ -273,7 +273,7 @@ def test_layers_askew_are_refused_in_words(viewer: ViewerModel, dock: MeasureDoc
     viewer.add_image(heat())
     labels = viewer.add_labels(truth(), rotate=20)
     settle()
-    assert "turned" in dock.state.text() and dock.current_figures is None
+    assert "turned" in dock.status.text() and dock.current_figures is None
     labels.rotate = np.eye(2)
     settle()
     assert dock.current_figures is not None
@@ -295,7 +295,7 @@ def test_deleting_and_renaming_layers_is_survived(
     heatmap, labels = filled
     heatmap.name = "renamed"
     settle()
-    assert dock.heatmap.currentText() == "renamed" and "renamed" in dock.state.text()
+    assert dock.heatmap.currentText() == "renamed" and "renamed" in dock.status.text()
     labels.paint((1, 1), 1)
     viewer.layers.remove(labels)  # while its change waits to be measured
     settle()
@@ -315,7 +315,7 @@ def test_bad_heatmaps_are_reported_and_recovered_from(dock: MeasureDock, filled:
     heatmap.contrast_limits = (0, 1)
     heatmap.data = np.full(SHAPE, np.nan, np.float32)
     settle()
-    assert "no pixel" in dock.state.text() and dock.current_figures is None
+    assert "no pixel" in dock.status.text() and dock.current_figures is None
     heatmap.data = good
     settle()
     agrees(dock, good, labels.data)
@@ -324,7 +324,7 @@ def test_bad_heatmaps_are_reported_and_recovered_from(dock: MeasureDock, filled:
 def test_the_same_layer_on_both_sides_is_refused(dock: MeasureDock, filled: Any, settle: Any) -> None:
     dock.prediction.set_layer(filled[1])
     settle()
-    assert "same layer" in dock.state.text()
+    assert "same layer" in dock.status.text()
 
 
 def test_nothing_stays_hooked_after_close(viewer: ViewerModel, qtbot: Any) -> None:
@@ -364,7 +364,7 @@ def test_the_dock_is_narrow_named_and_labelled(dock: MeasureDock) -> None:
     scroll = dock.findChild(QScrollArea)
     bar = scroll.verticalScrollBar().sizeHint().width()
     assert scroll.widget().minimumSizeHint().width() + bar <= 300  # nothing is cut off at the side
-    assert NOTICE in [label.text() for label in dock.findChildren(type(dock.state))]
+    assert NOTICE in [label.text() for label in dock.findChildren(QLabel)]
     for part in (dock.heatmap, dock.truth, dock.prediction, dock.threshold.slider, dock.curve):
         assert part.toolTip() and part.focusPolicy() & Qt.FocusPolicy.TabFocus
 
@@ -445,7 +445,7 @@ def test_the_dock_works_through_the_proxy_that_plugins_get(viewer: ViewerModel, 
     assert dock.prediction.layer == viewer.layers[-1] and dock.current_figures.threshold is None
     dock.prediction.set_layer(labels)
     qtbot.waitUntil(lambda: not dock.busy)
-    assert "same layer" in dock.state.text()
+    assert "same layer" in dock.status.text()
     heatmap.name = "renamed"
     assert dock.heatmap.currentText() == "renamed"
     dock.close()

@@ -254,6 +254,24 @@ def test_the_next_case_in_the_same_layer_has_its_own_way_back(qtbot: Any, viewer
     assert tuple(layer.contrast_limits) == AUTO.limits(GREY[:30])
 
 
+def test_a_preset_of_percentiles_goes_with_the_reader_until_another_window_is_chosen(
+    qtbot: Any, viewer: ViewerModel
+) -> None:
+    layer = viewer.add_image(GREY, contrast_limits=(0, 50))
+    dock = dock_of(qtbot, viewer)
+    dock.preset_buttons[2].click()
+    layer.data = GREY * 2
+    assert tuple(layer.contrast_limits) == presets()[2].limits(GREY * 2)
+    dock.width_box.setValue(77)
+    chosen = tuple(layer.contrast_limits)
+    layer.data = GREY
+    assert tuple(layer.contrast_limits) == chosen
+    dock.preset_buttons[1].click()
+    layer.contrast_limits = (3, 9)  # by napari's own slider
+    layer.data = GREY * 2
+    assert tuple(layer.contrast_limits) == (3, 9)
+
+
 def test_two_docks_share_one_control_and_the_last_tidies_up(qtbot: Any, viewer: ViewerModel) -> None:
     layer = viewer.add_image(GREY, contrast_limits=(0, 1999))
     text = text_of(viewer)

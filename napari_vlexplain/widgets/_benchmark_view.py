@@ -34,6 +34,7 @@ from ..metrics.catalogue import GROUPS
 from ..models import list_models
 from ._check_list import CheckList
 from ._scroll import fill_scrolling
+from ._status import StatusLine
 
 DEFAULT_METRICS = "what the data allow"
 
@@ -80,7 +81,8 @@ class BenchmarkView(QWidget):
         self.methods = CheckList(6)
         self.floors = QCheckBox("floors beside them")
         self.run_button, self.report_button = QPushButton("Run"), QPushButton("Report")
-        self.progress, self.state, self.dashboard = QProgressBar(), QLabel(), QLabel()
+        self.progress, self.status, self.dashboard = QProgressBar(), StatusLine(), QLabel()
+        self.say = self.status.say
         self.means, self.cases = QTableWidget(), QTableWidget()
         self._lines: list[Line] = []
         self._fill()
@@ -100,11 +102,6 @@ class BenchmarkView(QWidget):
             folder=self.folder.edit.text(),
             processes=self.processes.value(),
         )
-
-    def say(self, text: str, bad: bool = False) -> None:
-        """One sentence below the button."""
-        self.state.setText(text)
-        self.state.setStyleSheet("color: #e0553c" if bad else "")
 
     def show_live(self, live: LiveTable) -> None:
         """Both tables anew; the selection and the place in the list stay."""
@@ -148,8 +145,6 @@ class BenchmarkView(QWidget):
         self.folder.edit.setText(Session().folder)
         self.progress.setRange(0, 100)
         self.progress.setTextVisible(False)
-        self.state.setWordWrap(True)
-        self.state.setTextFormat(Qt.TextFormat.PlainText)
         self.dashboard.setOpenExternalLinks(True)
         self.dashboard.hide()
 
@@ -184,7 +179,7 @@ class BenchmarkView(QWidget):
         inner = QVBoxLayout(content)
         inner.addLayout(form)
         inner.addLayout(buttons)
-        for part in (self.progress, self.state, self.dashboard):
+        for part in (self.progress, self.status, self.dashboard):
             inner.addWidget(part)
         for heading, listed in (("Means", self.means), ("Cases", self.cases)):
             inner.addWidget(QLabel(heading))

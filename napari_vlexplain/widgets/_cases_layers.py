@@ -160,13 +160,13 @@ class CaseLayers:
             return
         same_place = image.level_shapes[0][:2].tolist() == list(opened.shape) and np.allclose(image.scale, spacing)
         kept = self._limits is not None and tuple(image.contrast_limits) != self._limits
+        mark(image, "source", None, **details)  # before the pixels, which whoever follows them may measure by it
         image.data = levels
         if not np.array_equal(image.scale, spacing):
             image.scale = spacing
         if not opened.rgb and not kept:  # a window that the reader chose stays
             _set_limits(image, opened)
         self._limits = None if opened.rgb else self._limits if kept else opened.shown_limits
-        mark(image, "source", None, **details)
         image.name = name
         if not same_place:
             self.viewer.reset_view()

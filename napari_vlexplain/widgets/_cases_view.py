@@ -57,8 +57,11 @@ class CasesView(QWidget):
     opened = Signal(str)
     drawn = Signal(str)
 
-    def __init__(self) -> None:
+    def __init__(self, window: QWidget) -> None:
+        """``window`` : what the picture's window is chosen by."""
         super().__init__()
+        self.windowing = QCollapsible("Window level")
+        self.windowing.addWidget(window)
         self.open_button, self.phantom_button = QPushButton("Open study…"), QPushButton("Phantom study")
         self.recent_button = QToolButton()
         self.title = QLabel("No study yet.")
@@ -233,7 +236,6 @@ class CasesView(QWidget):
         ends.addWidget(self.mask_button)
         ends.addStretch(1)
         ends.addWidget(self.export_button)
-        self.problems.setDuration(0)
         self.problems.addWidget(self.problem_list)
 
         self._parameter_box = QVBoxLayout()
@@ -250,9 +252,9 @@ class CasesView(QWidget):
         self._parameter_box.addWidget(self.at_once)
         inside = QWidget()
         inside.setLayout(self._parameter_box)
-        self.explanation.setDuration(0)
         self.explanation.addWidget(inside)
-        for section in (self.problems, self.explanation):
+        for section in (self.problems, self.windowing, self.explanation):
+            section.setDuration(0)
             for one in (section, section.content()):
                 inner = one.layout()
                 if inner is not None:
@@ -275,8 +277,8 @@ class CasesView(QWidget):
         for part in (self.progress, self.status, self.figures):
             layout.addWidget(part)
         layout.addLayout(cut)
-        layout.addWidget(self.threshold)
-        layout.addWidget(self.explanation)
+        for section in (self.threshold, self.windowing, self.explanation):
+            layout.addWidget(section)
         layout.addLayout(ends)
         fill_scrolling(self, content)
 

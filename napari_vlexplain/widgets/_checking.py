@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from ..answer import Answer
@@ -13,6 +13,7 @@ from ..explaining import remedy
 from ..explanation import Explanation
 from ..sanity import Sanity, check
 from ._jobs import Jobs
+from ._status import StatusLine
 
 TIP = (
     "Explain unrelated prompts, and the model with random weights, in the same way: a heatmap that stays the same "
@@ -27,7 +28,7 @@ class CheckBox(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.button = QPushButton("Check")
-        self.status, self.figures = _label(), _label()
+        self.status, self.figures = StatusLine(0), StatusLine(0)
         self.details = QCollapsible("Details")
         self.details.setDuration(0)
         self.details.addWidget(self.figures)
@@ -39,8 +40,7 @@ class CheckBox(QWidget):
 
     def say(self, text: str, bad: bool = False) -> None:
         """Show a sentence below the button."""
-        self.status.setText(text)
-        self.status.setStyleSheet("color: #e8503a" if bad else "")
+        self.status.say(text, bad)
         self.status.setVisible(bool(text))
 
     def show_sanity(self, found: Sanity | None) -> None:
@@ -114,11 +114,3 @@ class Checking(QObject):
         button.setText("Cancelling…" if cancelling else "Cancel the check" if self.running else "Check")
         button.setEnabled(fits and not cancelling and (self.running or not self._jobs.busy))
         button.setToolTip(TIP if fits else NO_QUESTIONS)
-
-
-def _label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -26,6 +24,7 @@ from ._measure_inputs import is_truth
 from ._picture import is_picture
 from ._prompt_box import PromptBox
 from ._scroll import fill_scrolling
+from ._status import ProgressBar, StatusLine
 
 if TYPE_CHECKING:
     import napari
@@ -48,15 +47,10 @@ class CompareView(QWidget):
         self.check = QCheckBox("sanity checks too (slower)")
         self.run_button = QPushButton("Compare")
         self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
-        self.progress = QProgressBar()
-        self.status = QLabel()
+        self.progress, self.status = ProgressBar(), StatusLine()
+        self.say = self.status.say
         self._fill()
         self._lay_out()
-
-    def say(self, text: str, bad: bool = False) -> None:
-        """Show a sentence in the status line."""
-        self.status.setText(text)
-        self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
 
     def enable_fields(self, enabled: bool) -> None:
         """Let the user change what is compared, or not while it runs."""
@@ -72,11 +66,6 @@ class CompareView(QWidget):
             if model.local and model.kind == "dual_encoder":
                 self.models.add(model.name, model.title, f"Good for {model.good_for}.", model is MINI)
         self.one_each.setChecked(True)
-        self.progress.setVisible(False)
-        self.status.setWordWrap(True)
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
-        self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 2)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         tips = {
             self.python_button: "Put a program onto the clipboard that computes these maps, without the ground truth.",
             self.command_button: "Put the same as a command line onto the clipboard.",

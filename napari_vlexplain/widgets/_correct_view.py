@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -14,7 +13,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QGroupBox,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -28,6 +26,7 @@ from ._layer_combo import LayerCombo
 from ._layers import layer_kind
 from ._measure_inputs import is_heatmap, is_labels
 from ._scroll import fill_scrolling
+from ._status import StatusLine
 
 if TYPE_CHECKING:
     import napari
@@ -65,7 +64,8 @@ class CorrectView(QWidget):
         self.undo, self.redo = QPushButton("&Undo"), QPushButton("Redo")
         self.table = AgreementTable()
         self.copy_table = QPushButton("Copy table")
-        self.status = QLabel()
+        self.status = StatusLine()
+        self.say = self.status.say
         self._explain()
         content = QWidget()
         self._lay_out(QVBoxLayout(content))
@@ -77,11 +77,6 @@ class CorrectView(QWidget):
     def combos(self) -> tuple[LayerCombo, ...]:
         """All that list layers."""
         return (self.edited, self.other, self.boxes, self.heatmap, self.truth, self.model, self.reader)
-
-    def say(self, text: str, bad: bool = False) -> None:
-        """Show a sentence in the status line."""
-        self.status.setText(text)
-        self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
 
     def show_units(self, millimetres: bool) -> None:
         """Lengths are in mm where the mask knows its size, else in pixels."""
@@ -100,9 +95,6 @@ class CorrectView(QWidget):
         self.smallest.setValue(100)
         self.column.setRange(MIDDLE, 1 << 20)
         self.column.setSpecialValueText("middle")
-        self.status.setWordWrap(True)
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
-        self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 6)
         tips = {
             self.edited: "The mask that the buttons below change; napari's brush works on the layer that is selected.",
             self.other: "The mask to combine it with; that one stays as it is.",

@@ -13,6 +13,7 @@ from ._latent_says import SaysBox
 from ._latent_source import SourceBox
 from ._parts import described, group
 from ._scroll import fill_scrolling
+from ._status import StatusLine
 
 if TYPE_CHECKING:
     import napari
@@ -25,23 +26,18 @@ class LatentView(QWidget):
         super().__init__()
         self.source, self.says, self.prediction = SourceBox(viewer), SaysBox(), PredictionBox()
         self.edit = EditBox(viewer)
-        self.state, self.note = QLabel(), QLabel()
+        self.status, self.note = StatusLine(), QLabel()
+        self.say = self.status.say
         self.json_button, self.csv_button = QPushButton("Save JSON…"), QPushButton("Save CSV…")
-        self.state.setContentsMargins(9, 4, 9, 4)
-        for label in (self.state, self.note):
-            label.setWordWrap(True)
-            label.setTextFormat(Qt.TextFormat.PlainText)
+        self.status.setContentsMargins(9, 4, 9, 4)
+        self.note.setWordWrap(True)
+        self.note.setTextFormat(Qt.TextFormat.PlainText)
         self.note.setStyleSheet("font-style: italic")
         described(
             (self.json_button, "Save JSON", "Save the texts, and what the edits did, as JSON."),
             (self.csv_button, "Save CSV", "Save the texts, and what the edits did, as tables."),
         )
         self._lay_out()
-
-    def say(self, text: str, bad: bool = False) -> None:
-        """One line of what happens."""
-        self.state.setText(text)
-        self.state.setStyleSheet("color: #e5484d" if bad else "")
 
     def _lay_out(self) -> None:
         scrolling, content, saving = QWidget(), QWidget(), QHBoxLayout()
@@ -59,6 +55,6 @@ class LatentView(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scrolling, 1)
-        outer.addWidget(self.state)  # in view wherever the rest is scrolled to
+        outer.addWidget(self.status)  # in view wherever the rest is scrolled to
         self.setMinimumWidth(scrolling.minimumWidth())
         self.setSizePolicy(scrolling.sizePolicy())

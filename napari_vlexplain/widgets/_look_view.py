@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -27,6 +26,7 @@ from ._layer_combo import LayerCombo
 from ._look_grid import ALL, METHODS, PROMPTS
 from ._look_layers import is_map
 from ._scroll import fill_scrolling
+from ._status import StatusLine
 
 if TYPE_CHECKING:
     import napari
@@ -62,16 +62,12 @@ class LookView(QWidget):
         )
         self.rate = _number(0.2, FASTEST_BLINK, 0.1)
         self.which = QComboBox()
-        self.status = QLabel()
+        self.status = StatusLine()
+        self.say = self.status.say
         self._fill()
         self._explain()
         self._lay_out()
         self._connect()
-
-    def say(self, text: str, bad: bool = False) -> None:
-        """Show a sentence in the status line."""
-        self.status.setText(text)
-        self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
 
     def show_look(self, look: Look) -> None:
         """Show a look, without telling of an edit."""
@@ -134,10 +130,6 @@ class LookView(QWidget):
         self.levels.setPlaceholderText("none; such as: 0.5, 0.75")
         for button in (self.fade_button, self.blink_button, self.grid_button):
             button.setCheckable(True)
-        self.status.setWordWrap(True)
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
-        self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 8)  # a longer text must not move the rest
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
 
     def _explain(self) -> None:
         for part, name, tip in (

@@ -57,6 +57,7 @@ class WindowControl(QObject):
         self._layer: Image | None = None
         self._users = 0
         self._first: dict[str, tuple[Limits, Any]] = {}
+        self._rules: dict[str, tuple[Preset, Limits]] = {}
         self._list_hooks, self._layer_hooks = Hooks(), Hooks()
         self.tool = DragTool(viewer, self)
         self.tool.switched.connect(self._write)
@@ -128,7 +129,11 @@ class WindowControl(QObject):
         self._set_limits(window.limits)
 
     def apply(self, preset: Preset) -> None:
-        """Show the picture through a preset; one from the file may be a curve, which the colours then draw."""
+        """Show the picture through a preset; one from the file may be a curve, which the colours then draw.
+
+        A preset of percentiles is a rule: until another window is chosen the next picture in the layer is shown by it
+        too, since the numbers that it came to belong to this one.
+        """
         layer = self._layer
         if layer is None or layer.rgb:
             self._say_why_not()
@@ -141,10 +146,10 @@ class WindowControl(QObject):
             return
         pixels, _ = plane(layer, self._viewer.dims.point)
         if voi is not None or isinstance(pixels, np.ndarray):
-            self._set_limits(preset.limits(pixels, self.padding))
+            self._on_limits((layer, preset, preset.limits(pixels, self.padding)))
         else:  # read or computed when it is needed: not on this thread
             padding = self.padding
-            self._latest.submit(lambda: (layer, preset.limits(np.asarray(pixels), padding)))
+            self._latest.submit(lambda: (layer, preset, preset.limits(np.asarray(pixels), padding)))
 
     def apply_number(self, number: int) -> None:
         """The preset of that place, from 0; none there is no error."""
@@ -209,10 +214,12 @@ class WindowControl(QObject):
             layer.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
         layer.contrast_limits = limits
 
-    def _on_limits(self, found: tuple[Any, Limits]) -> None:
-        layer, limits = found
+    def _on_limits(self, found: tuple[Any, Preset, Limits]) -> None:
+        layer, preset, limits = found
         if layer == self._layer:
             self._set_limits(limits)
+            if preset.voi is None:
+                self._rules[ensure_id(layer)] = preset, tuple(layer.contrast_limits)
 
     def _say_why_not(self) -> None:
         self.said.emit(NO_IMAGE if self._layer is None else COLOURS)
@@ -240,8 +247,12 @@ class WindowControl(QObject):
         self._on_layer()
 
     def _on_data(self, event: Any = None) -> None:
-        if self._layer is not None:  # another picture in the same layer: the next case
-            self._first.pop(ensure_id(self._layer), None)
+        layer = self._layer
+        if layer is not None:  # another picture in the same layer: the next case
+            self._first.pop(ensure_id(layer), None)
+            preset, limits = self._rules.get(ensure_id(layer), (None, None))
+            if preset is not None and tuple(layer.contrast_limits) == limits:
+                self.apply(preset)
         self._on_layer()
 
     def _on_layer(self, event: Any = None) -> None:

@@ -30,6 +30,7 @@ from ._jobs import jobs_of
 from ._keys import Keys
 from ._latest import LatestOnly
 from ._settings import settings
+from .window_level import WindowLevel
 
 if TYPE_CHECKING:
     import napari
@@ -51,7 +52,8 @@ class CasesDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.session: ReadingSession | None = None
-        self.view = CasesView()
+        self.window_level = WindowLevel(viewer)
+        self.view = CasesView(self.window_level)
         self.method = MethodChoice(self.view)
         self.layers = CaseLayers(viewer)
         self.own_mask = ReaderMask(self.layers, self)
@@ -175,6 +177,7 @@ class CasesDock(QWidget):
         work.ahead.connect(self._show_rows)
         for one in (self.showing, work, self.exporting):
             one.said.connect(view.say)
+        self.window_level.control.said.connect(view.say)  # its own line may be folded away
         view.export_button.clicked.connect(lambda: self.export())
         self.exporting.changed.connect(self._refresh_buttons)
 
@@ -190,9 +193,11 @@ class CasesDock(QWidget):
         bind("heatmap", self.layers.toggle_heatmap)
         for verdict in self.view.judging.verdicts:
             bind(verdict, partial(self.verdicts.toggle, verdict))
+        self.window_level.bind(self.keys)
 
     def _attach(self) -> None:
         self.own_mask.attach()
+        self.window_level.attach()
         self.view.show_recent(recent_studies())
         if not self.view.judging.reader.text():
             self.view.judging.reader.setText(settings().reader)
@@ -204,6 +209,7 @@ class CasesDock(QWidget):
         self.showing.close()
         self._opening.close()
         self.saving.finish()
+        self.window_level.release()
 
     # A study
 

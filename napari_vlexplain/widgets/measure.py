@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -30,6 +29,7 @@ from ._measure_inputs import CONTENT_EVENTS, GEOMETRY_EVENTS, Choice, is_heatmap
 from ._picture import picture_behind
 from ._scroll import fill_scrolling
 from ._settings import settings
+from ._status import StatusLine
 from ._threshold_box import ThresholdBox
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class MeasureDock(QWidget):
         self.prediction = LayerCombo(viewer, is_labels, prefers=_is_ours("mask"), first="At threshold", empty="")
         self.selected_only = QCheckBox("only the selected label")
         self.threshold = ThresholdBox()
-        self.state = QLabel()
+        self.status = StatusLine(3)
         self.figures = FiguresTable()
         self.curve = IoUCurve()
         self.make_mask_button, self.copy_button = QPushButton("Make mask"), QPushButton("Copy figures")
@@ -113,7 +113,7 @@ class MeasureDock(QWidget):
         try:
             picture = picture_behind(self._viewer, heatmap)
         except VLExplainError as error:
-            self.state.setText(str(error))
+            self.status.say(str(error), bad=True)
             return
         entry = dict(info(heatmap))
         device = None if settings().device == "auto" else settings().device
@@ -134,10 +134,6 @@ class MeasureDock(QWidget):
         self.copy_button.setToolTip("Copy the figures to the clipboard, to paste into a table.")
         self.python_button.setToolTip("Copy a program that computes this heatmap and cuts it at this threshold.")
         self.command_button.setToolTip("Copy the same as a command line, which saves the mask.")
-        self.state.setWordWrap(True)
-        self.state.setTextFormat(Qt.TextFormat.PlainText)
-        self.state.setMinimumHeight(3 * self.fontMetrics().lineSpacing() + 12)  # a longer text must not move the rest
-        self.state.setAlignment(Qt.AlignmentFlag.AlignTop)
         form = QFormLayout()
         form.addRow("Heat&map", self.heatmap)
         form.addRow("&Truth", self.truth)
@@ -157,7 +153,7 @@ class MeasureDock(QWidget):
         layout.addWidget(self.curve)
         layout.addLayout(buttons)
         layout.addLayout(code)
-        for part in (self.state, self.figures):
+        for part in (self.status, self.figures):
             layout.addWidget(part)
         layout.addStretch(1)
         fill_scrolling(self, content)
@@ -172,7 +168,7 @@ class MeasureDock(QWidget):
         self.copy_button.clicked.connect(self.figures.copy)
         self.python_button.clicked.connect(lambda: self._copy("Python", 0))
         self.command_button.clicked.connect(lambda: self._copy("command line", 1))
-        self.copier.said.connect(lambda text, bad: self.state.setText(text))
+        self.copier.said.connect(self.status.say)
         self._pause.timeout.connect(self._measure)
         self._latest.done.connect(self._on_measured)
         self._latest.failed.connect(self._on_failed)
@@ -273,7 +269,7 @@ class MeasureDock(QWidget):
         threshold = f"{self.threshold.threshold:.4g}"
         if figures is not None:
             self.curve.mark(self.threshold.edge, f"threshold {threshold}, IoU {figures.iou:.3f}")
-        self.state.setText(why or self._what_is_measured(threshold))
+        self.status.say(why or self._what_is_measured(threshold))
         self.measured.emit(figures)
 
     def _what_is_measured(self, threshold: str) -> str:
