@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QListWidget,
     QMenu,
-    QProgressBar,
     QPushButton,
     QToolButton,
     QVBoxLayout,
@@ -37,6 +36,7 @@ from ._keys import with_keys
 from ._method_combo import offer_methods
 from ._model_box import ModelBox
 from ._scroll import fill_scrolling
+from ._status import ProgressBar, StatusLine
 from ._threshold_box import ThresholdBox
 
 MOST_PROBLEMS = 500
@@ -82,7 +82,8 @@ class CasesView(QWidget):
         self.threshold = ThresholdBox()
         self.at_once = QCheckBox("explain every case that I open")
         self.all_button, self.run_button = QPushButton("Explain all"), QPushButton("Run")
-        self.progress, self.status = QProgressBar(), QLabel()
+        self.progress, self.status = ProgressBar(), StatusLine()
+        self.say = self.status.say
         self._fill()
         self._lay_out()
 
@@ -151,15 +152,9 @@ class CasesView(QWidget):
             part.setEnabled(study)
         self.mask_button.setEnabled(case)
 
-    def say(self, text: str, bad: bool = False) -> None:
-        """Show a sentence in the status line."""
-        self.status.setText(text)
-        self.status.setStyleSheet("color: #e8503a" if bad else "")
-
     def show_progress(self, share: float, what: str) -> None:
-        """Show how far it is; a bar at 0 only moves to and fro."""
-        self.progress.setRange(0, 100 if share > 0 else 0)
-        self.progress.setValue(round(100 * share))
+        """Show how far it is."""
+        self.progress.show_share(share)
         self.say(f"{what}…")
 
     def _browse(self) -> None:
@@ -174,17 +169,14 @@ class CasesView(QWidget):
         offer_methods(self.method, asked.methods, asked.method)
         self.method.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.method.setMinimumContentsLength(8)
-        for label in (self.title, self.phrase, self.status, self.figures):
+        for label in (self.title, self.phrase, self.figures):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.phrase.setStyleSheet("font-weight: bold")
         self.own_prompt.setPlaceholderText("What to look for, such as “pleural effusion”")
-        self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 2)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.at_once.setChecked(True)
         self.threshold.set_threshold("value", 0.5)
-        self.progress.setVisible(False)
         self.problem_list.setWordWrap(True)
         self.problem_list.setMaximumHeight(6 * self.fontMetrics().lineSpacing())
         self.problems.setVisible(False)
