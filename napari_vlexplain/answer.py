@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .explanation import joined_words, min_max
-from .request import ImageIdentity, Place
+from .request import ImageIdentity, Place, older
 
 Painting = Literal["max", "sum"]
 
@@ -25,6 +25,7 @@ class QuestionRequest:
 
     answer : the answer that is explained; None is each question's most probable one.
     regions : where the boxes come from: ``model``, or the name of a file or detector.
+    dtype : of the model's matrix products, see :mod:`napari_vlexplain.models.precision`.
     """
 
     image: ImageIdentity
@@ -35,11 +36,12 @@ class QuestionRequest:
     answer: str | None = None
     regions: str = "model"
     truncate: bool = False
+    dtype: str = "float32"
 
     @property
     def key(self) -> str:
         """sha256 over everything that decides the result."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(older(self.to_dict()), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "parameters": dict(self.parameters)}
@@ -47,7 +49,7 @@ class QuestionRequest:
     def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
         extra: list[tuple[str, Any]] = [("answer", self.answer)] if self.answer is not None else []
-        extra += (place or Place()).keywords(self.image, self.truncate)
+        extra += (place or Place()).keywords(self.image, self.truncate, self.dtype)
         extra += [("regions", self.regions)] if self.regions != "model" else []
         settings = "".join(f"    {name}={value!r},\n" for name, value in [*extra, *self.parameters])
         return (
@@ -62,7 +64,7 @@ class QuestionRequest:
         for name, value in self.parameters:
             words += ["--param", f"{name}={value}"]
         words += ["--answer", self.answer] if self.answer is not None else []
-        words += (place or Place()).words(self.image, self.truncate)
+        words += (place or Place()).words(self.image, self.truncate, self.dtype)
         words += ["--regions", self.regions] if self.regions != "model" else []
         return shlex.join([*words, "--", self.image.name, *self.questions])
 
@@ -77,6 +79,7 @@ class QuestionRequest:
             answer=data["answer"],
             regions=data["regions"],
             truncate=data["truncate"],
+            dtype=data.get("dtype", "float32"),
         )
 
 

@@ -56,6 +56,7 @@ def ask(
     truncate: bool = False,
     device: str | None = None,
     download: bool = False,
+    dtype: str = "auto",
     name: str | None = None,
     **parameters: Any,
 ) -> Answer | list[Answer]:
@@ -70,7 +71,8 @@ def ask(
     answer : the answer whose logit is explained; by default the most probable one.
     regions : the image's described boxes, or a file of them (npz, tsv, h5), see
         :func:`napari_vlexplain.io.region_files.read_regions`; needed by models that do not see by themselves.
-    progress, cancel, contrast_limits, plane, truncate, device, download, name : see :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, truncate, device, download, dtype, name : see
+        :func:`napari_vlexplain.explain`.
     detector : instead of ``regions``, weights of the bottom-up-attention detector that finds and describes boxes.
     parameters : of the method.
 
@@ -83,10 +85,14 @@ def ask(
     questions = texts_of(question, "question", "what is in the picture?")
     source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
     rgb = as_rgb(source, contrast_limits)
+    from .models.precision import in_precision, precision_of
+
     if isinstance(model, str):
         from .models.question_loading import load_question_model
 
-        model = load_question_model(model, device, download, run.part(0.0, 0.1))
+        model = load_question_model(model, device, download, run.part(0.0, 0.1), dtype)
+    else:
+        model = in_precision(model, dtype)
     info = co_attention_method(method, model.architecture, model.info.name)
     settings = {**model.info.recommended.get(info.name, {}), **parameters}
     filled = fill(info.parameters_form, settings, info.name)
@@ -101,6 +107,7 @@ def ask(
         answer=answer,
         regions=called_regions,
         truncate=truncate,
+        dtype=precision_of(model),
     )
     found = _compute(request, source, seen, model, info, filled, explained, run.part(0.5, 1.0))
     run.step(1.0, "Done")
@@ -148,7 +155,7 @@ def _compute(
         "regions": request.regions,
         "painted": "each pixel the highest score of the boxes that cover it",
         "device": str(model.device),
-        "dtype": "float32",
+        "dtype": request.dtype,
         "versions": versions(),
         "seconds": round(time.perf_counter() - began, 4),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

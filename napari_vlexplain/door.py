@@ -97,11 +97,10 @@ def explain(
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
     source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
     rgb = as_rgb(source, contrast_limits)
-    from .models.precision import in_precision, precision_of, resolved
+    from .models.precision import in_precision, precision_of
 
-    wanted = None if dtype == "auto" else resolved(dtype)
-    loaded = load_model(model, device, download, run.part(0.0, 0.1)) if isinstance(model, str) else model
-    loaded = loaded if wanted is None else in_precision(loaded, wanted)
+    part = run.part(0.0, 0.1)
+    loaded = load_model(model, device, download, part, dtype) if isinstance(model, str) else in_precision(model, dtype)
     refuse_unfit(info, loaded.info.name, loaded.capabilities)
     chosen.refuse_unfit(loaded.info.name, loaded.capabilities)
     if "prompts" in loaded.capabilities:

@@ -20,7 +20,7 @@ from .methods.targets import TARGETS, Target
 from .models.model_info import ModelInfo, info_of
 from .models.places import is_here
 from .models.zoo import MINI, known_models
-from .request import ImageIdentity, Place, Request
+from .request import ImageIdentity, Place, Request, resolved
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -143,7 +143,8 @@ class Explaining:
         return {
             "model": self.model,
             "method": self.method,
-            **({} if self.asks else {"target": self._target(), "seed": self.seed, "dtype": self.dtype}),
+            **({} if self.asks else {"target": self._target(), "seed": self.seed}),
+            "dtype": self.dtype,
             "truncate": self.truncate,
             "device": self.device,
             "download": self.download,
@@ -163,14 +164,17 @@ class Explaining:
         """The request that it comes to for a model that scores prompts, before any model is loaded."""
         return Request(
             image, self.prompts, self.model, self.method, tuple(sorted(self.values().items())), self._target(),
-            self.seed, self.truncate, "float32" if self.dtype == "auto" else self.dtype,
+            self.seed, self.truncate, resolved(self.dtype),
         )  # fmt: skip
 
     def _request(self, image: ImageSource, name: str) -> Request | QuestionRequest:
         identity = ImageIdentity(name, "", (), image.contrast_limits)
         if self.asks:
             settings = tuple(sorted(self.values().items()))
-            return QuestionRequest(identity, self.prompts, self.model, self.method, settings, truncate=self.truncate)
+            return QuestionRequest(
+                identity, self.prompts, self.model, self.method, settings,
+                truncate=self.truncate, dtype=resolved(self.dtype),
+            )  # fmt: skip
         return self.request(identity)
 
     def _place(self, image: ImageSource) -> Place:

@@ -12,7 +12,7 @@ import numpy as np
 from .errors import VLExplainError
 from .explaining import ImageSource
 from .io.answers import FORMAT as ANSWER
-from .request import ImageIdentity, Place, Request
+from .request import ImageIdentity, Place, Request, resolved
 
 _IMAGE = "IMAGE"
 
@@ -66,7 +66,7 @@ class ComparisonChoices:
 
     @property
     def _dtype(self) -> str:
-        return "float32" if self.dtype == "auto" else self.dtype
+        return resolved(self.dtype)
 
     def _identity(self, image: ImageSource) -> ImageIdentity:
         return ImageIdentity(image.path or _IMAGE, "", (), image.contrast_limits)

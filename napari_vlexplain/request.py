@@ -11,7 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import VLExplainError
 from .methods.targets import Target
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""Of a model's matrix products, see :mod:`napari_vlexplain.models.precision`."""
+
+
+def resolved(precision: str) -> str:
+    """``auto`` is float32, the one that gives the same maps on every device.
+
+    Raises
+    ------
+    VLExplainError : an unknown precision.
+    """
+    if precision == "auto":
+        return PRECISIONS[0]
+    if precision not in PRECISIONS:
+        raise VLExplainError(f"The precision is {precision!r}, but it must be auto, {', '.join(PRECISIONS)}.")
+    return precision
+
+
+def older(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked without what is as it always was, so that keys from before there was a choice stay."""
+    return {name: value for name, value in asked.items() if (name, value) != ("dtype", PRECISIONS[0])}
 
 
 @dataclass(frozen=True)

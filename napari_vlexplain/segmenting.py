@@ -67,11 +67,10 @@ def segment(
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number of at least 0.")
     source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
     rgb = as_rgb(source, contrast_limits)
-    from .models.precision import in_precision, precision_of, resolved
+    from .models.precision import in_precision, precision_of
 
-    wanted = None if dtype == "auto" else resolved(dtype)
-    loaded = load_model(model, device, download, run.part(0.0, 0.3)) if isinstance(model, str) else model
-    loaded = loaded if wanted is None else in_precision(loaded, wanted)
+    part = run.part(0.0, 0.3)
+    loaded = load_model(model, device, download, part, dtype) if isinstance(model, str) else in_precision(model, dtype)
     asked, cutting = split_parameters({**loaded.info.recommended.get(RECOMMENDED, {}), **parameters})
     began = time.perf_counter()
     run.step(0.3, "Looking at the image, and its eigenvectors")

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import question_models
 import torch
 import toys
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from napari_vlexplain import explain, segment
+from napari_vlexplain import ask, explain, segment
+from napari_vlexplain.answer import QuestionRequest
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.methods.catalogue import list_methods
-from napari_vlexplain.models import load_model
+from napari_vlexplain.methods.co_attention_parameters import list_co_attention_methods
+from napari_vlexplain.models import load_model, precision
 from napari_vlexplain.models.precision import in_precision, precision_of
+from napari_vlexplain.models.question_loading import load_question_model
+from napari_vlexplain.models.regions import Regions
+from napari_vlexplain.perturbation.cases import QuestionCase, fresh_captions
+from napari_vlexplain.perturbation.dual_encoders import perturb_captions
+from napari_vlexplain.perturbation.questions import perturb_questions
 from napari_vlexplain.request import ImageIdentity, Place, Request
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -110,6 +122,75 @@ def test_the_shipped_model_in_half_precision_points_at_the_same_place():
     half = explain(image, "a photo of a dog", load_model("mini", "cpu"), dtype="bfloat16")
     assert np.argmax(full.patch_scores) == np.argmax(half.patch_scores)
     assert np.corrcoef(full.patch_scores.ravel(), half.patch_scores.ravel())[0, 1] > 0.98
+
+
+@pytest.fixture(params=["lxmert", "visual_bert"])
+def question_model(request, tmp_path):
+    save = question_models.save_lxmert if request.param == "lxmert" else question_models.save_visual_bert
+    save(tmp_path)
+    return load_question_model(str(tmp_path), "cpu")
+
+
+def regions(size: int) -> Regions:
+    rng = np.random.default_rng(0)
+    boxes = np.array([[0, 0, 9, 9], [4, 4, 30, 20], [10, 2, 20, 22]], float)
+    positions = (boxes / 32).astype(np.float32)
+    return Regions(boxes, rng.standard_normal((3, size)).astype(np.float32), (24, 32), positions)
+
+
+def test_question_models_run_in_it_and_every_method_says_nearly_the_same(question_model):
+    seen = regions(question_model.feature_size)
+    for info in list_co_attention_methods(question_model.architecture):
+        plain, half = (
+            ask(PICTURE, question_models.QUESTION, question_model, info.name, "cat", seen, dtype=dtype)
+            for dtype in ("auto", "bfloat16")
+        )
+        assert half.request.dtype == half.provenance["dtype"] == "bfloat16" != plain.request.dtype
+        assert half.request.key != plain.request.key
+        assert half.logit != plain.logit and half.logit == pytest.approx(plain.logit, abs=0.2)
+        assert half.box_scores.dtype == np.float32 and np.isfinite(half.box_scores).all()
+    with Products() as products:
+        ask(PICTURE, question_models.QUESTION, question_model, regions=seen, dtype="bfloat16")
+    assert products.seen[torch.bfloat16] > 10
+
+
+def test_perturbation_tells_its_precision(question_model):
+    seen = regions(question_model.feature_size)
+    half = in_precision(question_model, "bfloat16")
+    cases = [QuestionCase("a", question_models.QUESTION, {"cat": 1.0}, lambda: seen)]
+    assert perturb_questions(half, cases, 1, ["rollout"]).facts["dtype"] == "bfloat16"
+    assert perturb_questions(question_model, cases, 1, ["rollout"]).facts["dtype"] == "float32"
+    encoder = in_precision(toys.transformer(), "float16")
+    assert perturb_captions(encoder, fresh_captions(1), 1, ["random"]).facts["dtype"] == "float16"
+
+
+def test_what_does_not_fit_is_refused(monkeypatch):
+    with pytest.raises(VLExplainError, match=r"mini-lattice .* runs in that alone; choose float32, not bfloat16"):
+        explain(PICTURE, "cat", "mini-lattice", "lattice_adapter", device="cpu", dtype="bfloat16")
+    assert explain(PICTURE, "cat", "mini-lattice", "lattice_adapter", device="cpu").request.dtype == "float32"
+    with pytest.raises(VLExplainError, match="must be auto, float32"):
+        load_question_model("no/such", dtype="half")
+
+    def none(*given):
+        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'")
+
+    precision._computes.cache_clear()
+    monkeypatch.setattr(precision.F, "linear", none)
+    with pytest.raises(VLExplainError, match="The device cpu does not compute in float16; choose float32, or another"):
+        in_precision(toys.transformer(), "float16")
+    precision._computes.cache_clear()
+
+
+def test_copied_questions_name_it():
+    asked = QuestionRequest(ImageIdentity("a.png", "", ()), ("what?",), "mini-vqa", "relevance", ())
+    assert "dtype" not in asked.as_python() + asked.as_command()
+    half = replace(asked, dtype="bfloat16")
+    assert "dtype='bfloat16'" in half.as_python() and "--dtype bfloat16" in half.as_command()
+    assert QuestionRequest.from_dict(half.to_dict()) == half and half.key != asked.key
+    old = asked.to_dict()
+    del old["dtype"]
+    assert QuestionRequest.from_dict(old) == asked, "answers of before"
+    assert asked.key == hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest(), "and their keys"
 
 
 def test_copied_code_names_it():

@@ -14,7 +14,11 @@ __all__ = ["ModelInfo", "list_models", "load_model"]
 
 
 def load_model(
-    name: str = "mini", device: str | None = None, download: bool = False, run: Run | None = None
+    name: str = "mini",
+    device: str | None = None,
+    download: bool = False,
+    run: Run | None = None,
+    dtype: str = "auto",
 ) -> DualEncoder:
     """Load a model, or return it if it is loaded already.
 
@@ -26,12 +30,16 @@ def load_model(
     device : ``cpu``, ``cuda``, ``cuda:1``, ``mps``; by default the fastest there is.
     download : may weights be fetched that are not on this machine?
     run : progress, and cancellation between pieces of a download; what has arrived is kept.
+    dtype : of its matrix products: float32 (auto), bfloat16 or float16.
 
     Raises
     ------
     Cancelled : the run was cancelled.
-    VLExplainError : an unknown name, missing or damaged files, or weights that would run code.
+    VLExplainError : an unknown name, missing or damaged files, weights that would run code, or a precision that it does
+        not run in.
     """
     from .loading import load
+    from .precision import in_precision, resolved
 
-    return load(name, device, download, run or Run())
+    resolved(dtype)
+    return in_precision(load(name, device, download, run or Run()), dtype)

@@ -4,74 +4,105 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import VLExplainError
+from ..request import PRECISIONS, resolved
 from .blocks import Linear
 from .dual_encoder import DualEncoder
+from .single_stream import SingleStream
 from .towers import Tower
+from .two_stream import TwoStream
 
-PRECISIONS = ("float32", "bfloat16", "float16")
-_made: WeakKeyDictionary[DualEncoder, dict[str, DualEncoder]] = WeakKeyDictionary()
+Model = DualEncoder | TwoStream | SingleStream
+M = TypeVar("M", bound=Model)
+_made: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
-def resolved(precision: str) -> str:
-    """``auto`` is float32, the one that gives the same maps on every device.
+def in_precision(model: M, precision: str) -> M:
+    """The model with its matrix products in ``precision``; made once, the original stays as it is.
+
+    A transformer's projections and MLPs are kept in that dtype and give float32 back, so that the residual stream
+    and all that methods do with it are float32. A convolutional tower runs under autocast. How mini-vqa sees an image
+    is no part of the model that answers, and stays as it is.
 
     Raises
     ------
-    VLExplainError : an unknown precision.
-    """
-    if precision == "auto":
-        return PRECISIONS[0]
-    if precision not in PRECISIONS:
-        raise VLExplainError(f"The precision is {precision!r}, but it must be auto, {', '.join(PRECISIONS)}.")
-    return precision
-
-
-def in_precision(model: DualEncoder, precision: str) -> DualEncoder:
-    """The model with its towers' matrix products in ``precision``; made once, the original stays as it is.
-
-    A transformer's projections and MLPs are kept in that dtype and give float32 back, so that the residual stream
-    and all that methods do with it are float32. A convolutional tower runs under autocast. A model that was trained
-    to explain itself (a lattice) is left in float32.
+    VLExplainError : an unknown precision, or one that this model or its device does not run in.
     """
     wanted = resolved(precision)
-    if wanted == PRECISIONS[0] or getattr(model, "lattice", None) is not None:
+    if wanted == PRECISIONS[0] or wanted == precision_of(model):
         return model
     made = _made.setdefault(model, {})
     if wanted not in made:
         dtype = getattr(torch, wanted)
-        made[wanted] = replace(
-            model,
-            image=_tower(model.image, dtype, model.device),
-            text=_tower(model.text, dtype, model.device) if model.text.blocks else model.text,
+        _refuse_unfit(model, wanted, dtype)
+        made[wanted] = replace(model, **_parts(model, dtype))
+    found: M = made[wanted]
+    return found
+
+
+def precision_of(model: Model) -> str:
+    """What the matrix products run in: those of the image tower, or of the layers that answer."""
+    if isinstance(model, DualEncoder):
+        if not model.image.blocks:
+            return getattr(model.image.embed, "precision", PRECISIONS[0])
+        query = model.image.blocks[0].query
+    else:
+        layers = model.layers if isinstance(model, SingleStream) else [each.language for each in model.cross]
+        query = layers[0].attention.attention.query
+    return str(query.weight.dtype).removeprefix("torch.")
+
+
+def _refuse_unfit(model: Model, precision: str, dtype: torch.dtype) -> None:
+    if isinstance(model, DualEncoder) and model.lattice is not None:
+        raise VLExplainError(
+            f"{model.info.name} was trained to explain itself in float32 and runs in that alone; choose float32, "
+            f"not {precision}."
         )
-    return made[wanted]
+    if not _computes(model.device, dtype):
+        raise VLExplainError(
+            f"The device {model.device} does not compute in {precision}; choose float32, or another device."
+        )
 
 
-def precision_of(model: DualEncoder) -> str:
-    """What the image tower's matrix products run in."""
-    tower = model.image
-    if not tower.blocks:
-        return getattr(tower.embed, "precision", PRECISIONS[0])
-    return str(tower.blocks[0].query.weight.dtype).removeprefix("torch.")
+@lru_cache
+def _computes(device: torch.device, dtype: torch.dtype) -> bool:
+    try:
+        one = torch.ones(1, 1, dtype=dtype, device=device)
+        F.linear(one, one)
+    except (RuntimeError, TypeError):
+        return False
+    return True
+
+
+def _parts(model: Model, dtype: torch.dtype) -> dict[str, Any]:
+    """The fields that change."""
+    if isinstance(model, DualEncoder):
+        text = _tower(model.text, dtype, model.device) if model.text.blocks else model.text
+        return {"image": _tower(model.image, dtype, model.device), "text": text}
+    names = ("layers", "head") if isinstance(model, SingleStream) else ("language", "vision", "cross", "head")
+    return {name: _cast(getattr(model, name), dtype) for name in names}
 
 
 def _tower(tower: Tower, dtype: torch.dtype, device: torch.device) -> Tower:
     if tower.blocks:
-        return replace(tower, blocks=tuple(_cast(block, dtype) for block in tower.blocks))
+        return replace(tower, blocks=_cast(tower.blocks, dtype))
     return replace(tower, embed=_mixed(tower.embed, dtype, device))
 
 
 def _cast(thing: Any, dtype: torch.dtype) -> Any:
-    """Every :class:`Linear` in a block, wherever it is."""
+    """Every :class:`Linear` in a block or in several, wherever it is."""
     if isinstance(thing, Linear):
         return Linear(thing.weight.to(dtype), None if thing.bias is None else thing.bias.to(dtype))
+    if isinstance(thing, tuple):
+        return tuple(_cast(each, dtype) for each in thing)
     if is_dataclass(thing) and not isinstance(thing, type):
         return replace(thing, **{f.name: _cast(getattr(thing, f.name), dtype) for f in fields(thing) if f.init})
     return thing

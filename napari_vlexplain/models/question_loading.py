@@ -19,6 +19,7 @@ from .loading import load, pick_device
 from .mini_vqa import mini_sight
 from .model_info import info_of
 from .places import hub_folder
+from .precision import in_precision, resolved
 from .questions import See
 from .single_stream import SingleStream, single_stream
 from .text import HuggingFaceTokenizer
@@ -43,23 +44,29 @@ ANSWER_FILES = ("regions.json", "answers.json", "trainval_label2ans.json", "labe
 
 
 def load_question_model(
-    name: str = "mini-vqa", device: str | None = None, download: bool = False, run: Run | None = None
+    name: str = "mini-vqa",
+    device: str | None = None,
+    download: bool = False,
+    run: Run | None = None,
+    dtype: str = "auto",
 ) -> TwoStream | SingleStream:
     """Load a model that answers questions, or return it if it is loaded already.
 
     Parameters
     ----------
     name : ``mini-vqa``; a folder or hub name of a ``transformers`` LXMERT or VisualBERT with an answer head.
-    device, download : see :func:`napari_vlexplain.load_model`.
+    device, download, dtype : see :func:`napari_vlexplain.load_model`.
 
     Raises
     ------
-    VLExplainError : an unknown name, a model that answers no questions, missing or damaged files.
+    VLExplainError : an unknown name, a model that answers no questions, missing or damaged files, or a precision
+        that it does not run in.
     """
+    resolved(dtype)
     found = _load(name, device, download, run or Run())
     if isinstance(found, EncoderDecoder):
         raise VLExplainError(f"{name} finds objects and answers no questions: use detect(image, model={name!r}).")
-    return found
+    return in_precision(found, dtype)
 
 
 def load_detector(

@@ -47,6 +47,8 @@ def perturb_captions(
     ------
     VLExplainError : a method that does not fit, a tower without patches or without words.
     """
+    from ..models.precision import precision_of
+
     run = run or Run()
     if not model.image.blocks or model.prompts != "text":
         raise VLExplainError(
@@ -72,8 +74,9 @@ def perturb_captions(
         100 * stacked(curves, len(names), len(STEPS)),
         tuple(case.id for case in done),
         tuple(case.group for case in done),
-        {"rounding": rounding, "seed": seed, "target": target, "parameters": parameters or {}},
-    )
+        {"rounding": rounding, "seed": seed, "target": target, "parameters": parameters or {},
+         "dtype": precision_of(model)},
+    )  # fmt: skip
 
 
 def _case(

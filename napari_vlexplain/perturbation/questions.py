@@ -13,6 +13,7 @@ from ..io.images import as_rgb
 from ..methods.co_attention_parameters import co_attention_method, list_co_attention_methods
 from ..methods.info import MethodInfo
 from ..methods.parameters import fill
+from ..models.precision import precision_of
 from ..models.regions import Regions
 from ..running import Run
 from .cases import QuestionCase
@@ -78,7 +79,7 @@ def perturb_questions(
         100 * stacked(curves, len(names), len(steps[0])),
         tuple(case.id for case in done),
         tuple(case.group for case in done),
-        {"rounding": rounding, "seed": seed, "parameters": parameters or {}},
+        {"rounding": rounding, "seed": seed, "parameters": parameters or {}, "dtype": precision_of(model)},
     )
 
 
