@@ -287,8 +287,9 @@ def test_the_command_answers(picture, tmp_path, capsys):
 
 
 def test_the_command_as_json(picture, capsys):
-    assert main(["ask", picture, "is there a cat?", "--json", "--method", "rollout"]) == 0
+    assert main(["ask", picture, "is there a cat?", "--json", "--method", "rollout", "--dtype", "bfloat16"]) == 0
     document = json.loads(capsys.readouterr().out)
+    assert document["request"]["dtype"] == "bfloat16"
     (one,) = document["answers"]
     assert one["answer"] in ("yes", "no")
     assert len(one["boxes"]) == len(one["box_scores"]) == 36

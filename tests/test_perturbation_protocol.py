@@ -455,8 +455,9 @@ def test_the_command(capsys, tmp_path):
     data = json.loads(file.read_text())
     assert data["cases"] == 2 and data["model"] == "mini-vqa" and data["clean"] in (0.0, 50.0, 100.0)
     assert data["published"]["relevance"]["image_positive"] == 51.01 and "random" not in data["published"]
-    assert main([*words[:5], "--model", "mini", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["unit"].startswith("cosine")
+    assert main([*words[:5], "--model", "mini", "--dtype", "bfloat16", "--json"]) == 0
+    half = json.loads(capsys.readouterr().out)
+    assert half["unit"].startswith("cosine") and half["dtype"] == "bfloat16" != data["dtype"]
 
 
 def test_the_command_on_vqa(vqa, capsys):

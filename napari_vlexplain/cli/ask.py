@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..io.names import slug, unique_slugs
 from .console import output, progress, table, write_json
-from .options import plane_of_text, values_of
+from .options import DtypeOption, plane_of_text, values_of
 from .results import coloured_words, plain_words
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def ask(
         str | None, typer.Option(metavar="FILE", help="Weights of a bottom-up-attention detector that finds boxes.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
+    dtype: DtypeOption = "auto",
     contrast_limits: Annotated[
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
@@ -71,7 +72,7 @@ def ask(
         from ..methods.co_attention_parameters import co_attention_method
         from ..models.question_loading import load_question_model
 
-        loaded = load_question_model(model, device, download)
+        loaded = load_question_model(model, device, download, dtype=dtype)
         info = co_attention_method(method, loaded.architecture, loaded.info.name)
         answers: list[Answer] = compute(
             pixels,

@@ -13,7 +13,7 @@ from rich.console import Console
 from ..errors import VLExplainError
 from ..methods.catalogue import list_methods, method
 from .console import output, progress, table, write_json
-from .options import plane_of_text, threshold_of_text, values_of
+from .options import DtypeOption, plane_of_text, threshold_of_text, values_of
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def compare(
         bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
-    dtype: Annotated[
-        str, typer.Option(help="Of the models' matrix products: float32 (auto), bfloat16 or float16.")
-    ] = "auto",
+    dtype: DtypeOption = "auto",
     contrast_limits: Annotated[
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import VLExplainError
 from .console import output, progress, write_json
-from .options import parameters_of, plane_of_text, threshold_of_text
+from .options import DtypeOption, parameters_of, plane_of_text, threshold_of_text
 from .results import Result, as_document, make_folder, print_results, save_results
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def explain(
         bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
-    dtype: Annotated[
-        str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")
-    ] = "auto",
+    dtype: DtypeOption = "auto",
     seed: Annotated[int, typer.Option(help="Of every random number.")] = 0,
     contrast_limits: Annotated[
         tuple[float, float] | None,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ..errors import VLExplainError
 from ..methods.catalogue import method
 from ..methods.info import MethodInfo
 from ..methods.parameters import Parameter, parse
 from ..metrics.thresholds import Mode
+
+DtypeOption = Annotated[str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")]
 
 
 def parameters_of(name: str, typed: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from ..errors import VLExplainError
 from ..perturbation.published import PUBLISHED, SOURCE
 from .console import output, progress, table, write_json
+from .options import DtypeOption
 
 if TYPE_CHECKING:
     from ..perturbation.result import How, Perturbed
@@ -41,6 +42,7 @@ def perturb(
     ] = "published",
     seed: Annotated[int, typer.Option(help="Of the scenes and of the random order.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
+    dtype: DtypeOption = "auto",
     download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Write all figures and curves as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
@@ -57,7 +59,7 @@ def perturb(
     names = None if methods == "all" else [name.strip() for name in methods.split(",") if name.strip()]
     with redirect_stdout(sys.stderr), progress() as report:
         report(0.0, "Starting the engine")
-        found = _run(model, names, cases, data, regions, rounding, seed, device, download, report)
+        found = _run(model, names, cases, data, regions, rounding, seed, device, dtype, download, report)
     from ..perturbation.result import document
 
     figures = {**document(found), "published": _published(found)}
@@ -80,6 +82,7 @@ def _run(
     rounding: Any,
     seed: int,
     device: str | None,
+    dtype: str,
     download: bool,
     report: Any,
 ) -> Perturbed:
@@ -96,13 +99,13 @@ def _run(
 
         if data:
             raise VLExplainError(f"{model} answers no questions, so --data has none for it; leave it out.")
-        encoder = load_model(model, device, download, run.part(0.0, 0.05))
+        encoder = load_model(model, device, download, run.part(0.0, 0.05), dtype)
         drawn = fresh_captions(count, SEED + seed)
         return perturb_captions(encoder, drawn, count, names, rounding=rounding, seed=seed, run=run.part(0.05, 1.0))
     from ..models.question_loading import load_question_model
     from ..perturbation.questions import perturb_questions
 
-    loaded = load_question_model(model, device, download, run.part(0.0, 0.05))
+    loaded = load_question_model(model, device, download, run.part(0.0, 0.05), dtype)
     asked: Any = fresh_questions(count, SEED + seed)
     if data:
         from ..perturbation.vqa import vqa_cases

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..io.names import slug
 from .console import output, progress, table, write_json
-from .options import plane_of_text
+from .options import DtypeOption, plane_of_text
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def segment(
     ] = False,
     patches: Annotated[bool, typer.Option("--patches", help="Outlines along the edges of patches.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
-    dtype: Annotated[
-        str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")
-    ] = "auto",
+    dtype: DtypeOption = "auto",
     seed: Annotated[int, typer.Option(help="Of the clustering.")] = 0,
     contrast_limits: Annotated[
         tuple[float, float] | None,
