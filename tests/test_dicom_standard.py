@@ -19,6 +19,7 @@ from pydicom.sr._concepts_dict import concepts
 from napari_vlexplain.io.dicom import read_dicom_image
 from napari_vlexplain.reading_room.dicom_source import _FINDINGS
 from napari_vlexplain.reading_room.export import export_study, notes_of, options_of
+from napari_vlexplain.reading_room.labelled import parts_of
 from napari_vlexplain.reading_room.records import CaseRecord
 
 pytestmark = pytest.mark.gl
@@ -60,6 +61,7 @@ def source(path: Path, kind: str) -> Path:
         return colours(path, kind)
     headers: dict[str, dict[str, Any]] = {
         "CR": {},
+        "labels": {},
         "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "PatientOrientation": ["L", "F"]},
         "DX": {"SOPClassUID": DX, "Modality": "DX", "PixelSpacing": None, "ImagerPixelSpacing": [0.1, 0.1]},
         "placed": {"FrameOfReferenceUID": "1.2.3.4", "ImagePositionPatient": [1, 2, 3], "SliceThickness": 2,
@@ -87,13 +89,15 @@ def exported(case: CaseRecord, out: Path, keep: bool) -> tuple[Path, Path]:
 @pytest.mark.parametrize("kind", ["CR", "MONOCHROME1", "DX", "placed", "stripped", "RGB", "YBR_FULL", "PALETTE COLOR"])
 def test_segmentation_and_report_are_as_the_standard_has_them(tmp_path: Path, kind: str, keep: bool) -> None:
     case = case_of(source(tmp_path / "source.dcm", kind))
+    if kind == "labels":
+        case.masks["reader"] = case.masks["reader"] * np.uint8(1) + (case.masks["reader"] & case.masks["truth"])
     seg, sr = exported(case, tmp_path / "out", keep)
     assert not problems_of(seg, sr)
     if keep:  # all three are the same patient's
         assert not [line for line in said_by("dcentvfy", case.source, seg, sr) if line.startswith("Error")]
     read = highdicom.seg.segread(seg)
     assert read.pixel_array.dtype == np.uint8
-    np.testing.assert_array_equal(read.pixel_array, [mask.astype(np.uint8) for mask in case.masks.values()])
+    np.testing.assert_array_equal(read.pixel_array, [part.astype(np.uint8) for part in parts_of(case.masks).values()])
     tree = said_by("dsrdump", sr)
     assert any("TID" in line or "Imaging Measurement Report" in line for line in tree)
     assert not [line for line in tree if line.startswith(("E:", "F:"))]

@@ -101,9 +101,10 @@ def compare(
 ) -> Agreement:
     """One mask against another.
 
-    Parts are the boxes where they are given; else the labels, where both masks use several and share one; else the
-    connected parts of the second mask (at most ``MOST_PARTS``, the largest), and each pixel of the first belongs to
-    the part whose bounding box is nearest, so that the parts' figures add up to the whole.
+    Parts are the boxes where they are given; else the labels, where the masks share one of several; else the labels of
+    the only mask that has several (such as left and right), or the connected parts of the second mask: of these two,
+    at most ``MOST_PARTS``, and each pixel outside them belongs to the part whose bounding box is nearest, so that the
+    parts' figures add up to the whole.
 
     Raises VLExplainError for masks of different shape.
     """
@@ -125,6 +126,8 @@ def compare(
         parts = _by_box(inside, wanted, boxes, origin)
     elif _labelled_alike(a, b):
         parts = _by_label(a, b, origin)
+    elif (labels := _only_labelled(a, b)) is not None:
+        parts = _around_labels(labels, inside, wanted, origin)
     else:
         parts = _by_part(inside, wanted, origin)
     return Agreement(first_name, second_name, counts, tuple(parts))
@@ -141,29 +144,49 @@ def _by_box(
 ) -> list[Part]:
     edges = [(y - origin[0], x - origin[1], y + h - origin[0], x + w - origin[1]) for x, y, w, h in boxes]
     pixels = np.flatnonzero(inside | wanted)
-    return _counted("box", inside, wanted, pixels, _nearest(edges, pixels, inside.shape), edges, origin)
+    names = [f"box {k + 1}" for k in range(len(edges))]
+    return _counted(names, inside, wanted, pixels, _nearest(edges, pixels, inside.shape), edges, origin)
 
 
 def _by_part(inside: NDArray[np.bool_], wanted: NDArray[np.bool_], origin: tuple[int, int]) -> list[Part]:
     numbered, count = ndimage.label(wanted, _EIGHT)
     if count < 2:
         return [_part("part 1", inside, wanted, origin)] if count else []
+    sizes = np.bincount(numbered[wanted], minlength=count + 1)[1:]
+    kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_PARTS]) + 1
+    return _around([f"part {k + 1}" for k in range(len(kept))], numbered, kept, inside, wanted, origin)
+
+
+def _around_labels(
+    labels: NDArray[Any], inside: NDArray[np.bool_], wanted: NDArray[np.bool_], origin: tuple[int, int]
+) -> list[Part]:
+    numbers = sorted(_numbers(labels) | {0})
+    numbered = np.searchsorted(numbers, labels)
+    return _around([f"label {n}" for n in numbers[1:]], numbered, np.arange(1, len(numbers)), inside, wanted, origin)
+
+
+def _around(
+    names: Sequence[str],
+    numbered: NDArray[np.intp],
+    kept: NDArray[np.intp],
+    inside: NDArray[np.bool_],
+    wanted: NDArray[np.bool_],
+    origin: tuple[int, int],
+) -> list[Part]:
+    """A part for each of the ``kept`` numbers; other pixels go to the nearest of them."""
     pixels = np.flatnonzero(inside | wanted)
-    numbers = numbered.ravel()[pixels]
-    sizes = np.bincount(numbers, minlength=count + 1)[1:]
-    kept = np.sort(np.argsort(-sizes, kind="stable")[:MOST_PARTS])
     found = ndimage.find_objects(numbered)
-    edges = [(found[k][0].start, found[k][1].start, found[k][0].stop, found[k][1].stop) for k in kept]
-    place = np.full(count + 1, -1, dtype=np.int16)
-    place[kept + 1] = np.arange(len(kept))
-    owner = place[numbers]  # a part's own pixels are its own, whatever box they lie in
+    edges = [(found[k][0].start, found[k][1].start, found[k][0].stop, found[k][1].stop) for k in kept - 1]
+    place = np.full(len(found) + 1, -1, dtype=np.int16)
+    place[kept] = np.arange(len(kept))
+    owner = place[numbered.ravel()[pixels]]  # a part's own pixels are its own, whatever box they lie in
     others = owner < 0
     owner[others] = _nearest(edges, pixels[others], wanted.shape)
-    return _counted("part", inside, wanted, pixels, owner, edges, origin)
+    return _counted(names, inside, wanted, pixels, owner, edges, origin)
 
 
 def _counted(
-    name: str,
+    names: Sequence[str],
     inside: NDArray[np.bool_],
     wanted: NDArray[np.bool_],
     pixels: NDArray[np.intp],
@@ -176,7 +199,7 @@ def _counted(
     ours, theirs, both = (np.bincount(owner[which], minlength=len(edges)) for which in (first, second, first & second))
     top, left = origin[0] - 0.5, origin[1] - 0.5
     centres = [(top + (e[0] + e[2]) / 2, left + (e[1] + e[3]) / 2) for e in edges]
-    return [Part(f"{name} {k + 1}", int(ours[k]), int(theirs[k]), int(both[k]), *centres[k]) for k in range(len(edges))]
+    return [Part(names[k], int(ours[k]), int(theirs[k]), int(both[k]), *centres[k]) for k in range(len(edges))]
 
 
 def _part(name: str, inside: NDArray[np.bool_], wanted: NDArray[np.bool_], origin: tuple[int, int]) -> Part:
@@ -218,10 +241,21 @@ def _labels(mask: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def _labelled_alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    if a.dtype.kind == b.dtype.kind == "u" and max(a.max(initial=0), b.max(initial=0)) < 2:
-        return False  # the usual case, in one look
+    if _is_plain(a) or _is_plain(b):
+        return False
     first, second = _numbers(a) - {0}, _numbers(b) - {0}
     return len(first | second) > 1 and bool(first & second) and len(first | second) <= MOST_PARTS
+
+
+def _only_labelled(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any] | None:
+    """The one that has several labels, where the other is plain."""
+    labelled = [mask for mask in (a, b) if not _is_plain(mask)]
+    return labelled[0] if len(labelled) == 1 and 1 < len(_numbers(labelled[0]) - {0}) <= MOST_PARTS else None
+
+
+def _is_plain(labels: NDArray[Any]) -> bool:
+    """Nothing but label 1?"""
+    return bool(labels.max(initial=0) < 2 and labels.min(initial=0) >= 0)
 
 
 def _numbers(labels: NDArray[Any]) -> set[int]:

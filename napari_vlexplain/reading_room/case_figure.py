@@ -71,7 +71,7 @@ def _panels(record: CaseRecord, side: int) -> list[NDArray[np.uint8]]:
         heat = Image.fromarray(record.explanation.heatmap).resize(size, Image.Resampling.BILINEAR)
         found.append(overlay(base, np.asarray(heat)))
     for role, mask in in_order(masks_of(record)).items():
-        picture = Image.fromarray(mask.astype(np.uint8) * 255)
+        picture = Image.fromarray((mask != 0) * np.uint8(255))
         inside = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)) > 127
         rim = ndimage.binary_dilation(inside) & ~inside
         for panel in found:

@@ -17,6 +17,7 @@ from ..explanation import Explanation
 from ..io.bundle import save_scores
 from ..io.dicom_header import burnt_in, is_dicom, read_header
 from ..io.images import LARGEST
+from .labelled import as_mask
 from .mask_files import PICTURE, Masks, in_order, read_masks, write_masks
 from .records import VERDICTS, CaseRecord, Judgement
 from .rows import masks_of, row_of, shape_of
@@ -270,11 +271,11 @@ def _read_masks(folder: Path, files: dict[str, Any], record: CaseRecord) -> Mask
     if isinstance(files.get("nifti"), dict):
         from .nifti import read_nifti
 
-        found = {}
+        found: Masks = {}
         for role, name in files["nifti"].items():
             if not isinstance(name, str) or "/" in name or "\\" in name or not name.endswith(".nii.gz"):
                 raise VLExplainError(f"{folder / CASE} names {name!r} as a mask; do not trust it.")
-            found[str(role)] = read_nifti(folder / name, shape) != 0
+            found[str(role)] = as_mask(read_nifti(folder / name, shape), str(role))
         return found
     if "segmentation" in files:
         from .dicom_seg import read_seg

@@ -1,4 +1,4 @@
-"""A record's masks as a DICOM segmentation: one binary segment for each role, referring to the source image."""
+"""A record's masks as a DICOM segmentation: a binary segment for each mask or label, referring to the source image."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .dicom_source import (
     time_of,
     uid,
 )
+from .labelled import Mask, joined, parts_of, role_of
 from .records import CaseRecord
 from .rows import masks_of, shape_of
 
@@ -28,7 +29,7 @@ from .rows import masks_of, shape_of
 def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> None:
     """Write the segmentation of a record whose source is a DICOM file.
 
-    Segments are numbered from 1 in the order of ``masks_of``, labelled by role, with the finding's code; the model's
+    Segments are numbered from 1 in the order of ``parts_of``, labelled by role, with the finding's code; the model's
     says which method and model made it. ``keep_patient``: copy the patient from the source, as the standard demands of
     objects that go back into the archive; else a pseudonym stands there.
 
@@ -39,7 +40,7 @@ def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> Non
     source = read_source(record, keep_patient)
     import highdicom as hd
 
-    masks = masks_of(record)
+    masks = parts_of(masks_of(record))
     if not masks:
         raise VLExplainError(f"{record.case}: there is no mask to write as a DICOM segmentation.")
     pixels = np.stack(list(masks.values()), axis=-1)[np.newaxis].astype(np.uint8)
@@ -69,7 +70,7 @@ def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> Non
     save(made, file)
 
 
-def read_seg(file: Path, record: CaseRecord) -> dict[str, NDArray[np.bool_]]:
+def read_seg(file: Path, record: CaseRecord) -> dict[str, Mask]:
     """The masks by role that :func:`write_seg` wrote; ``record`` says the size.
 
     Raises VLExplainError for a file that is no segmentation, or one of another size.
@@ -87,11 +88,11 @@ def read_seg(file: Path, record: CaseRecord) -> dict[str, NDArray[np.bool_]]:
         raise
     except Exception as error:
         raise VLExplainError(f"{file.name} cannot be read as a DICOM segmentation ({type(error).__name__}).") from None
-    return {role: pixels[..., k].astype(bool) for k, role in enumerate(roles)}
+    return joined({role: pixels[..., k].astype(bool) for k, role in enumerate(roles)})
 
 
 def tracking_uid(record: CaseRecord, role: str) -> str:
-    """By which the segment of a role and its figures in a report belong together."""
+    """By which the segment of a role, or of one of its labels, and its figures in a report belong together."""
     image = "" if record.explanation is None else record.explanation.request.image.sha256
     return uid("tracking", image, record.case, record.prompt, role)
 
@@ -116,7 +117,7 @@ def _segment(record: CaseRecord, role: str, number: int) -> Any:
     from pydicom.sr.codedict import codes
 
     facts, algorithm = algorithm_facts(record), None
-    if role == "model" and facts is not None:
+    if role_of(role) == "model" and facts is not None:
         name, version, parameters = facts
         algorithm = hd.AlgorithmIdentificationSequence(
             name, codes.cid7162.ArtificialIntelligence, version, parameters=parameters

@@ -1,14 +1,16 @@
 """A record's figures and judgement as a DICOM structured report (Comprehensive SR, TID 1500).
 
-A group of measurements (TID 1501) for each pair of masks and one for each mask's area, one for the heatmap, and one
-for the reading: the verdict and confidence as coded evaluations, the comment as text. The reader is the person, the
-method on its model the device that observed.
+A group of measurements (TID 1501) for each pair of masks and one for each mask's area, where masks have labels also for
+each label; one for the heatmap, and one for the reading: the verdict and confidence as coded evaluations, the comment
+as text. The reader is the person, the method on its model the device that observed.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .agreement import PAIRS, ROLES
 from .dicom_seg import algorithm_facts, tracking_uid
@@ -25,8 +27,9 @@ from .dicom_source import (
     time_of,
     uid,
 )
+from .labelled import parts_of
 from .records import CaseRecord
-from .rows import row_of
+from .rows import masks_of, row_of
 
 FIGURES = {
     "iou": "Intersection over union",
@@ -52,7 +55,7 @@ def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> None
     from pydicom.sr.coding import Code
 
     image = sr.SourceImageForMeasurementGroup.from_source_image(source)
-    groups = [*_areas(record, row, image), *_pairs(record, row, image), _heatmap(record, row, image)]
+    groups = [*_areas(record, image), *_pairs(record, row, image), _heatmap(record, row, image)]
     report = sr.MeasurementReport(
         _context(record),
         Code("363679005", "SCT", "Imaging procedure"),
@@ -92,27 +95,36 @@ def _context(record: CaseRecord) -> Any:
     )
 
 
-def _areas(record: CaseRecord, row: dict[str, Any], image: Any) -> list[Any]:
+def _areas(record: CaseRecord, image: Any) -> list[Any]:
+    """Of each mask, and of each label of one that has several."""
     from pydicom.sr.coding import Code
 
     area, found = Code("42798000", "SCT", "Area"), []
-    for role in ROLES:
-        measured = []
-        if row[f"{role}_mm2"] is not None:
-            measured.append((area, row[f"{role}_mm2"], Code("mm2", "UCUM", "square millimeter")))
-        if row[f"{role}_px"] is not None:
-            measured.append((area, row[f"{role}_px"], Code("{pixels}", "UCUM", "pixels")))
-        found.append(_group(record, f"{role}: area", measured, image, tracking=role))
+    masks = {role: mask for role, mask in masks_of(record).items() if role in ROLES}
+    labelled = {role: mask for role, mask in masks.items() if mask.dtype != bool}
+    for part, mask in {**masks, **parts_of(labelled)}.items():
+        count, measured = int(np.count_nonzero(mask)), []
+        if record.spacing is not None:
+            size = count * record.spacing[0] * record.spacing[1]
+            measured.append((area, size, Code("mm2", "UCUM", "square millimeter")))
+        measured.append((area, count, Code("{pixels}", "UCUM", "pixels")))
+        found.append(_group(record, f"{part}: area", measured, image, tracking=part))
     return found
 
 
 def _pairs(record: CaseRecord, row: dict[str, Any], image: Any) -> list[Any]:
+    """Of each two masks, and of each label where one of them has several."""
     found = []
     for first, second in PAIRS:
-        pair = f"{first}_{second}"
+        name, pair = f"{first} against {second}", f"{first}_{second}"
         measured = _named(row, {name: f"{pair}_{name}" for name in ("iou", "dice", "precision", "recall")})
         measured += _named(row, {"difference_px": f"{pair}_difference_px"}, "{pixels}", "pixels")
-        found.append(_group(record, f"{first} against {second}", measured, image))
+        found.append(_group(record, name, measured, image))
+        for part in row["parts"]:
+            if (part["first"], part["second"]) == (first, second) and part["part"].startswith("label "):
+                measured = _named(part, {"iou": "iou"})
+                measured += _named(part, {"difference_px": "difference_px"}, "{pixels}", "pixels")
+                found.append(_group(record, f"{name}: {part['part']}", measured, image))
     return found
 
 

@@ -4,7 +4,8 @@
 
     vlexplain-reading/
         journal.jsonl         {"kind": "judgement" or "mask", "case": ..., "prompt": ..., "reader": ..., ...}
-        masks/NAME.png        a reader's mask, (H, W) 8-bit, 0 or 255; replaced whole
+        masks/NAME.png        a reader's mask, (H, W) 8-bit, 0 or 255; of several labels their numbers, with a palette;
+                              replaced whole
 
 The latest line on a case, prompt and reader counts. A line that a crash cut short is no JSON and is passed over; the
 next change begins on a line of its own.
@@ -22,7 +23,6 @@ from threading import RLock
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from platformdirs import user_data_path
 
 from ..datasets.dataset import Problem, digest
@@ -31,6 +31,8 @@ from ..errors import VLExplainError
 from ..io.images import LARGEST
 from ..io.names import slug
 from ..io.replace import replace_file
+from .labelled import Mask, as_mask
+from .mask_files import labels_png
 from .records import VERDICTS, Judgement
 from .study import NOTES, Study
 
@@ -38,7 +40,6 @@ JOURNAL, MASKS = "journal.jsonl", "masks"
 LONGEST_COMMENT = 10_000
 _MOST_BYTES = 1 << 30
 _TEXTS = ("case", "prompt", "reader", "comment", "time")
-Mask = NDArray[np.bool_]
 Key = tuple[str, str, str]
 """(case, prompt, reader)"""
 
@@ -109,7 +110,7 @@ class Journal:
             return held is not None
 
     def mask(self, case: str, prompt: str, reader: str) -> Mask | None:
-        """The reader's mask, (H, W) bool, or None.
+        """The reader's mask, or None.
 
         Raises
         ------
@@ -123,7 +124,7 @@ class Journal:
         return None if file is None else _read_mask(file)
 
     def draw(self, case: str, prompt: str, reader: str, mask: Mask | None) -> None:
-        """Keep a reader's mask, (H, W) bool; None takes it away. The array must not be changed afterwards."""
+        """Keep a reader's mask; None takes it away. The array must not be changed afterwards."""
         key = (case, prompt, reader)
         with self._lock:
             self._drawn[key] = mask
@@ -264,6 +265,8 @@ def _mask_name(key: Key) -> str:
 def _png(mask: Mask) -> bytes:
     from PIL import Image
 
+    if mask.dtype != bool:
+        return labels_png(mask)
     stream = BytesIO()
     Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(stream, format="PNG", compress_level=1)
     return stream.getvalue()
@@ -276,7 +279,7 @@ def _read_mask(file: Path) -> Mask:
         with Image.open(file, formats=["PNG"]) as image:
             if image.width * image.height > LARGEST:
                 raise ValueError
-            return np.asarray(image.convert("L")) > 127
+            return as_mask(np.asarray(image)) if image.mode == "P" else np.asarray(image.convert("L")) > 127
     except Exception:
         raise VLExplainError(f"The mask {file} is gone or damaged; draw it again.") from None
 

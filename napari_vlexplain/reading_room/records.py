@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..explanation import Explanation
+from .labelled import Mask
 
 Verdict = Literal["", "agree", "partly", "disagree", "flag"]
 VERDICTS: tuple[Verdict, ...] = ("", "agree", "partly", "disagree", "flag")
@@ -40,8 +40,9 @@ class CaseRecord:
     source : the file it came from, None for a drawn one.
     limits : (low, high) of the pixels as shown, black and white; None for the whole range.
     explanation : of this prompt; None before one was computed. threshold : in [0, 1] on its heatmap.
-    masks : (H, W) bool by their role: "truth" (the data set's), "model" (the thresholded heatmap), "reader" (drawn or
-        corrected by the reader); roles that do not exist are left out.
+    masks : by their role: "truth" (the data set's), "model" (the thresholded heatmap), "reader" (drawn or corrected by
+        the reader); roles that do not exist are left out. Each (H, W), bool, or uint8 labels such as left and right,
+        see :mod:`~napari_vlexplain.reading_room.labelled`.
     spacing : (row, column) in mm, None where unknown.
     """
 
@@ -55,5 +56,5 @@ class CaseRecord:
     spacing: tuple[float, float] | None = None
     explanation: Explanation | None = None
     threshold: float | None = None
-    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+    masks: dict[str, Mask] = field(default_factory=dict, repr=False)
     judgement: Judgement | None = None

@@ -83,14 +83,10 @@ def layers_of(record: CaseRecord) -> list[LayerData]:
         layers.append((record.explanation.heatmap, {"name": title, "metadata": entry, **looks, **placed}, "image"))
     for role, mask in record.masks.items():
         entry = {KEY: {"id": str(uuid4()), "kind": _CUT.get(role, "mask"), "source": source}}
-        colour = (*(channel / 255 for channel in COLOURS.get(role, OTHER)), 1.0)
-        options = {
-            "name": f"{name} | {role}",
-            "metadata": entry,
-            "opacity": 0.6,
-            "colormap": {0: "transparent", None: colour},
-            **placed,
-        }
+        options = {"name": f"{name} | {role}", "metadata": entry, "opacity": 0.6, **placed}
+        if mask.dtype == bool:  # labels have napari's own colours, to be told apart
+            colour = (*(channel / 255 for channel in COLOURS.get(role, OTHER)), 1.0)
+            options["colormap"] = {0: "transparent", None: colour}
         layers.append((mask.astype(np.uint8), options, "labels"))
     return layers
 

@@ -20,6 +20,7 @@ from ..errors import VLExplainError
 from ..metrics.localisation import cnr
 from ..metrics.overlap import energy_in_mask, lost_share, pointing_game, ratio
 from .agreement import PAIRS, ROLES, Agreement, agreements
+from .labelled import Mask, as_mask
 from .records import CaseRecord, Judgement
 
 FORMAT = "napari-vlexplain rows"
@@ -115,18 +116,18 @@ def row_of(record: CaseRecord, *, paths: bool = False) -> dict[str, Any]:
     if explanation is not None:
         row.update(_asked(record))
         if masks.get("truth") is not None:
-            row.update(_against_truth(record, masks["truth"], seen))
+            row.update(_against_truth(record, masks["truth"] != 0, seen))
     row["parts"] = [part for agreement in found.values() for part in _parts(record, agreement, area)]
     return {name: _plain(value) for name, value in row.items()}
 
 
-def masks_of(record: CaseRecord) -> dict[str, NDArray[np.bool_]]:
-    """The record's masks by role, each (H, W) bool; "model" is cut from the heatmap where it is not given.
+def masks_of(record: CaseRecord) -> dict[str, Mask]:
+    """The record's masks by role; "model" is cut from the heatmap where it is not given.
 
-    Raises VLExplainError for a mask of another size than the image.
+    Raises VLExplainError for a mask of another size than the image, or with labels that cannot be kept.
     """
     shape = shape_of(record)
-    found = {role: np.asarray(mask).astype(bool, copy=False) for role, mask in record.masks.items()}
+    found = {role: as_mask(mask, f"{role}'s mask of {record.case}") for role, mask in record.masks.items()}
     for role, mask in found.items():
         if mask.shape != shape:
             raise VLExplainError(f"{record.case}: the mask {role!r} has shape {mask.shape}, but the image is {shape}.")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..io.napari_bundle import record_of
 from ..io.napari_dicom import described
 from ..reading_room.ahead import Prepared
+from ..reading_room.labelled import Mask
 from ..reading_room.opened import Opened
 from ..reading_room.study import Item
 from ._heatmaps import faded
@@ -105,7 +106,7 @@ class CaseLayers:
         self._heatmap_valid = False
         self.heatmap.visible = False
 
-    def show_reader(self, mask: NDArray[np.bool_], reader: str) -> Labels:
+    def show_reader(self, mask: Mask, reader: str) -> Labels:
         """The reader's mask, to be edited."""
         self.drop_reader()
         assert self.image is not None
@@ -113,7 +114,7 @@ class CaseLayers:
             mask.astype(np.uint8),
             name=f"{self.image.name} | {reader or 'reader'}",
             opacity=0.5,
-            colormap={0: "transparent", None: READER_COLOUR},
+            colormap={0: "transparent", 1: READER_COLOUR, 2: COLOURS[2], None: "white"},
             metadata=new_metadata("mask", self.image, role=READER),
             **geometry(self.image, 2),
         )

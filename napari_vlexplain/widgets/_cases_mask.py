@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from ..errors import VLExplainError
 from ..reading_room.journal import Key
+from ..reading_room.labelled import Mask, as_mask
 from ..reading_room.session import ReadingSession
 from ..reading_room.study import Item
 from ._cases_layers import READER, CaseLayers
@@ -43,7 +44,7 @@ class ReaderMask(QObject):
         self.let_go()
         self._session = session
 
-    def show(self, item: Item, mask: NDArray[np.bool_]) -> None:
+    def show(self, item: Item, mask: Mask) -> None:
         """A mask that is in the journal already, as a layer to paint on."""
         self.let_go()
         assert self._session is not None
@@ -93,7 +94,12 @@ class ReaderMask(QObject):
         layer = self._layers.reader
         if self._dirty and layer is not None and self._session is not None and self._key is not None:
             self._dirty = False
-            self._session.journal.draw(*self._key, np.asarray(layer.data) != 0)
+            try:
+                mask = as_mask(np.array(layer.data))
+            except VLExplainError as error:
+                self.refused.emit(str(error))
+                return
+            self._session.journal.draw(*self._key, mask)
             self.changed.emit()
 
     def let_go(self) -> None:
