@@ -274,6 +274,30 @@ def test_keys_of_the_reader(dock, viewer_model, folder, qtbot):
     assert session.current[1] == "finding 1" and session.judgement(session.current).comment == "knnk"
 
 
+def test_the_list_has_its_figures_again_when_the_study_is_opened_again(dock, folder, fake, qtbot):
+    opened(dock, folder, qtbot)
+    qtbot.mouseClick(dock.view.all_button, LEFT)
+    settle(dock, qtbot)
+    before, asked = rows(dock), list(fake.asked)
+    assert sum(row.iou > 0 for row in before) == 4
+    picture = folder / "images" / "3.png"
+    Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
+    session = opened(dock, folder, qtbot)
+    assert rows(dock)[:3] == before[:3] and math.isnan(rows(dock)[3].iou), "of another picture nothing is known"
+    assert fake.asked == asked and session.is_explained(before[2].key) and not session.is_explained(before[3].key)
+    dock.view.threshold.set_threshold("value", 0.9)
+    dock.view.threshold.changed.emit()
+    qtbot.waitUntil(lambda: rows(dock)[2].iou != before[2].iou, timeout=5000)
+    method = dock.view.method
+    chosen = method.currentIndex()
+    method.setCurrentIndex((chosen + 1) % method.count())
+    settle(dock, qtbot)
+    assert all(math.isnan(row.iou) for row in rows(dock)), "figures of another method"
+    method.setCurrentIndex(chosen)
+    settle(dock, qtbot)
+    assert not math.isnan(rows(dock)[2].iou)
+
+
 def test_the_window_is_chosen_without_its_dock(dock, viewer_model, folder, qtbot):
     alt, text = Qt.KeyboardModifier.AltModifier, viewer_model.canvas.overlays.text
     opened(dock, folder, qtbot)
@@ -360,20 +384,21 @@ def test_what_was_said_and_drawn_is_there_again(dock, viewer_model, folder, qtbo
     painted = dock.layers.reader
     assert layer_kind(painted) == "mask" and painted.data.sum() == 30 * 40
     painted.paint((5, 5), 1)
+    painted.paint((50, 50), 2)
     dock.step(1)
     settle(dock, qtbot)
     assert painted not in viewer_model.layers and dock.layers.reader is None
-    expected = np.asarray(painted.data) > 0
-    assert expected[5, 5]
+    expected = np.asarray(painted.data)
+    assert (expected[5, 5], expected[50, 50]) == (1, 2)
     dock.step(-1)
     settle(dock, qtbot)
-    np.testing.assert_array_equal(dock.layers.reader.data > 0, expected)
+    np.testing.assert_array_equal(dock.layers.reader.data, expected)
     dock.layers.reader.undo()
     opened(dock, folder, qtbot)
     assert dock.session.current[1] == "finding 1", "the first that is undecided"
     dock.step(-1)
     settle(dock, qtbot)
-    np.testing.assert_array_equal(dock.layers.reader.data > 0, expected)
+    np.testing.assert_array_equal(dock.layers.reader.data, expected)
     dock.own_mask.draw("none")
     settle(dock, qtbot)
     assert dock.layers.reader is None and not dock.session.journal.has_mask("0.png/finding 0", "finding 0", "Ada")

@@ -7,9 +7,10 @@ case is ready before it is asked for.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..request import Request
 from ..running import ProgressCallback
 from .cache import Cache
 from .opened import Opened, Recent, read
+from .remembered import recall, remember
 from .study import Item
 
 HELD = 3  # cases in memory: the one in view, the one before and the one behind
@@ -103,8 +105,15 @@ class Preparing:
         return self._prepared.get(question.key)
 
     def counts(self, question: Question) -> tuple[Counts | None, ...]:
-        """Of each prompt, as far as it was prepared since the study was opened."""
+        """Of each prompt, as far as it was prepared or recalled since the study was opened."""
         return self._counts.get(question.key) or (None,) * max(1, len(question.prompts))
+
+    def recall(self, questions: Iterable[Question]) -> None:
+        """Take up the counts of cases that were explained so before; no image is read."""
+        for question in islice(questions, MOST_COUNTS):
+            found = None if self._counts.get(question.key) else recall(self.cache, question)
+            if found is not None:
+                self._counts.get_or(question.key, lambda found=found: found)  # type: ignore[misc]
 
     def open(self, entry: Entry) -> Opened:
         """Read a case, or take it from memory; raises VLExplainError."""
@@ -164,6 +173,7 @@ class Preparing:
         heatmaps = tuple(_thinned(one.heatmap, len(opened.levels)) for one in found)
         prepared = Prepared(opened, tuple(found), heatmaps, counts)
         self._counts.put(question.key, counts)
+        remember(self.cache, question, opened, counts)
         return self._prepared.put(question.key, prepared) if hold else prepared
 
 

@@ -5,7 +5,8 @@
     explanations/KEY/0, 1, ...    bundles without pictures (patch scores and manifest), one a prompt
 
 KEY is :attr:`Request.key`, with whatever else may change the answer. What was used longest ago goes first when the
-folder grows beyond its limit; an entry that cannot be read is thrown away and computed anew.
+folder grows beyond its limit; an entry that cannot be read is thrown away and computed anew. Figures of these
+explanations lie beside them, see :mod:`napari_vlexplain.reading_room.remembered`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import RLock
@@ -37,7 +38,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 class Cache:
     """Explanations by request. Several threads, and programs, may use one folder.
 
-    trouble : why the last ``put`` kept nothing, "" if it did. An explanation is never lost by that, only slower to
+    trouble : why the last entry was not kept, "" if it was. An explanation is never lost by that, only slower to
     come by the next time.
     """
 
@@ -64,7 +65,7 @@ class Cache:
                 raise VLExplainError(f"{entry} holds the answer to another request.")
         except VLExplainError as error:
             log.info("Dropped from the cache: %s", error)
-            self._drop(entry)
+            self.drop(entry.name)
             return None
         with suppress(OSError):
             os.utime(entry)
@@ -72,19 +73,32 @@ class Cache:
 
     def put(self, request: Request, explanations: Sequence[Explanation]) -> None:
         """Keep the explanations of a request; a disk that refuses is noted in ``trouble``."""
+
+        def write(entry: Path) -> None:
+            for number, one in enumerate(explanations):
+                save_scores(one, entry / str(number))
+
+        self.fill(key_of(request), write)
+
+    def holds(self, name: object) -> bool:
+        """Is there an entry of that name?"""
+        named = isinstance(name, str) and _KEY.fullmatch(name) is not None
+        return self.limit > 0 and named and (self.folder / str(name)).is_dir()
+
+    def fill(self, name: str, write: Callable[[Path], None]) -> None:
+        """Have ``write`` make the entry of that name (64 hex digits) within the limit; for errors see ``trouble``."""
         self.trouble = ""
         if self.limit <= 0:
             return
-        entry = self.folder / key_of(request)
+        entry = self.folder / name
         try:
-            for number, one in enumerate(explanations):
-                save_scores(one, entry / str(number))
+            write(entry)
             with self._lock:
                 self._size = self._size + _size(entry) if self._size is not None else _size(self.folder)
                 if self._size > self.limit:
                     self._shrink(keep=entry)
         except OSError as error:
-            self._drop(entry)
+            self.drop(name)
             reason = error.strerror or type(error).__name__
             self.trouble = f"Explanations are not kept in {self.folder}: {reason}. They are computed again each time."
 
@@ -97,21 +111,23 @@ class Cache:
             if total <= ROOM * self.limit:
                 break
             if entry != keep:
-                self._drop(entry)
+                self.drop(entry.name)
                 total -= sizes[entry]
         self._size = total
 
-    def _drop(self, entry: Path) -> None:
-        if _KEY.fullmatch(entry.name):
-            shutil.rmtree(entry, ignore_errors=True)
+    def drop(self, name: str) -> None:
+        """Throw an entry away."""
+        if _KEY.fullmatch(name):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
 def key_of(request: Request) -> str:
     """The request's key; of a model that is a folder, also when its files were last changed."""
-    return hashlib.sha256(f"{request.key} {_changed(request.model)}".encode()).hexdigest()
+    return hashlib.sha256(f"{request.key} {changed(request.model)}".encode()).hexdigest()
 
 
-def _changed(model: str) -> str:
+def changed(model: str) -> str:
+    """When the files of a model that is a folder were last changed; "" for others."""
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.dataset import Boxes, Drawn, Entry
+from ..datasets.dataset import Boxes, Drawn, Entry, MaskFile
 from ..datasets.reading import mask_of, read_case, read_pixels
 from ..errors import VLExplainError
 from ..io.dicom import DicomImage, is_dicom, read_dicom_image
@@ -36,6 +37,7 @@ class Opened:
     boxes : for each prompt (n, 4) x, y, width, height in pixels.
     dicom : all that a DICOM file says of its picture; None for others.
     notes : sentences that a reader should know of, such as why a ground truth is not there.
+    state : see :func:`state_of`.
     """
 
     entry: Entry
@@ -48,6 +50,7 @@ class Opened:
     boxes: tuple[NDArray[np.float64], ...]
     dicom: DicomImage | None = None
     notes: tuple[str, ...] = ()
+    state: str = ""
 
     @property
     def rgb(self) -> bool:
@@ -76,6 +79,23 @@ def read(entry: Entry) -> Opened:
     ------
     VLExplainError : the image is missing or broken.
     """
+    state = state_of(entry)  # first: what changes while it is read is another state
+    return replace(_read(entry), state=state)
+
+
+def state_of(entry: Entry) -> str:
+    """The case, with its files as the disk tells them from earlier ones of their names; "" where one is missing."""
+    files = [part for part in (entry.image, *(one.path for one in entry.truths if isinstance(one, MaskFile)))
+             if isinstance(part, Path)]  # fmt: skip
+    try:
+        seen = [os.stat(file) for file in files]
+    except OSError:
+        return ""
+    # The time of the last change of any kind (ctime) cannot be set back, as that of the contents can.
+    return repr((entry, [(one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in seen]))
+
+
+def _read(entry: Entry) -> Opened:
     count = max(1, len(entry.prompts))
     if isinstance(entry.image, Drawn):
         case = read_case(entry)

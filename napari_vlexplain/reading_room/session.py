@@ -138,6 +138,10 @@ class ReadingSession:
         """What is asked of an item's case now."""
         return question_of(item, self._asked)
 
+    def questions(self) -> list[Question]:
+        """What is asked now of every case that has a phrase, in the study's order."""
+        return list({item.entry.id: self.question(item) for item in self.items.values() if item.prompt}.values())
+
     def is_explained(self, key: Key) -> bool:
         """Was the item explained so, as far as is known without looking at the disk?"""
         item = self.items[key]

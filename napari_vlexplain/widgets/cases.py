@@ -65,7 +65,7 @@ class CasesDock(QWidget):
         self.showing = CaseShowing(self.layers, self.own_mask, self.view.threshold, self.work)
         self.keys = Keys(self)
         self._threshold = Threshold()
-        self._opening = LatestOnly(self)
+        self._opening, self._recalling = LatestOnly(self), LatestOnly(self)
         self._gather = QTimer(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -79,7 +79,7 @@ class CasesDock(QWidget):
     @property
     def busy(self) -> bool:
         """Is something still to be opened, read, explained or saved?"""
-        threads = (self._opening, self.showing, self.saving)
+        threads = (self._opening, self._recalling, self.showing, self.saving)
         return self.work.mine or self.exporting.mine or any(one.busy for one in threads)
 
     @property
@@ -172,6 +172,7 @@ class CasesDock(QWidget):
         self.showing.shown.connect(self.shown.emit)
         self.showing.explained.connect(self.explained.emit)
         self.showing.changed.connect(self._refresh)
+        self._recalling.done.connect(self._on_recalled)
         work.ready.connect(self.showing.show_explanation)
         work.changed.connect(self._refresh)
         work.ahead.connect(self._show_rows)
@@ -207,7 +208,8 @@ class CasesDock(QWidget):
         self.work.forget()
         self.exporting.forget()
         self.showing.close()
-        self._opening.close()
+        for thread in (self._opening, self._recalling):
+            thread.close()
         self.saving.finish()
         self.window_level.release()
 
@@ -231,13 +233,31 @@ class CasesDock(QWidget):
         view.list.offer_categories(session.rows)
         session.view = view.list.current_view
         view.say("")
-        self._refresh()
+        self._recall()
         self.go(session.next_undecided() or next(iter(session.items.values())))
         self.opened.emit()
 
     def _on_not_opened(self, error: Exception) -> None:
         self.view.say(remedy(error), bad=True)
         self.opened.emit()
+
+    def _recall(self) -> None:
+        """Figures of cases that were explained before come into the list as soon as they are found."""
+        self._refresh()
+        session = self.session
+        assert session is not None
+        questions = session.questions()
+
+        def work() -> ReadingSession:
+            session.preparing.recall(questions)
+            return session
+
+        self._recalling.submit(work)
+
+    def _on_recalled(self, session: ReadingSession) -> None:
+        if session is self.session:
+            session.forget_rows()
+            self._refresh()
 
     # What the reader chooses
 
@@ -264,6 +284,7 @@ class CasesDock(QWidget):
         if session is not None and session.wants_prompt and prompt != session.own_prompt:
             self.own_mask.let_go()
             session.choose_own_prompt(prompt)
+            self._recall()
             self._again()
 
     def _again(self) -> None:
@@ -276,6 +297,7 @@ class CasesDock(QWidget):
         """What is known by these settings is shown at once; the rest when Run is pressed, or another case opened."""
         if self.session is not None:
             self.session.choose_asked(self.method.asked)
+            self._recall()
             self.showing.ask_again()
 
     def _on_run(self) -> None:
