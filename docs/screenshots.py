@@ -49,9 +49,9 @@ def main_docks(folder: Path) -> None:
         viewer.reset_view()
         wait(0.5)
         save(screen(window), folder / f"{name}.png")
-        if explain.running:
-            explain.cancel()
-            wait_for(lambda explain=explain: not explain.running)
+        if explain.runner.mine:
+            explain.runner.cancel()
+            wait_for(lambda explain=explain: not explain.runner.mine)
         viewer.close()
         wait(0.3)
 

@@ -157,7 +157,7 @@ def heatmaps(viewer: ViewerModel) -> list[Any]:
 def is_idle(dock: ExplainDock) -> bool:
     view = dock.view
     return (
-        not dock.running
+        not dock.runner.mine
         and not dock.jobs.busy
         and view.run_button.text() == "Run"
         and not view.progress.isVisible()
@@ -675,7 +675,7 @@ def test_the_layer_is_deleted_meanwhile(dock, viewer, begin, end):
     begin()
     viewer.layers.clear()
     assert end() == "dropped"
-    assert len(viewer.layers) == 0 and not dock.running and "the image was deleted" in dock.view.status.text()
+    assert len(viewer.layers) == 0 and not dock.runner.mine and "the image was deleted" in dock.view.status.text()
 
 
 def test_the_layer_is_renamed_meanwhile(dock, viewer, begin, end):
@@ -823,10 +823,10 @@ def test_one_job_at_a_time_per_viewer(dock, viewer, begin, end, qtbot):
     other = ExplainDock(viewer)
     qtbot.addWidget(other)
     assert other.jobs is dock.jobs and not other.view.run_button.isEnabled()
-    assert "is running in another dock" in other.view.status.text()
+    assert "” is running." in other.view.status.text()
     other.view.prompts.set_prompts(["a kite"])
     other.run()
-    assert "One at a time" in other.view.status.text() and not other.running
+    assert "One at a time" in other.view.status.text() and not other.runner.mine
     assert end() == "done"
     assert other.view.run_button.isEnabled()
     other.close()
@@ -927,11 +927,13 @@ def test_tab_goes_down_the_dock(dock):
 
 
 def test_settings_decide_how_new_heatmaps_look(dock, viewer, fake, run, monkeypatch):
+    from napari_vlexplain.widgets import _settings
     from napari_vlexplain.widgets._settings import Settings
 
     viewer.add_image(pixels())
     looks = Settings(device="cpu", offline=True, colormap="viridis", fade=False, opacity=0.3)
-    monkeypatch.setattr(module, "settings", lambda: looks)
+    for where in (module, _settings):
+        monkeypatch.setattr(where, "settings", lambda: looks)
     dock.view.model.choose("openai/clip-vit-base-patch32")
     dock.asked.download = True
     run("a dog")

@@ -99,7 +99,7 @@ def test_cancelled(qtbot, dock, viewer_model):
     dock.view.prompts.set_prompts([QUESTION] + [f"is there a cat {n}?" for n in range(64)])
     with qtbot.waitSignal(dock.finished, timeout=60_000) as caught:
         dock.run()
-        dock.cancel()
+        dock.runner.cancel()
     assert caught.args[0] == "cancelled"
     assert not find_layers(viewer_model.layers, "boxes")
 

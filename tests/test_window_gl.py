@@ -210,9 +210,13 @@ def test_the_window_of_the_command(window: Callable[[], Any], qtbot: Any, monkey
 
 
 def test_the_preferences_page_reaches_the_dock(window: Callable[[], Any], qtbot: Any, monkeypatch: Any) -> None:
+    from napari_vlexplain.widgets import _settings
     from napari_vlexplain.widgets import explain as module
 
-    monkeypatch.setattr(module, "settings", lambda: Settings(device="cpu", colormap="viridis", fade=False, opacity=0.4))
+    for where in (module, _settings):
+        monkeypatch.setattr(
+            where, "settings", lambda: Settings(device="cpu", colormap="viridis", fade=False, opacity=0.4)
+        )
     viewer, dock = opened(window, "sticker_scene")
     assert "cpu" in dock.view.model.facts.text()
     assert press_run(dock, qtbot) == "done"

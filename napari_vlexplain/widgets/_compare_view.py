@@ -18,10 +18,10 @@ from ..methods.catalogue import list_methods
 from ..models.zoo import MINI, known_models
 from ..prompt_history import PromptHistory
 from ._check_list import CheckList
+from ._image_combo import ImageCombo
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
 from ._measure_inputs import is_truth
-from ._picture import is_picture
 from ._prompt_box import PromptBox
 from ._scroll import fill_scrolling
 from ._status import ProgressBar, StatusLine
@@ -38,7 +38,7 @@ class CompareView(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, history: PromptHistory) -> None:
         super().__init__()
-        self.image = LayerCombo(viewer, is_picture, empty="no image yet: open one, or a sample")
+        self.image = ImageCombo(viewer)
         self.prompts = PromptBox(history)
         self.methods, self.models = CheckList(9), CheckList(3)
         self.folder_button = QPushButton("Add a model's folder…")
@@ -57,7 +57,7 @@ class CompareView(QWidget):
         for part in (self.prompts, self.methods, self.models, self.folder_button, self.one_each, self.check):
             part.setEnabled(enabled)
         for combo in (self.image, self.truth):
-            combo.setEnabled(enabled and combo.count() > 0)
+            combo.allow(enabled)
 
     def _fill(self) -> None:
         for info in list_methods():
@@ -69,7 +69,6 @@ class CompareView(QWidget):
         tips = {
             self.python_button: "Put a program onto the clipboard that computes these maps, without the ground truth.",
             self.command_button: "Put the same as a command line onto the clipboard.",
-            self.image: "The image to look at; of a stack, the plane in view.",
             self.truth: "What is right, if it is known: then every heatmap is measured against it.",
             self.one_each: "Otherwise everything that is painted is the answer to every prompt.",
             self.check: "Does the heatmap change with the prompt, and with the model's weights?",

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -27,13 +26,13 @@ from ..methods.targets import TARGETS
 from ..prompt_history import PromptHistory
 from ._checking import CheckBox
 from ._form import WIDEST_INT, ParameterForm, guard_wheel
-from ._layer_combo import LayerCombo
+from ._image_combo import ImageCombo
 from ._method_combo import offer_methods
 from ._model_box import ModelBox
-from ._picture import is_picture
 from ._prompt_box import PromptBox, PromptEdit
 from ._results import Results
 from ._scroll import fill_scrolling
+from ._status import ProgressBar, StatusLine
 
 if TYPE_CHECKING:
     import napari
@@ -44,7 +43,7 @@ class ExplainView(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, history: PromptHistory) -> None:
         super().__init__()
-        self.image = LayerCombo(viewer, is_picture, empty="no image yet: open one, or a sample")
+        self.image = ImageCombo(viewer)
         self.model = ModelBox()
         self.prompts = PromptBox(history)
         self.method, self.target = _short_combo(), _short_combo()
@@ -57,8 +56,8 @@ class ExplainView(QWidget):
         self.truncate = QCheckBox("cut prompts that are too long")
         self.keep = QCheckBox("keep earlier")
         self.run_button = QPushButton("Run")
-        self.progress = QProgressBar()
-        self.status = QLabel()
+        self.progress, self.status = ProgressBar(), StatusLine()
+        self.say = self.status.say
         self.results = Results()
         self.check = CheckBox()
         self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
@@ -92,39 +91,23 @@ class ExplainView(QWidget):
         """Let the user change what is asked, or not while it runs."""
         for part in (self.model.picker, self.model.details, self.prompts, self.method, self.target, self.against):
             part.setEnabled(enabled)
-        self.image.setEnabled(enabled and self.image.layer is not None)
+        self.image.allow(enabled)
         self.parameters.setEnabled(enabled)
-
-    def say(self, text: str, bad: bool = False) -> None:
-        """Show a sentence in the status line."""
-        self.status.setText(text)
-        self.status.setStyleSheet("color: #e8503a" if bad else "")
-
-    def show_progress(self, share: float, what: str) -> None:
-        """Show how far it is; a bar at 0 only moves to and fro."""
-        self.progress.setRange(0, 100 if share > 0 else 0)
-        self.progress.setValue(round(100 * share))
-        self.say(f"{what}…")
 
     def _fill(self) -> None:
         for number, (name, meaning) in enumerate(TARGETS.items()):
             self.target.addItem(name, name)
             self.target.setItemData(number, meaning, Qt.ItemDataRole.ToolTipRole)
         self.seed.setRange(0, WIDEST_INT)
-        self.progress.setVisible(False)
-        for label in (self.summary, self.status):
-            label.setWordWrap(True)
-            label.setTextFormat(Qt.TextFormat.PlainText)
-        self.status.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 2)  # a second line must not move the rest
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.summary.setWordWrap(True)
+        self.summary.setTextFormat(Qt.TextFormat.PlainText)
         self.against.setPlaceholderText("a photo of a cat")
-        for editor in (self.method, self.target, self.seed, self.model.combo, self.image):
+        for editor in (self.method, self.target, self.seed, self.model.combo):
             guard_wheel(editor)
 
     def _explain(self) -> None:
         tips = {
-            self.image: "The image to look at; of a stack, the plane in view.",
+            self.run_button: "Explain every prompt (Ctrl+Return in the prompts)",
             self.method: "How the model is asked what it looked at.",
             self.target: "Which of the model's numbers is explained.",
             self.against: "Prompts that only serve as contrast, one a line; they get no heatmap.",

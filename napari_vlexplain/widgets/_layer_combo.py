@@ -60,6 +60,10 @@ class LayerCombo(QComboBox):
                 self._by_user = True
                 self.setCurrentIndex(index)
 
+    def allow(self, allowed: bool) -> None:
+        """Let the user choose, if there is something to choose."""
+        self.setEnabled(allowed and bool(self._choices))
+
     def follow(self) -> None:
         """Start to follow the viewer's layer list."""
         events = self._viewer.layers.events

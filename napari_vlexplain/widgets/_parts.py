@@ -5,6 +5,14 @@ from __future__ import annotations
 from qtpy.QtWidgets import QComboBox, QGroupBox, QVBoxLayout, QWidget
 
 
+def hold(dock: QWidget, view: QWidget) -> None:
+    """Make a view all that a dock shows."""
+    layout = QVBoxLayout(dock)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(view)
+    dock.setMinimumWidth(view.minimumWidth())
+
+
 def described(*parts: tuple[QWidget, str, str]) -> None:
     """Give parts their name for screen readers and their tool tip: (part, name, tip)."""
     for part, name, tip in parts:

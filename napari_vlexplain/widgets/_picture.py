@@ -30,6 +30,7 @@ class Picture:
     Attributes
     ----------
     layer_id : of the layer.
+    name : the path of its file, or else the layer's own name.
     pixels : (H, W) or (H, W, 3 or 4), the layer's own data.
     data : all of the layer's data, to see whether it has been replaced since.
     index : of the plane in a stack, () for a plain image.
@@ -37,6 +38,7 @@ class Picture:
     """
 
     layer_id: str
+    name: str
     pixels: Any
     data: Any
     index: tuple[int, ...]
@@ -46,6 +48,19 @@ class Picture:
     def still_of(self, layer: Layer) -> bool:
         """Does the layer still hold this picture?"""
         return bool(layer.data is self.data)
+
+    def home(self, viewer: napari.viewer.Viewer) -> Image:
+        """The layer, which still holds this picture.
+
+        Raises
+        ------
+        VLExplainError : it was deleted, or its pixels were replaced.
+        """
+        layer: Any = find_layer(viewer.layers, self.layer_id)
+        if layer is None or not self.still_of(layer):
+            what = "the image was deleted" if layer is None else "the image's pixels were replaced"
+            raise VLExplainError(f"Nothing was added: {what} while the model looked. Press Run again.")
+        return layer
 
 
 def picture_of(viewer: napari.viewer.Viewer, layer: Image) -> Picture:
@@ -64,7 +79,8 @@ def picture_of(viewer: napari.viewer.Viewer, layer: Image) -> Picture:
     limits = None if layer.rgb else (float(layer.contrast_limits[0]), float(layer.contrast_limits[1]))
     if limits == (0.0, 255.0) and str(getattr(pixels, "dtype", "")) == "uint8":
         limits = None
-    return Picture(ensure_id(layer), pixels, layer.data, index, limits, _source(layer, index, limits))
+    source = _source(layer, index, limits)
+    return Picture(ensure_id(layer), source.path or layer.name, pixels, layer.data, index, limits, source)
 
 
 def picture_behind(viewer: napari.viewer.Viewer, heatmap: Layer) -> Picture:
@@ -81,9 +97,8 @@ def picture_behind(viewer: napari.viewer.Viewer, heatmap: Layer) -> Picture:
     data = layer.data[0] if layer.multiscale else layer.data
     if len(index) > max(len(data.shape) - 2, 0) or any(at >= size for at, size in zip(index, data.shape, strict=False)):
         raise VLExplainError("The image that this heatmap was made from has been replaced; run Explain again.")
-    return Picture(
-        ensure_id(layer), data[index] if index else data, layer.data, index, None, _source(layer, index, None)
-    )
+    pixels, source = data[index] if index else data, _source(layer, index, None)
+    return Picture(ensure_id(layer), source.path or layer.name, pixels, layer.data, index, None, source)
 
 
 def _source(layer: Image, index: tuple[int, ...], limits: tuple[float, float] | None) -> ImageSource:

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -18,12 +17,13 @@ from qtpy.QtWidgets import (
 
 from ..segment_choices import CUT, EIGEN
 from ._form import ParameterForm
+from ._image_combo import ImageCombo
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
 from ._measure_inputs import is_heatmap
 from ._model_box import ModelBox
-from ._picture import is_picture
 from ._scroll import fill_scrolling
+from ._status import ProgressBar, StatusLine
 
 if TYPE_CHECKING:
     import napari
@@ -37,12 +37,13 @@ class SegmentsView(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.image = LayerCombo(viewer, is_picture, empty="no image yet: open one, or a sample")
+        self.image = ImageCombo(viewer)
         self.model = ModelBox(kinds=("dual_encoder",))
         self.form, self.cut = ParameterForm(EIGEN), ParameterForm(CUT)
         self.run_button = QPushButton("Run")
-        self.progress = QProgressBar()
-        self.status, self.summary, self.region = QLabel(), QLabel(), QLabel(CLICK)
+        self.progress, self.status = ProgressBar(), StatusLine()
+        self.say = self.status.say
+        self.summary, self.region = QLabel(), QLabel(CLICK)
         self.heatmap = LayerCombo(
             viewer, _is_score, prefers=lambda layer: layer_kind(layer) == "heatmap", empty="no heatmap yet"
         )
@@ -51,29 +52,18 @@ class SegmentsView(QWidget):
         self._explain()
         self._lay_out()
 
-    def say(self, text: str, bad: bool = False) -> None:
-        """Show a sentence in the status line."""
-        self.status.setText(text)
-        self.status.setStyleSheet("color: #ff6b5e; font-weight: bold" if bad else "")
-
-    def show_progress(self, share: float, what: str) -> None:
-        self.progress.setValue(round(100 * share))
-        self.say(what)
-
     def enable_fields(self, enabled: bool) -> None:
         """Let the user change what is asked, or not while it runs."""
         for part in (self.model.picker, self.model.details, self.form, self.cut):
             part.setEnabled(enabled)
-        self.image.setEnabled(enabled and self.image.layer is not None)
+        self.image.allow(enabled)
 
     def _explain(self) -> None:
-        for label in (self.status, self.summary, self.region):
+        for label in (self.summary, self.region):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
-        self.progress.setRange(0, 100)
-        self.progress.setVisible(False)
         self.mask_button.setEnabled(False)
-        self.image.setToolTip("The image to segment; of a stack the plane in view.")
+        self.run_button.setToolTip("Let the model look, and cut what it sees as alike")
         self.heatmap.setToolTip("Whose mean over a region is shown when the region is clicked.")
         self.mask_button.setToolTip("Add the region that was clicked as a mask of its own; Measure takes it up.")
         self.region.setAccessibleName("Region")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._model_box import ModelBox
 
 PLUGIN = "napari-vlexplain"
 PAGES = ("explain", "reading")
@@ -31,6 +34,11 @@ class Settings:
     cache_mb: int = 2048
     cache_folder: str = ""
 
+    @property
+    def torch_device(self) -> str | None:
+        """None where the fastest is taken."""
+        return None if self.device == "auto" else self.device
+
 
 def settings() -> Settings:
     """What they are now; asked for each time, so that a change holds at once."""
@@ -46,6 +54,15 @@ def settings() -> Settings:
         return Settings(**{field.name: _found(pages, field.name) for field in fields(Settings)})
     except (ImportError, KeyError, AttributeError):
         return Settings()
+
+
+def follow_settings(asked: Any, model: ModelBox) -> None:
+    """Let a request, and the box that its model is chosen in, have device, precision and offline as they are now."""
+    looks = settings()
+    asked.device, asked.dtype = looks.torch_device, looks.precision
+    model.set_offline(looks.offline)
+    if looks.offline:
+        asked.download = False
 
 
 def watch(callback: Callable[..., object]) -> None:

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from ..comparing import Comparison, compare
 from ..errors import VLExplainError
-from ..explaining import remedy
 from ..metrics.regions import Grid, Outlined, Painted, Region
 from ..prompt_history import PromptHistory
 from ..reproducing import ComparisonChoices
 from ._compare_view import CompareView
 from ._copying import Copier
-from ._hooks import Hooks, Lifetime
+from ._hooks import Lifetime
+from ._image_combo import NO_IMAGE
 from ._jobs import jobs_of
-from ._layers import info, pixel_to_world
+from ._layers import pixel_to_world
 from ._measure_inputs import is_labels, outlines, plane, unit_ratio
-from ._picture import Picture, picture_of
+from ._parts import hold
+from ._picture import Picture
+from ._runner import Runner
 from ._settings import settings
 
 if TYPE_CHECKING:
@@ -45,78 +47,63 @@ class CompareDock(QWidget):
         self.view = CompareView(viewer, PromptHistory())
         self.shown: Comparison | None = None
         self.show_comparison: Callable[[Comparison], Any] = open_window
-        self._mine = False
-        self._hooks = Hooks()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.view)
-        self.setMinimumWidth(self.view.minimumWidth())
+        view = self.view
+        self.runner = Runner(self.jobs, view.run_button, view.progress, view.status, self._problem, self.run)
+        hold(self, view)
         self._connect()
         self._lifetime = Lifetime(self, self._attach, self._release)
 
     def run(self) -> None:
         """Compare; what comes of it is told by ``finished``."""
-        problem = self._problem()
-        if self.jobs.busy or problem:
-            self.view.say(problem or f"One at a time: “{self.jobs.title}” is running.", bad=True)
+        if not self.runner.ready():
             return
         view, looks = self.view, settings()
         try:
-            picture = picture_of(self._viewer, view.image.layer)
+            picture = view.image.picture()
             truths = self._truths(picture)
         except VLExplainError as error:
-            self._fail(str(error))
+            self.runner.fail(str(error))
             return
         view.prompts.remember()
         prompts, methods, models = view.prompts.prompts, view.methods.names, view.models.names
-        check, name = view.check.isChecked(), picture.source.path or view.image.currentText()
-        device = None if looks.device == "auto" else looks.device
-        options = {"contrast_limits": picture.contrast_limits, "device": device, "dtype": looks.precision}
-        self._mine = True
-        self.jobs.start(
+        check, limits = view.check.isChecked(), picture.contrast_limits
+        options = {"contrast_limits": limits, "device": looks.torch_device, "dtype": looks.precision}
+        self.runner.start(
             f"Comparison of {view.image.currentText()}",
             lambda progress, cancelled: _computed(
-                np.asarray(picture.pixels), prompts, methods, models, truths, check, name,
+                np.asarray(picture.pixels), prompts, methods, models, truths, check, picture.name,
                 options, progress, cancelled,
             ),
             self._on_done,
-            self._on_failed,
-            self._on_cancelled,
         )  # fmt: skip
-
-    def cancel(self) -> None:
-        """Ask the run to stop."""
-        if self._mine:
-            self.jobs.cancel()
 
     def _copy(self, what: str) -> None:
         """Code that computes the maps as they are asked for now."""
         view, looks = self.view, settings()
         try:
-            picture = picture_of(self._viewer, view.image.layer)
+            picture = view.image.picture()
         except VLExplainError as error:
             view.say(str(error), bad=True)
             return
         asked = ComparisonChoices(
             view.prompts.prompts, view.methods.names, view.models.names, view.check.isChecked(),
-            None if looks.device == "auto" else looks.device, looks.precision,
+            looks.torch_device, looks.precision,
         )  # fmt: skip
         self.copier.copy(what, picture, asked.as_python if what == "Python" else asked.as_command)
 
     def _connect(self) -> None:
         view = self.view
         view.image.layer_changed.connect(self._on_image)
-        view.truth.layer_changed.connect(self._refresh)
+        view.truth.layer_changed.connect(self.runner.refresh)
         for part in (view.prompts, view.methods, view.models):
-            part.changed.connect(self._refresh)
-        view.prompts.submitted.connect(self._on_run)
-        view.run_button.clicked.connect(self._on_run)
+            part.changed.connect(self.runner.refresh)
+        view.prompts.submitted.connect(self.runner.press)
         view.folder_button.clicked.connect(self._on_folder)
         view.python_button.clicked.connect(lambda: self._copy("Python"))
         view.command_button.clicked.connect(lambda: self._copy("command line"))
         self.copier.said.connect(view.say)
-        self.jobs.changed.connect(self._refresh)
-        self.jobs.progressed.connect(self._on_progress)
+        self.runner.changed.connect(self._refresh)
+        self.runner.ended.connect(self.finished)
 
     def _attach(self) -> None:
         self.view.image.follow()
@@ -127,65 +114,30 @@ class CompareDock(QWidget):
         for combo in (self.view.image, self.view.truth):
             combo.unfollow()
         self.copier.close()
-        self._hooks.clear()
-        if self._mine:
-            self._mine = False
-            self.jobs.forget()
+        self.runner.release()
 
     def _on_image(self) -> None:
-        layer = self.view.image.layer
-        self.view.prompts.suggest(() if layer is None else tuple(info(layer).get("prompts", ())))
-        self._refresh()
+        self.view.prompts.suggest(self.view.image.prompts)
+        self.runner.refresh()
 
     def _on_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "The folder of a model")
         if folder:
             self.view.models.add(folder, folder.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1], folder, True)
 
-    def _on_run(self) -> None:
-        if self._mine:
-            self.cancel()
-        else:
-            self.run()
-
-    def _on_progress(self, share: float, what: str) -> None:
-        if self._mine and not self.jobs.cancelling:
-            self.view.progress.setValue(round(100 * share))
-            self.view.say(f"{what}…")
-
     def _on_done(self, found: Comparison) -> None:
-        self._mine = False
         self.shown = found
-        self._refresh()
         missing = sum(cell.explanation is None for cell in found.cells[0])
         lost = f" {missing} of {len(found.ways)} do not fit." if missing else ""
-        self.view.say(f"Compared {len(found.ways) - missing} ways on {len(found.prompts)} prompts.{lost}")
         self.show_comparison(found)
-        self.finished.emit("done")
-
-    def _on_failed(self, error: BaseException) -> None:
-        self._mine = False
-        self._fail(remedy(error))
-
-    def _on_cancelled(self) -> None:
-        self._mine = False
-        self._refresh()
-        self.view.say("Cancelled; nothing was changed.")
-        self.finished.emit("cancelled")
-
-    def _fail(self, message: str) -> None:
-        from napari.utils.notifications import show_error
-
-        self._refresh()
-        self.view.say(message, bad=True)
-        show_error(message)
-        self.finished.emit("failed")
+        told = f"Compared {len(found.ways) - missing} ways on {len(found.prompts)} prompts.{lost}"
+        self.runner.end("done", told)
 
     def _problem(self) -> str:
         """What keeps it from running, or nothing."""
         view = self.view
         if view.image.layer is None:
-            return "Open an image first, or one of File > Open Sample > VL Explain."
+            return NO_IMAGE
         if not view.prompts.prompts:
             return "Write at least one prompt, such as “a photo of a cat”."
         if len(set(view.prompts.prompts)) < len(view.prompts.prompts):
@@ -195,22 +147,11 @@ class CompareDock(QWidget):
         return "" if view.models.names else "Tick at least one model."
 
     def _refresh(self) -> None:
-        view, problem = self.view, self._problem()
-        cancelling = self._mine and self.jobs.cancelling
-        view.run_button.setText("Cancelling…" if cancelling else "Cancel" if self._mine else "Compare")
-        elsewhere = self.jobs.busy and not self._mine
-        view.run_button.setEnabled(not cancelling and not elsewhere and (self._mine or not problem))
-        view.progress.setVisible(self._mine)
+        view, truth = self.view, self.view.truth.layer
         for button in (view.python_button, view.command_button):
-            button.setEnabled(not problem)
-        view.enable_fields(not self._mine)
-        truth = view.truth.layer
-        view.one_each.setEnabled(not self._mine and truth is not None and is_labels(truth))
-        if cancelling:
-            view.say("Cancelling; the model stops at the next step…")
-        elif not self._mine:
-            view.progress.setValue(0)
-            view.say(f"“{self.jobs.title}” is running in another dock." if elsewhere else problem)
+            button.setEnabled(not self._problem())
+        view.enable_fields(not self.runner.mine)
+        view.one_each.setEnabled(not self.runner.mine and truth is not None and is_labels(truth))
 
     def _truths(self, picture: Picture) -> list[NDArray[np.bool_] | None]:
         """The ground truth of each prompt on the image's own pixels."""

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ..answer import Answer
 from ..errors import VLExplainError
@@ -22,17 +22,18 @@ from ._copying import Copier
 from ._explain_view import ExplainView
 from ._form import ParameterForm
 from ._heatmaps import show_heatmap, show_only
-from ._hooks import Hooks, Lifetime
+from ._hooks import Lifetime
+from ._image_combo import NO_IMAGE
 from ._jobs import jobs_of
 from ._layers import find_layer, info, layer_id
-from ._picture import Picture, is_picture, picture_of
+from ._parts import hold
+from ._picture import Picture
+from ._runner import Runner
 from ._saving import layers_to_save
-from ._settings import Settings, settings
+from ._settings import Settings, follow_settings, settings
 
 if TYPE_CHECKING:
     import napari
-
-DROPPED = "Nothing was added: {} while the model looked. Press Run again."
 
 
 class ExplainDock(QWidget):
@@ -54,50 +55,32 @@ class ExplainDock(QWidget):
         self._picked = 0
         self.checking = Checking(self.view.check, self.jobs, self._keep_checked)
         self._device = ""
-        self._mine = False
-        self._hooks = Hooks()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.view)
-        self.setMinimumWidth(self.view.minimumWidth())
+        view = self.view
+        self.runner = Runner(self.jobs, view.run_button, view.progress, view.status, self._problem, self.run)
+        hold(self, view)
         self._connect()
         self._on_method()
         self._lifetime = Lifetime(self, self._attach, self._release)
 
-    @property
-    def running(self) -> bool:
-        """Does a run of this dock go on?"""
-        return self._mine
-
     def run(self) -> None:
         """Explain the prompts for the image in view; what comes of it is told by ``finished``."""
-        problem = self._problem()
-        if self.jobs.busy or problem:
-            self.view.say(problem or f"One at a time: “{self.jobs.title}” is running.", bad=True)
+        if not self.runner.ready():
             return
         self._take_settings()
         try:
-            picture = picture_of(self._viewer, self.view.image.layer)
+            picture = self.view.image.picture()
         except VLExplainError as error:
-            self._fail(str(error))
+            self.runner.fail(str(error))
             return
         self.view.prompts.remember()
-        asked, name = copy.deepcopy(self.asked), picture.source.path or self.view.image.currentText()
-        self._mine = True
-        self.jobs.start(
+        asked = copy.deepcopy(self.asked)
+        self.runner.start(
             f"{asked.method_info.title} of {self.view.image.currentText()}",
             lambda progress, cancelled: compute(
-                asked, picture.pixels, name, picture.contrast_limits, progress, cancelled
+                asked, picture.pixels, picture.name, picture.contrast_limits, progress, cancelled
             ),
-            lambda found: self._on_done(picture, asked.keep, found),
-            self._on_failed,
-            self._on_cancelled,
+            lambda found: self._show_next(picture, asked.keep, found, settings(), []),
         )
-
-    def cancel(self) -> None:
-        """Ask the run to stop."""
-        if self._mine:
-            self.jobs.cancel()
 
     def _connect(self) -> None:
         view = self.view
@@ -107,54 +90,38 @@ class ExplainDock(QWidget):
         view.prompts.changed.connect(self._on_text)
         view.against.textChanged.connect(self._on_text)
         for editor in (view.prompts, view.against):
-            editor.submitted.connect(self._on_run)
+            editor.submitted.connect(self.runner.press)
         view.method.currentIndexChanged.connect(self._on_method)
         view.target.currentIndexChanged.connect(self._on_target)
         view.seed.valueChanged.connect(lambda seed: setattr(self.asked, "seed", seed))
         view.truncate.toggled.connect(lambda on: setattr(self.asked, "truncate", on))
         view.keep.toggled.connect(lambda on: setattr(self.asked, "keep", on))
-        view.run_button.clicked.connect(self._on_run)
         view.results.picked.connect(self._show_result)
         view.save_button.clicked.connect(self._save)
         view.compare_button.clicked.connect(self._compare)
         view.python_button.clicked.connect(lambda: self._copy("Python", copy.deepcopy(self.asked).as_python))
         view.command_button.clicked.connect(lambda: self._copy("command line", copy.deepcopy(self.asked).as_command))
         self.copier.said.connect(view.say)
-        self.jobs.changed.connect(self._refresh)
-        self.jobs.progressed.connect(self._on_progress)
+        self.runner.changed.connect(self._refresh)
+        self.runner.ended.connect(self.finished)
 
     def _attach(self) -> None:
         self.view.image.follow()
-        self._hooks.connect(self._viewer.layers.selection.events.active, self._on_active)
         self._take_settings()
         self._on_image()
 
     def _release(self) -> None:
         self.view.image.unfollow()
         self.copier.close()
-        self._hooks.clear()
         self.checking.release()
-        if self._mine:
-            self._mine = False
-            self.jobs.forget()
+        self.runner.release()
 
     def _take_settings(self) -> None:
-        looks = settings()
-        self.asked.device = None if looks.device == "auto" else looks.device
-        self.asked.dtype = looks.precision
-        self.view.model.set_offline(looks.offline)
-        if looks.offline:
-            self.asked.download = False
-
-    def _on_active(self, event: Any = None) -> None:
-        active = self._viewer.layers.selection.active
-        if active is not None and is_picture(active):
-            self.view.image.set_layer(active)
+        follow_settings(self.asked, self.view.model)
 
     def _on_image(self) -> None:
-        layer = self.view.image.layer
-        self.view.prompts.suggest(() if layer is None else tuple(info(layer).get("prompts", ())))
-        self._refresh()
+        self.view.prompts.suggest(self.view.image.prompts)
+        self.runner.refresh()
 
     def _on_model(self, name: str) -> None:
         asked = self.asked.methods
@@ -163,12 +130,12 @@ class ExplainDock(QWidget):
             self.view.offer(self.asked.methods, self.asked.method, self.asked.asks)
             self._on_method()
         self._show_values()
-        self._refresh()
+        self.runner.refresh()
 
     def _on_text(self) -> None:
         self.asked.prompts = self.view.prompts.prompts
         self.asked.against = split_prompts(self.view.against.toPlainText())
-        self._refresh()
+        self.runner.refresh()
 
     def _on_method(self) -> None:
         self.asked.method = self.view.method.currentData()
@@ -188,7 +155,7 @@ class ExplainDock(QWidget):
         compares = self.asked.target in NEED_OTHERS and not self.asked.asks
         self.view.against.setVisible(compares)
         self.view.against_label.setVisible(compares)
-        self._refresh()
+        self.runner.refresh()
 
     def _on_parameter(self, name: str, value: Any) -> None:
         try:
@@ -201,19 +168,6 @@ class ExplainDock(QWidget):
         self.asked.reset(name)
         self._show_values()
 
-    def _on_run(self) -> None:
-        if self._mine:
-            self.cancel()
-        else:
-            self.run()
-
-    def _on_progress(self, share: float, what: str) -> None:
-        if self._mine and not self.jobs.cancelling:
-            self.view.show_progress(share, what)
-
-    def _on_done(self, picture: Picture, keep: bool, found: list[Explanation | Answer]) -> None:
-        self._show_next(picture, keep, found, settings(), [])
-
     def _show_next(
         self,
         picture: Picture,
@@ -223,13 +177,12 @@ class ExplainDock(QWidget):
         layers: list[Any],
     ) -> None:
         """Show one heatmap; the window gets to draw before the next."""
-        if not self._mine:
+        if not self.runner.mine:
             return  # the dock was closed in between
-        source: Any = find_layer(self._viewer.layers, picture.layer_id)
-        if source is None or not picture.still_of(source):
-            what = "the image was deleted" if source is None else "the image's pixels were replaced"
-            self._mine = False
-            self._fail(DROPPED.format(what), "dropped")
+        try:
+            source = picture.home(self._viewer)
+        except VLExplainError as error:
+            self.runner.fail(str(error), "dropped")
             return
         one = found[len(layers)]
         show: Any = show_answer if isinstance(one, Answer) else show_heatmap
@@ -240,7 +193,6 @@ class ExplainDock(QWidget):
         if len(layers) < len(found):
             QTimer.singleShot(0, lambda: self._show_next(picture, keep, found, looks, layers))
         else:
-            self._mine = False
             self._tell(picture, found, layers)
 
     def _tell(self, picture: Picture, found: list[Explanation | Answer], layers: list[Any]) -> None:
@@ -252,33 +204,14 @@ class ExplainDock(QWidget):
         self._check_row(0)
         record = found[0].provenance
         self._device = record["device"]
-        self._refresh()
         plane = f" Plane {list(picture.index)} of the stack." if picture.index else ""
         flat = [f"“{one.prompt}”" for one in found if one.degenerate]
         said = f" The map of {', '.join(flat)} is the same everywhere: it says nothing." if flat else ""
         same = alike([one for one in found if isinstance(one, Explanation)])
         said += f" {same}" if same else ""
         count = f"{len(found)} heatmap{'s' if len(found) > 1 else ''}"
-        self.view.say(f"{count} in {record['seconds']:.1f} s on {self._device}.{plane}{said}", bad=bool(said))
-        self.finished.emit("done")
-
-    def _on_failed(self, error: BaseException) -> None:
-        self._mine = False
-        self._fail(remedy(error))
-
-    def _on_cancelled(self) -> None:
-        self._mine = False
-        self._refresh()
-        self.view.say("Cancelled; nothing was changed.")
-        self.finished.emit("cancelled")
-
-    def _fail(self, message: str, outcome: str = "failed") -> None:
-        from napari.utils.notifications import show_error
-
-        self._refresh()
-        self.view.say(message, bad=True)
-        show_error(message)
-        self.finished.emit(outcome)
+        told = f"{count} in {record['seconds']:.1f} s on {self._device}.{plane}{said}"
+        self.runner.end("done", told, bad=bool(said))
 
     def _check_row(self, number: int) -> None:
         self._picked = number
@@ -308,29 +241,17 @@ class ExplainDock(QWidget):
     def _problem(self) -> str:
         """What keeps it from running, or nothing."""
         if self.view.image.layer is None:
-            return "Open an image first, or one of File > Open Sample > VL Explain."
+            return NO_IMAGE
         return next(iter(self.asked.problems().values()), "")
 
     def _refresh(self) -> None:
-        view, problem = self.view, self._problem()
-        cancelling = self._mine and self.jobs.cancelling
-        view.run_button.setText("Cancelling…" if cancelling else "Cancel" if self._mine else "Run")
-        elsewhere = self.jobs.busy and not self._mine
-        view.run_button.setEnabled(not cancelling and not elsewhere and (self._mine or not problem))
-        view.run_button.setToolTip(problem or "Explain every prompt (Ctrl+Return in the prompts)")
-        view.progress.setVisible(self._mine)
-        view.enable_fields(not self._mine)
+        view = self.view
+        view.enable_fields(not self.runner.mine)
         view.model.set_device(self._device_text())
         view.save_button.setEnabled(bool(self.shown) and not self.jobs.busy)
         for button in (view.python_button, view.command_button):
-            button.setEnabled(not problem)
+            button.setEnabled(not self._problem())
         view.compare_button.setEnabled(not self.asked.asks)
-        if cancelling:
-            view.say("Cancelling; the model stops at the next step…")
-        elif not self._mine:
-            view.progress.setValue(0)
-            where = "" if self.checking.running else " in another dock"
-            view.say(f"“{self.jobs.title}” is running{where}." if elsewhere else problem)
 
     def _device_text(self) -> str:
         if self._device or self.asked.device:
@@ -351,8 +272,8 @@ class ExplainDock(QWidget):
                 "Saving",
                 lambda progress, cancelled: write_bundle(chosen, layers),
                 lambda folders: self.view.say(f"Saved in {chosen}."),
-                self._on_failed,
-                self._refresh,
+                lambda error: self.runner.fail(remedy(error)),
+                self.runner.refresh,
             )
 
     def _compare(self) -> None:
@@ -365,7 +286,7 @@ class ExplainDock(QWidget):
 
     def _copy(self, what: str, make: Any) -> None:
         try:
-            picture = picture_of(self._viewer, self.view.image.layer)
+            picture = self.view.image.picture()
         except VLExplainError as error:
             self.view.say(str(error), bad=True)
             return

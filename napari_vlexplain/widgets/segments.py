@@ -9,29 +9,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
 from ..explaining import remedy
 from ..segment_choices import CUT, EIGEN, SegmentChoices, compute
 from ..segmentation import Segmentation
 from ._copying import Copier
-from ._hooks import Hooks, Lifetime
+from ._hooks import Lifetime
+from ._image_combo import NO_IMAGE
 from ._jobs import jobs_of
 from ._latest import LatestOnly
 from ._layers import find_layer, layer_id, layer_kind, pixel_to_world
 from ._measure_inputs import plane
-from ._picture import Picture, is_picture, picture_of
+from ._parts import hold
+from ._picture import Picture
+from ._runner import Runner
 from ._segment_layers import region_mask, show_box, show_eigenvectors, show_object, show_regions
 from ._segments_view import CLICK, SegmentsView
-from ._settings import settings
+from ._settings import follow_settings, settings
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
 STILL = 4  # screen pixels that a hand may tremble in a click
-DROPPED = "Nothing was added: {} while the model looked. Press Run again."
 
 
 class SegmentsDock(QWidget):
@@ -53,57 +55,39 @@ class SegmentsDock(QWidget):
         self.view = SegmentsView(viewer)
         self.shown: tuple[Segmentation, Picture] | None = None
         self._picked: tuple[str, int] | None = None
-        self._mine = False
         self._turn = 0
-        self._hooks = Hooks()
         self._cutting, self._measuring, self.copier = LatestOnly(self), LatestOnly(self), Copier(self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.view)
-        self.setMinimumWidth(self.view.minimumWidth())
+        view = self.view
+        self.runner = Runner(self.jobs, view.run_button, view.progress, view.status, self._problem, self.run)
+        hold(self, view)
         self._connect()
         self._show_values()
         self._lifetime = Lifetime(self, self._attach, self._release)
 
     @property
-    def running(self) -> bool:
-        """Does a run of this dock go on?"""
-        return self._mine
-
-    @property
     def busy(self) -> bool:
         """Is something still to be cut or measured?"""
-        return self._mine or self._cutting.busy or self._measuring.busy
+        return self.runner.mine or self._cutting.busy or self._measuring.busy
 
     def run(self) -> None:
         """Segment the image in view; what comes of it is told by ``finished``."""
-        problem = self._problem()
-        if self.jobs.busy or problem:
-            self.view.say(problem or f"One at a time: “{self.jobs.title}” is running.", bad=True)
+        if not self.runner.ready():
             return
-        self._take_settings()
+        follow_settings(self.asked, self.view.model)
         try:
-            picture = picture_of(self._viewer, self.view.image.layer)
+            picture = self.view.image.picture()
         except VLExplainError as error:
-            self._fail(str(error))
+            self.runner.fail(str(error))
             return
-        asked, name = copy.deepcopy(self.asked), picture.source.path or self.view.image.currentText()
-        self._mine = True
+        asked = copy.deepcopy(self.asked)
         self._turn += 1
-        self.jobs.start(
+        self.runner.start(
             f"Segments of {self.view.image.currentText()}",
             lambda progress, cancelled: compute(
-                asked, picture.pixels, name, picture.contrast_limits, progress, cancelled
+                asked, picture.pixels, picture.name, picture.contrast_limits, progress, cancelled
             ),
             partial(self._on_done, picture),
-            self._on_failed,
-            self._on_cancelled,
         )
-
-    def cancel(self) -> None:
-        """Ask the run to stop."""
-        if self._mine:
-            self.jobs.cancel()
 
     def make_mask(self) -> Labels | None:
         """Add the region that was clicked as a mask of its own."""
@@ -114,38 +98,30 @@ class SegmentsDock(QWidget):
 
     def _copy(self, what: str) -> None:
         """Code that computes the segments as they are asked for now."""
-        self._take_settings()
+        follow_settings(self.asked, self.view.model)
         try:
-            picture = picture_of(self._viewer, self.view.image.layer)
+            picture = self.view.image.picture()
         except VLExplainError as error:
             self.view.say(str(error), bad=True)
             return
         asked = copy.deepcopy(self.asked)
         self.copier.copy(what, picture, asked.as_python if what == "Python" else asked.as_command)
 
-    def _take_settings(self) -> None:
-        looks = settings()
-        self.asked.device = None if looks.device == "auto" else looks.device
-        self.asked.dtype = looks.precision
-        if looks.offline:
-            self.asked.download = False
-
     def _connect(self) -> None:
         view = self.view
-        view.image.layer_changed.connect(self._refresh)
+        view.image.layer_changed.connect(self.runner.refresh)
         view.model.chosen.connect(self._on_model)
         view.model.download.connect(lambda on: setattr(self.asked, "download", on))
         for form in (view.form, view.cut):
             form.edited.connect(self._on_parameter)
             form.reset.connect(self._on_reset)
-        view.run_button.clicked.connect(lambda: self.cancel() if self._mine else self.run())
         view.mask_button.clicked.connect(self.make_mask)
         view.python_button.clicked.connect(lambda: self._copy("Python"))
         view.command_button.clicked.connect(lambda: self._copy("command line"))
         self.copier.said.connect(view.say)
         view.heatmap.layer_changed.connect(self._tell)
-        self.jobs.changed.connect(self._refresh)
-        self.jobs.progressed.connect(self._on_progress)
+        self.runner.changed.connect(self._refresh)
+        self.runner.ended.connect(self.finished)
         self._cutting.done.connect(self._on_cut)
         self._cutting.failed.connect(lambda error: self.view.say(remedy(error), bad=True))
         self._measuring.done.connect(self._on_told)
@@ -154,34 +130,25 @@ class SegmentsDock(QWidget):
     def _attach(self) -> None:
         self.view.image.follow()
         self.view.heatmap.follow()
-        self._hooks.connect(self._viewer.layers.selection.events.active, self._on_active)
         self._viewer.mouse_drag_callbacks.append(self._on_mouse)
-        self.view.model.set_offline(settings().offline)
-        self._refresh()
+        follow_settings(self.asked, self.view.model)
+        self.runner.refresh()
 
     def _release(self) -> None:
-        self._hooks.clear()
         if self._on_mouse in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_mouse)
         self.copier.close()
         self._cutting.close()
         self._measuring.close()
         self.shown = self._picked = None
-        if self._mine:
-            self._mine = False
-            self.jobs.forget()
+        self.runner.release()
         self.view.image.unfollow()
         self.view.heatmap.unfollow()
-
-    def _on_active(self, event: Any = None) -> None:
-        active = self._viewer.layers.selection.active
-        if active is not None and is_picture(active):
-            self.view.image.set_layer(active)
 
     def _on_model(self, name: str) -> None:
         self.asked.model, self.asked.download = name, False
         self._show_values()
-        self._refresh()
+        self.runner.refresh()
 
     def _on_parameter(self, name: str, value: Any) -> None:
         try:
@@ -219,30 +186,22 @@ class SegmentsDock(QWidget):
         self._show_cut(source, found, picture, regions=not same)
         self.cut_again.emit()
 
-    def _on_progress(self, share: float, what: str) -> None:
-        if self._mine and not self.jobs.cancelling:
-            self.view.show_progress(share, what)
-
     def _on_done(self, picture: Picture, result: tuple[Segmentation, NDArray[np.float32]]) -> None:
-        self._mine = False
         found, maps = result
-        source: Any = find_layer(self._viewer.layers, picture.layer_id)
-        if source is None or not picture.still_of(source):
-            what = "the image was deleted" if source is None else "the image's pixels were replaced"
-            self._fail(DROPPED.format(what), "dropped")
+        try:
+            source = picture.home(self._viewer)
+        except VLExplainError as error:
+            self.runner.fail(str(error), "dropped")
             return
         selected = list(self._viewer.layers.selection)
         show_eigenvectors(self._viewer, source, found, maps, picture.index)
         self._show_cut(source, found, picture)
         self._viewer.layers.selection = {layer for layer in selected if layer in self._viewer.layers}
         record = found.provenance
-        self._refresh()
         nothing = " All patches are alike to this model: there is nothing to cut." if found.found_nothing else ""
         count = len(found.eigenvectors.vectors)
-        self.view.say(
-            f"{count} eigenvectors in {record['seconds']:.1f} s on {record['device']}.{nothing}", bad=bool(nothing)
-        )
-        self.finished.emit("done")
+        told = f"{count} eigenvectors in {record['seconds']:.1f} s on {record['device']}.{nothing}"
+        self.runner.end("done", told, bad=bool(nothing))
 
     def _show_cut(self, source: Any, found: Segmentation, picture: Picture, regions: bool = True) -> None:
         self.shown = found, picture
@@ -253,24 +212,6 @@ class SegmentsDock(QWidget):
         show_box(self._viewer, source, found, picture.index)
         share = found.object_mask.mean()
         self.view.summary.setText(f"{found.count} regions, the background included; the object takes {share:.1%}.")
-
-    def _on_failed(self, error: BaseException) -> None:
-        self._mine = False
-        self._fail(remedy(error))
-
-    def _on_cancelled(self) -> None:
-        self._mine = False
-        self._refresh()
-        self.view.say("Cancelled; nothing was changed.")
-        self.finished.emit("cancelled")
-
-    def _fail(self, message: str, outcome: str = "failed") -> None:
-        from napari.utils.notifications import show_error
-
-        self._refresh()
-        self.view.say(message, bad=True)
-        show_error(message)
-        self.finished.emit(outcome)
 
     def _on_mouse(self, viewer: Any, event: Any) -> Any:
         """A click, no drag, on regions tells of the region under it; whoever paints is left alone."""
@@ -327,25 +268,15 @@ class SegmentsDock(QWidget):
     def _problem(self) -> str:
         """What keeps it from running, or nothing."""
         if self.view.image.layer is None:
-            return "Open an image first, or one of File > Open Sample > VL Explain."
+            return NO_IMAGE
         return "" if self.asked.model.strip() else "Choose a model, or the folder of one."
 
     def _refresh(self) -> None:
-        view, problem = self.view, self._problem()
-        cancelling, elsewhere = self._mine and self.jobs.cancelling, self.jobs.busy and not self._mine
-        view.run_button.setText("Cancelling…" if cancelling else "Cancel" if self._mine else "Run")
-        view.run_button.setEnabled(not cancelling and not elsewhere and (self._mine or not problem))
+        view = self.view
         for button in (view.python_button, view.command_button):
-            button.setEnabled(not problem)
-        view.run_button.setToolTip(problem or "Let the model look, and cut what it sees as alike")
-        view.progress.setVisible(self._mine)
-        view.enable_fields(not self._mine)
-        view.model.set_device("the fastest there is" if settings().device == "auto" else settings().device)
-        if cancelling:
-            view.say("Cancelling; the model stops at the next step…")
-        elif not self._mine:
-            view.progress.setValue(0)
-            view.say(f"“{self.jobs.title}” is running in another dock." if elsewhere else problem)
+            button.setEnabled(not self._problem())
+        view.enable_fields(not self.runner.mine)
+        view.model.set_device(settings().torch_device or "the fastest there is")
 
 
 def describe_region(labels: NDArray, label: int, scores: NDArray | None, name: str) -> str:
