@@ -17,8 +17,10 @@ from napari.components import ViewerModel
 from napari_vlexplain.benchmark import session as session_module
 from napari_vlexplain.benchmark.runner import run_benchmark
 from napari_vlexplain.benchmark.session import LiveTable, Session
+from napari_vlexplain.benchmark.store import read_rows
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.widgets._layers import info, layer_kind, source_id
+from napari_vlexplain.widgets._settings import Settings
 from napari_vlexplain.widgets.benchmark import BenchmarkDock
 
 PATIENCE = 120_000
@@ -61,6 +63,14 @@ def test_run_then_open_a_row(dock: BenchmarkDock, viewer_model: ViewerModel, qtb
     assert (tmp_path / "rows" / "report.html").is_file()
     assert ended(dock, qtbot, view.run_button.click) == "done" and "Nothing was missing" in view.status.text()
     assert view.cases.rowCount() == 5
+
+
+def test_the_precision_of_the_preferences(dock: BenchmarkDock, qtbot: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("napari_vlexplain.widgets.benchmark.settings", lambda: Settings(precision="bfloat16"))
+    dock.view.floors.setChecked(False)
+    assert ended(dock, qtbot, dock.run) == "done"
+    assert {row.dtype for row in read_rows(tmp_path / "rows")} == {"bfloat16"}
+    assert ended(dock, qtbot, lambda: dock.view.cases.cellClicked.emit(0, 0)) == "opened"
 
 
 def test_cancel_keeps_what_was_finished(

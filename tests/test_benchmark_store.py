@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -19,6 +20,8 @@ from napari_vlexplain.benchmark import store as st
 from napari_vlexplain.benchmark.plan import MethodChoice, make_plan
 from napari_vlexplain.benchmark.rows import FAILED, UNTIMED, Row
 from napari_vlexplain.benchmark.runner import duration, run_benchmark
+from napari_vlexplain.benchmark.summary import names_of
+from napari_vlexplain.benchmark.table import read_table
 from napari_vlexplain.datasets.catalogue import open_dataset
 from napari_vlexplain.errors import Cancelled, VLExplainError
 
@@ -66,6 +69,25 @@ def test_a_second_start_computes_only_what_is_missing(tmp_path: Path, monkeypatc
     more = run(6, out, work=bw.counting_work, plan=bw.plan(6, metrics=("energy", "cnr", "complexity")))
     assert (more.tasks, more.rows) == (6, 6)
     assert {row.metric for row in stored(out)} == {"energy", "cnr", "complexity"}
+
+
+def test_another_precision_has_rows_of_its_own_and_float32_those_of_before(tmp_path: Path) -> None:
+    (task,) = bw.plan(1, metrics=("energy",)).tasks(set())
+    asked = ["synthetic", "case-00000", 0, "prompt 0 0", "toy", "relevance:start_block=0", "similarity", 0, "energy"]
+    assert task.row_key(0, "energy") == hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    run(3, tmp_path)
+    part = st.parts(tmp_path, "rows")[0]
+    part.write_bytes(part.read_bytes().replace(b',"dtype":"float32"', b""))  # as before there was a choice
+    assert run(3, tmp_path).tasks == 0
+    before, half = untimed(tmp_path), replace(bw.plan(3), dtype="bfloat16")
+    assert run(3, tmp_path, plan=half).tasks == 3 and run(3, tmp_path, plan=half).tasks == 0
+    assert [row for row in untimed(tmp_path) if row["dtype"] == "float32"] == before
+    assert [start["dtype"] for start in st.read_header(tmp_path)["starts"]] == ["float32", "bfloat16"]
+    table = read_table(tmp_path)
+    assert {arm.dtype: len(table.items) for arm in table.arms} == {"float32": 3, "bfloat16": 3}
+    assert sorted(names_of(table.arms).values()) == [
+        f"{task.method.label} · {dtype}" for dtype in ("bfloat16", "float32")
+    ]
 
 
 def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:

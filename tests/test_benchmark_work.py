@@ -22,6 +22,7 @@ from napari_vlexplain.benchmark.work import compute, look_at_model, map_of_recor
 from napari_vlexplain.datasets.catalogue import open_dataset
 from napari_vlexplain.datasets.dataset import Entry
 from napari_vlexplain.datasets.reading import read_case
+from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.metrics import localisation
@@ -213,7 +214,27 @@ def test_failures_become_rows(tmp_path: Path) -> None:
     assert all("nowhere" in row.reason for row in compute(wrong)[0])
 
 
+def test_rows_of_another_precision_differ_slightly_and_say_so() -> None:
+    data = open_dataset("phantom-study", limit=1)
+    plain, half = (
+        next(make_plan(data, floors=False, metrics=["energy"], device="cpu", dtype=dtype).tasks(set()))
+        for dtype in ("auto", "bfloat16")
+    )
+    (full_row, *_), (full_map, *_) = compute(plain)
+    (half_row, *_), (half_map, *_) = compute(half)
+    assert (full_row.dtype, half_row.dtype) == ("float32", "bfloat16")
+    assert full_row.key != half_row.key and plain.key != half.key and full_map["key"] != half_map["key"]
+    assert full_row.value != half_row.value and half_row.value == pytest.approx(full_row.value, rel=0.05)
+    (found,) = explain(read_case(half.entry).image, list(half.entry.prompts), device="cpu", dtype="bfloat16")
+    scores, _ = map_of_record(half_map)
+    assert np.corrcoef(scores.ravel(), found.patch_scores.ravel())[0, 1] > 0.9999
+    with pytest.raises(VLExplainError, match="must be auto, float32"):
+        make_plan(data, dtype="half")
+
+
 def test_looking_at_a_model_tells_what_does_not_fit() -> None:
     choices = tuple(map(MethodChoice.parse, ("relevance", "floor:edges")))
+    with pytest.raises(VLExplainError, match="runs in that alone; choose float32"):
+        look_at_model("mini-lattice", choices, "cpu", False, "bfloat16")
     facts = look_at_model("mini", choices, None, False)
     assert facts["unfit"] == {} and len(facts["weights_sha256"]) == 64

@@ -17,6 +17,7 @@ from ..datasets.reading import read_case
 from ..errors import VLExplainError
 from ..explanation import min_max
 from ..io.overlay import as_uint8, outline, overlay
+from .rows import row_key
 from .store import iterate_records
 from .summary import Summary, better_of
 from .table import Arm, Item, Table
@@ -57,16 +58,17 @@ def open_again(header: dict[str, Any]) -> DataSet:
 
 def show(folder: Path, data: DataSet, wanted: list[tuple[Item, Arm]]) -> list[Shown]:
     """Items with their maps; those whose map or image is gone are left out."""
-    maps: dict[tuple[str, int, str, str], dict[str, Any]] = {}
-    keys = {(item.case, item.prompt, arm.model, arm.method) for item, arm in wanted}
-    for record in iterate_records(folder, "maps"):
-        key = (record.get("case"), record.get("prompt"), record.get("model"), record.get("method"))
-        if key in keys:
-            maps[key] = record
+
+    def key(item: Item, arm: Arm) -> str:
+        names = (arm.model, arm.method, arm.target)
+        return row_key(data.name, item.case, item.prompt, item.text, *names, arm.seed, "map", arm.dtype)
+
+    keys = {key(*one) for one in wanted}
+    maps = {record["key"]: record for record in iterate_records(folder, "maps") if record["key"] in keys}
     entries = {entry.id: entry for entry in data.entries}
     found = []
     for item, arm in wanted:
-        kept = maps.get((item.case, item.prompt, arm.model, arm.method))
+        kept = maps.get(key(item, arm))
         entry = entries.get(item.case)
         if kept is None or entry is None:
             continue

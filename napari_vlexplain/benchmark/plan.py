@@ -14,8 +14,9 @@ from ..methods.catalogue import method
 from ..methods.parameters import check, describe, parse
 from ..methods.targets import TARGETS
 from ..metrics.catalogue import DEFAULT_WITH_TRUTH, DEFAULT_WITHOUT_TRUTH, MetricInfo, metric, metrics_of
+from ..request import resolved
 from .floors import FLOORS, PREFIX
-from .rows import row_key
+from .rows import row_key, unless_usual
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,19 @@ class Task:
     other_prompt: str = ""
     device: str | None = None
     download: bool = False
+    dtype: str = "float32"
 
     @property
     def key(self) -> str:
         asked = [self.dataset, self.entry.id, self.model, self.method.label, self.target, self.seed, *self.metrics]
+        asked += unless_usual(self.dtype)
         return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:24]
 
     def row_key(self, prompt: int, metric_name: str) -> str:
         """The key of one of its rows."""
         text = self.entry.prompts[prompt]
         names = (self.model, self.method.label, self.target)
-        return row_key(self.dataset, self.entry.id, prompt, text, *names, self.seed, metric_name)
+        return row_key(self.dataset, self.entry.id, prompt, text, *names, self.seed, metric_name, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Plan:
     """A data set, and what to do with each of its cases.
 
     models : names. methods : with floors where they are wanted. metrics : by name.
-    target : what is explained. seed : of every random number.
+    target : what is explained. seed : of every random number. dtype : of the models' matrix products.
     """
 
     data: DataSet
@@ -100,6 +103,7 @@ class Plan:
     seed: int = 0
     device: str | None = None
     download: bool = False
+    dtype: str = "float32"
 
     def tasks(self, done: set[str], unfit: frozenset[tuple[str, str]] = frozenset()) -> Iterator[Task]:
         """The work whose rows are not all ``done``, model by model; ``unfit`` pairs of model and method left out."""
@@ -122,6 +126,7 @@ class Plan:
                         other_prompt=others.get(entry.id, ""),
                         device=self.device,
                         download=self.download,
+                        dtype=self.dtype,
                     )
                     if missing := _missing(task, done):
                         yield task if missing == task.metrics else _with_metrics(task, missing)
@@ -158,11 +163,13 @@ def make_plan(
     floors: bool = True,
     device: str | None = None,
     download: bool = False,
+    dtype: str = "auto",
 ) -> Plan:
     """A plan, checked.
 
     ``methods`` as :meth:`MethodChoice.parse` takes them; ``floors`` adds the four floors. ``metrics`` by name or group;
-    by default what the data set allows. Raises VLExplainError for what does not exist or does not fit the data set.
+    by default what the data set allows. ``dtype`` of the models' matrix products: float32 (auto), bfloat16 or float16.
+    Raises VLExplainError for what does not exist or does not fit the data set.
     """
     if not models or not methods:
         raise VLExplainError("A benchmark needs at least one model and one method.")
@@ -188,6 +195,7 @@ def make_plan(
         seed,
         device,
         download,
+        resolved(dtype),
     )
 
 

@@ -16,8 +16,8 @@ from .table import Arm, Table
 
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 COLUMNS = (
-    "model", "method", "target", "seed", "metric", "better", "n", "mean", "low", "high", "class_mean", "missing",
-    "failed", "floor", "difference", "difference_low", "difference_high", "pairs", "reference", "seconds",
+    "model", "method", "target", "seed", "dtype", "metric", "better", "n", "mean", "low", "high", "class_mean",
+    "missing", "failed", "floor", "difference", "difference_low", "difference_high", "pairs", "reference", "seconds",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def as_csv(table: Table, summary: Summary) -> str:
                 "method": line.arm.method,
                 "target": line.arm.target,
                 "seed": line.arm.seed,
+                "dtype": line.arm.dtype,
                 "metric": line.metric,
                 "better": better_of(line.metric),
                 "n": line.interval.n,

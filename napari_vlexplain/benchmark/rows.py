@@ -28,6 +28,7 @@ class Row:
     seconds : the explanation took, per prompt; ``metric_seconds`` : the metric took.
     versions : of the packages that decide the numbers.
     detail : what an aggregate or a plot needs besides: pixel counts, a curve, the stages of a check.
+    dtype : of the model's matrix products.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Row:
     metric_seconds: float
     versions: str
     detail: dict[str, Any] | None = None
+    dtype: str = "float32"
 
     def line(self) -> str:
         """As a line of JSON."""
@@ -56,8 +58,9 @@ class Row:
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Row:
-        """From such a line; raises TypeError or KeyError where it is none."""
-        return cls(**{name: record[name] for name in _NAMES})
+        """From such a line, also from before there was a dtype; raises TypeError or KeyError where it is none."""
+        whole = {"dtype": "float32", **record}
+        return cls(**{name: whole[name] for name in _NAMES})
 
 
 _NAMES = tuple(field.name for field in fields(Row))
@@ -66,11 +69,25 @@ UNTIMED = tuple(name for name in _NAMES if name not in ("seconds", "metric_secon
 
 
 def row_key(
-    dataset: str, case: str, prompt: int, text: str, model: str, method: str, target: str, seed: int, metric: str
+    dataset: str,
+    case: str,
+    prompt: int,
+    text: str,
+    model: str,
+    method: str,
+    target: str,
+    seed: int,
+    metric: str,
+    dtype: str = "float32",
 ) -> str:
     """16 hexadecimal digits of the sha256 of what was asked."""
-    asked = [dataset, case, prompt, text, model, method, target, seed, metric]
+    asked = [dataset, case, prompt, text, model, method, target, seed, metric, *unless_usual(dtype)]
     return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def unless_usual(dtype: str) -> list[str]:
+    """What a key says of the dtype: of float32 nothing, as before there was a choice."""
+    return [] if dtype == "float32" else [dtype]
 
 
 def finite(value: float) -> float | None:

@@ -50,6 +50,7 @@ class Session:
     folder: str = DEFAULT_FOLDER
     processes: int = 0
     device: str | None = None
+    dtype: str = "auto"
     live: LiveTable = field(default_factory=lambda: LiveTable())
 
     def problems(self) -> dict[str, str]:
@@ -77,7 +78,7 @@ class Session:
             progress(0.0, "Opening the data set")
         data = self.open()
         plan = make_plan(data, [self.model], self.methods, self.metrics, seed=self.seed, floors=self.floors,
-                         device=self.device)  # fmt: skip
+                         device=self.device, dtype=self.dtype)  # fmt: skip
         self.live.start(self.folder, {task.row_key(k, m) for task in plan.tasks(set())
                                       for k in range(len(task.entry.prompts)) for m in task.metrics})  # fmt: skip
         return run_benchmark(
@@ -121,7 +122,7 @@ class LiveTable:
         with self._lock:
             for row in rows:
                 item = Item(row.case, row.prompt, row.text, row.category, row.group)
-                arm = Arm(row.model, row.method, row.target, row.seed)
+                arm = Arm.of(vars(row))
                 before = self._lines.get((item, arm), Line(item, arm, {}))
                 why = before.why or (row.reason if row.value is None else "")
                 self._lines[item, arm] = Line(item, arm, {**before.values, row.metric: row.value}, why)

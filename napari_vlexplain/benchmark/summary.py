@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -86,7 +86,8 @@ def summarise(table: Table, against: str | None = None, seed: int = 0, asked: Se
     """
     rank = {method: k for k, method in enumerate(asked)}
     arms = sorted(
-        table.arms, key=lambda a: (a.is_floor, a.model, rank.get(a.method, len(rank)), a.method, a.target, a.seed)
+        table.arms,
+        key=lambda a: (a.is_floor, a.model, rank.get(a.method, len(rank)), a.method, a.target, a.seed, a.dtype),
     )
     reference = _reference(arms, against)
     clusters, categories = table.clusters, [item.category for item in table.items]
@@ -128,14 +129,15 @@ def title_of(metric: str) -> str:
 
 
 def names_of(arms: Sequence[Arm]) -> dict[Arm, str]:
-    """Method, and what tells arms apart besides: model, target, seed."""
-    many = {name: len({getattr(arm, name) for arm in arms}) > 1 for name in ("model", "target", "seed")}
+    """Method, and what tells arms apart besides: model, target, seed, precision."""
+    many = {name: len({getattr(arm, name) for arm in arms}) > 1 for name in ("model", "target", "seed", "dtype")}
 
     def name(arm: Arm) -> str:
         parts = [arm.method]
         parts += [arm.model] if many["model"] else []
         parts += [arm.target] if many["target"] else []
         parts += [f"seed {arm.seed}"] if many["seed"] else []
+        parts += [arm.dtype] if many["dtype"] else []
         return " · ".join(parts)
 
     return {arm: name(arm) for arm in arms}
@@ -153,10 +155,10 @@ def _reference(arms: list[Arm], against: str | None) -> Arm | None:
 def _compared(
     values: np.ndarray, arms: list[Arm], reference: Arm, clusters: np.ndarray, seed: int
 ) -> list[Interval | None]:
-    """Within each model (and target and seed) to the reference's method there."""
+    """Within each model (and target, seed and precision) to the reference's method there."""
     found: list[Interval | None] = []
     for k, arm in enumerate(arms):
-        own = Arm(arm.model, reference.method, arm.target, arm.seed)
+        own = replace(arm, method=reference.method)
         if own == arm or own not in arms:
             found.append(None)
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,18 @@ COUNTS = ("tp", "fp", "fn", "tn")
 
 @dataclass(frozen=True)
 class Arm:
-    """What is compared: a model with a method, and where these differ the target and the seed."""
+    """What is compared: a model with a method, and where these differ the target, the seed and the precision."""
 
     model: str
     method: str
     target: str
     seed: int
+    dtype: str = "float32"
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Arm:
+        """Whose figure a row is, also one from before there was a dtype."""
+        return cls(row["model"], row["method"], row["target"], row["seed"], row.get("dtype", "float32"))
 
     @property
     def is_floor(self) -> bool:
@@ -110,7 +116,7 @@ def read_table(folder: str | Path) -> Table:
             place_of = at.get(key)
             if place_of is not None and not reasons.get(place_of, "").startswith(FAILED):
                 continue
-            arm = arms(Arm(record["model"], record["method"], record["target"], record["seed"]))
+            arm = arms(Arm.of(record))
             item = items(Item(record["case"], record["prompt"], record["text"], record["category"], record["group"]))
             entry = (
                 item, arm, metrics(record["metric"]), np.nan if value is None else float(value),

@@ -17,11 +17,11 @@ from ..datasets.reading import read_case
 from ..errors import VLExplainError
 from ..geometry import Geometry
 from ..methods.targets import Target
+from ..models import load_model
 from .plan import MethodChoice, Task
 from .rows import FAILED, Row, finite
 
 if TYPE_CHECKING:
-    from ..models.dual_encoder import DualEncoder
     from .maps import Map, Maps
 
 Result = tuple[list[Row], list[dict[str, Any]]]
@@ -50,15 +50,17 @@ def failed(task: Task, why: str) -> list[Row]:
     ]
 
 
-def look_at_model(model: str, methods: tuple[MethodChoice, ...], device: str | None, download: bool) -> dict[str, Any]:
+def look_at_model(
+    model: str, methods: tuple[MethodChoice, ...], device: str | None, download: bool, dtype: str = "float32"
+) -> dict[str, Any]:
     """Before the work starts: can the model be loaded, and which of the methods does it not fit?
 
-    Raises VLExplainError when it cannot be loaded.
+    Raises VLExplainError when it cannot be loaded, or does not run in the ``dtype``.
     """
     from ..methods.catalogue import method
     from ..methods.catalogue import refuse_unfit as refuse
 
-    loaded = _model(model, device, download)
+    loaded = load_model(model, device, download, dtype=dtype)
     unfit = {}
     for choice in methods:
         if choice.is_floor:
@@ -75,7 +77,7 @@ def _compute(task: Task) -> Result:
     from .maps import Asked, explain_case
 
     case = _case(task.entry)
-    model = _model(task.model, task.device, task.download)
+    model = load_model(task.model, task.device, task.download, dtype=task.dtype)
     against = task.classes if task.target in ("margin", "softmax") else ()
     asked = Asked.of(model, case.image, case.prompts, Target(task.target, against), task.seed)
     found = explain_case(asked, task.method)
@@ -130,6 +132,7 @@ def _row(
         metric_seconds=round(metric_seconds, 5),
         versions=_versions(),
         detail=detail,
+        dtype=task.dtype,
     )
 
 
@@ -161,12 +164,6 @@ def map_of_record(record: dict[str, Any]) -> tuple[NDArray[np.float32], Geometry
 @lru_cache(maxsize=2)
 def _case(entry: Entry) -> Case:
     return read_case(entry)
-
-
-def _model(name: str, device: str | None, download: bool) -> DualEncoder:
-    from .. import load_model
-
-    return load_model(name, device, download)
 
 
 def _one_thread() -> None:

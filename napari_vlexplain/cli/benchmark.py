@@ -15,6 +15,7 @@ from ..datasets.catalogue import DATASETS, dataset_info, open_dataset
 from ..errors import VLExplainError
 from ..running import ProgressCallback
 from .console import output, progress, say, table, write_json
+from .options import DtypeOption
 
 if TYPE_CHECKING:
     from ..benchmark.runner import Outcome
@@ -58,6 +59,7 @@ def benchmark(
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://10.0.0.5:8786.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the fastest there is.")] = None,
+    dtype: DtypeOption = "auto",
     floors: Annotated[bool, typer.Option(help="Measure uniform, random, centre and edge maps too.")] = True,
     retry: Annotated[bool, typer.Option("--retry", help="Compute again what failed.")] = False,
     download: Annotated[bool, typer.Option("--download", help="Fetch models if need be.")] = False,
@@ -72,7 +74,7 @@ def benchmark(
     tell_problems(data)
     plan = make_plan(
         data, _words(models) or ["mini"], _words(methods) or ["relevance"], _words(metrics), target, seed, floors,
-        device, download,
+        device, download, dtype,
     )  # fmt: skip
     folder = Path(out)
     try:
