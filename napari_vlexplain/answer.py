@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .explanation import joined_words, min_max
-from .request import ImageIdentity, Place, older
+from .request import ImageIdentity, Place, older, plain
 
 Painting = Literal["max", "sum"]
 
@@ -44,7 +44,7 @@ class QuestionRequest:
         return hashlib.sha256(json.dumps(older(self.to_dict()), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "parameters": dict(self.parameters)}
+        return plain(self)
 
     def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
@@ -83,7 +83,7 @@ class QuestionRequest:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answer:
     """What a model answers, and what its answer rests on.
 
@@ -117,7 +117,7 @@ class Answer:
     token_scores: NDArray[np.float32]
     words: tuple[int, ...]
     provenance: dict[str, Any]
-    image: NDArray | None = field(default=None, repr=False)
+    image: NDArray | None = None
 
     @property
     def prompt(self) -> str:
@@ -150,6 +150,14 @@ class Answer:
     def word_scores(self) -> list[tuple[str, float]]:
         """Tokens joined to words, with the sum of their scores."""
         return joined_words(self.tokens, self.words, self.token_scores)
+
+    def __repr__(self) -> str:
+        return f"Answer({self.question!r}, {self.answer!r}, {self.request.method} on {self.request.model})"
+
+    def _repr_html_(self) -> str:
+        from .notebook import answer_html
+
+        return answer_html(self)
 
     def save(self, folder: str | Path) -> Path:
         """Write a folder of pictures, arrays and a manifest, see :mod:`napari_vlexplain.io.answers`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from .geometry import Geometry
 from .request import Request
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What one model sees in one image for one prompt.
 
@@ -41,7 +41,7 @@ class Explanation:
     score: float
     geometry: Geometry
     provenance: dict[str, Any]
-    image: NDArray | None = field(default=None, repr=False)
+    image: NDArray | None = None
 
     @cached_property
     def pixel_scores(self) -> NDArray[np.float32]:
@@ -61,6 +61,14 @@ class Explanation:
     def word_scores(self) -> list[tuple[str, float]]:
         """Tokens joined to words, with the sum of their scores."""
         return joined_words(self.tokens, self.words, self.token_scores)
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.prompt!r}, {self.request.method} on {self.request.model}, score {self.score:.4g})"
+
+    def _repr_html_(self) -> str:
+        from .notebook import explanation_html
+
+        return explanation_html(self)
 
     def save(self, folder: str | Path, *, masks: dict[str, NDArray[np.bool_]] | None = None) -> Path:
         """Write a bundle, see :mod:`napari_vlexplain.io.bundle`. The folder must be new or hold a bundle."""

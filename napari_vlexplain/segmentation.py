@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class SegmentRequest:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "parameters": dict(self.parameters)}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:
@@ -47,7 +47,7 @@ class SegmentRequest:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """Regions of an image as a vision tower's own features suggest them; no prompt, no training.
 
@@ -64,7 +64,7 @@ class Segmentation:
     eigenvectors: Eigenvectors
     cut: Cut
     provenance: dict[str, Any]
-    image: NDArray | None = field(default=None, repr=False)
+    image: NDArray | None = None
 
     @property
     def regions(self) -> NDArray[np.int32]:
@@ -116,6 +116,14 @@ class Segmentation:
         seed = self.request.seed if seed is None else seed
         request = replace(self.request, parameters=tuple(sorted({**known, **asdict(chosen)}.items())), seed=seed)
         return replace(self, request=request, cut=cut(self.eigenvectors, chosen, seed))
+
+    def __repr__(self) -> str:
+        return f"Segmentation({self.count} segments, {self.request.model})"
+
+    def _repr_html_(self) -> str:
+        from .notebook import segmentation_html
+
+        return segmentation_html(self)
 
     def save(self, folder: str | Path) -> Path:
         """Write a folder of pictures, arrays and a manifest, see :mod:`napari_vlexplain.io.segments`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,22 @@ def as_uint8(image: Any, contrast_limits: Limits | None = None) -> NDArray[np.ui
     """Any image as (H, W, 3) uint8, for display."""
     rgb = as_rgb(image, contrast_limits)
     return rgb if rgb.dtype == np.uint8 else np.rint(rgb * 255).astype(np.uint8)
+
+
+def under(image: Any, contrast_limits: Limits | None, size: tuple[int, ...]) -> tuple[Any, Limits | None]:
+    """What a picture is drawn on: the image with its limits, or black (H, W) where the image was not kept."""
+    return (np.zeros(size, dtype=np.uint8), None) if image is None else (image, contrast_limits)
+
+
+def as_source(picture: NDArray[np.uint8], longest: int) -> str:
+    """A picture (H, W, 3) as the source of an <img>: a JPEG whose longer side has at most ``longest`` pixels."""
+    from PIL import Image
+
+    small = Image.fromarray(picture)
+    small.thumbnail((longest, longest))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def outline(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.bool_]:
