@@ -99,7 +99,7 @@ def ask(
     explained = None if answer is None else _answer_index(answer, model)
     seen, called_regions = _regions(rgb, model, regions, detector, called, run.part(0.1, 0.5))
     request = QuestionRequest(
-        image=ImageIdentity.of(source, called, contrast_limits),
+        image=ImageIdentity.of(source, called, contrast_limits, plane),
         questions=questions,
         model=model.info.name,
         method=info.name,

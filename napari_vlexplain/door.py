@@ -108,7 +108,7 @@ def explain(
     settings = {**loaded.info.recommended.get(info.name, {}), **parameters}
     filled = fill(info.parameters_form, settings, info.name)
     request = Request(
-        image=ImageIdentity.of(source, called, contrast_limits),
+        image=ImageIdentity.of(source, called, contrast_limits, plane),
         prompts=prompts,
         model=loaded.info.name,
         method=info.name,

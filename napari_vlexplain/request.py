@@ -32,6 +32,14 @@ def resolved(precision: str) -> str:
     return precision
 
 
+def plain(request: Any) -> dict[str, Any]:
+    """A request as plain values, its parameters by name; the plane of an image that has none is left out."""
+    found = {**asdict(request), "parameters": dict(request.parameters)}
+    if not found["image"]["plane"]:
+        del found["image"]["plane"]
+    return found
+
+
 def older(asked: dict[str, Any]) -> dict[str, Any]:
     """What was asked without what is as it always was, so that keys from before there was a choice stay."""
     return {name: value for name, value in asked.items() if (name, value) != ("dtype", PRECISIONS[0])}
@@ -39,25 +47,31 @@ def older(asked: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ImageIdentity:
-    """Which image: its name for people, the hash of its shape, dtype and pixels for programs."""
+    """Which image: its name for people, the hash of its shape, dtype and pixels for programs.
+
+    plane : of a stack, the index of the image along each leading axis, such as the frame of a DICOM file.
+    """
 
     name: str
     sha256: str
     shape: tuple[int, ...]
     contrast_limits: tuple[float, float] | None = None
+    plane: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, image: NDArray, name: str, contrast_limits: tuple[float, float] | None) -> ImageIdentity:
+    def of(
+        cls, image: NDArray, name: str, contrast_limits: tuple[float, float] | None, plane: tuple[int, ...] = ()
+    ) -> ImageIdentity:
         digest = hashlib.sha256(f"{image.shape}{image.dtype.str}".encode())
         digest.update(np.ascontiguousarray(image).data)
         limits = None if contrast_limits is None else (float(contrast_limits[0]), float(contrast_limits[1]))
-        return cls(name, digest.hexdigest(), tuple(image.shape), limits)
+        return cls(name, digest.hexdigest(), tuple(image.shape), limits, tuple(int(at) for at in plane))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ImageIdentity:
         limits = data["contrast_limits"]
         limits = None if limits is None else (limits[0], limits[1])
-        return cls(data["name"], data["sha256"], tuple(data["shape"]), limits)
+        return cls(data["name"], data["sha256"], tuple(data["shape"]), limits, tuple(data.get("plane", ())))
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,7 @@ class Place:
         """Arguments of :func:`napari_vlexplain.explain` and its like, those that are not the default."""
         given = {
             "contrast_limits": image.contrast_limits,
-            "plane": self.plane or None,
+            "plane": self.plane or image.plane or None,
             "truncate": truncate or None,
             "dtype": dtype if dtype != "float32" else None,
             "device": self.device,
@@ -120,7 +134,7 @@ class Request:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "parameters": dict(self.parameters)}
+        return plain(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Request:

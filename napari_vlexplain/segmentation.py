@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .request import ImageIdentity
+from .request import ImageIdentity, plain
 from .spectral.eigenvectors import Eigenvectors
 from .spectral.parameters import CutParameters
 from .spectral.segments import Cut, cut

@@ -79,7 +79,7 @@ def segment(
     pieces = cut(found, cutting, int(seed))
     run.step(1.0, "Done")
     request = SegmentRequest(
-        image=ImageIdentity.of(source, called, contrast_limits),
+        image=ImageIdentity.of(source, called, contrast_limits, plane),
         model=loaded.info.name,
         parameters=tuple(sorted({**asdict(asked), **asdict(cutting)}.items())),
         seed=int(seed),

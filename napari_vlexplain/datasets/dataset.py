@@ -70,6 +70,7 @@ class Entry:
     category: for figures by class; "" where there are none.
     group: the patient, or whatever else makes cases depend on each other; "" means on its own.
     answers: of a question, all that people gave.
+    frame: of a DICOM file of several, from 0. The ground truth is that of the first.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Entry:
     category: str = ""
     group: str = ""
     answers: tuple[str, ...] = ()
+    frame: int = 0
 
     @property
     def has_truth(self) -> bool:

@@ -61,7 +61,7 @@ class Question:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal for questions with the same answer."""
-        return self.entry.id, self.prompts, self.asked.key
+        return self.entry.id, self.entry.frame, self.prompts, self.asked.key
 
     def request(self, opened: Opened) -> Request:
         """The request that it comes to, with every parameter, before any model is loaded."""
@@ -98,7 +98,7 @@ class Preparing:
 
     def opened(self, entry: Entry) -> Opened | None:
         """The case if it is in memory."""
-        return self._opened.get(entry.id)
+        return self._opened.get((entry.id, entry.frame))
 
     def prepared(self, question: Question) -> Prepared | None:
         """The answer if it is in memory."""
@@ -117,7 +117,7 @@ class Preparing:
 
     def open(self, entry: Entry) -> Opened:
         """Read a case, or take it from memory; raises VLExplainError."""
-        return self._opened.get_or(entry.id, lambda: read(entry))
+        return self._opened.get_or((entry.id, entry.frame), lambda: read(entry))
 
     def peek(self, entry: Entry) -> Opened:
         """The same, without holding it; raises VLExplainError."""
@@ -160,6 +160,8 @@ class Preparing:
         request = question.request(opened)
         asked = question.asked.about(question.prompts)
         found: Any = compute(asked, opened.pixels, request.image.name, opened.limits, progress, cancel)
+        for one in found if request.image.plane else ():  # nobody else knows of which frame these pixels are
+            object.__setattr__(one, "request", replace(one.request, image=request.image))
         self.cache.put(request, found)
         return self._ready(question, opened, found, hold)
 

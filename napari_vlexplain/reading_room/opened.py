@@ -18,6 +18,7 @@ from ..datasets.dataset import Boxes, Drawn, Entry, MaskFile
 from ..datasets.reading import mask_of, read_case, read_pixels
 from ..errors import VLExplainError
 from ..io.dicom import DicomImage, is_dicom, read_dicom_image
+from ..io.dicom_header import frames_of, read_header
 from ..io.dicom_voi import auto_limits
 from ..request import ImageIdentity
 
@@ -53,6 +54,11 @@ class Opened:
     state: str = ""
 
     @property
+    def frames(self) -> int:
+        """In the file; one of them is read, ``entry.frame``."""
+        return 1 if self.dicom is None else self.dicom.frames
+
+    @property
     def rgb(self) -> bool:
         return self.pixels.ndim == 3
 
@@ -69,7 +75,8 @@ class Opened:
     @cached_property
     def identity(self) -> ImageIdentity:
         """For requests; hashes the pixels once."""
-        return ImageIdentity.of(self.pixels, str(self.source or self.entry.id), self.limits)
+        plane = (self.entry.frame,) if self.frames > 1 else ()
+        return ImageIdentity.of(self.pixels, str(self.source or self.entry.id), self.limits, plane)
 
 
 def read(entry: Entry) -> Opened:
@@ -80,6 +87,8 @@ def read(entry: Entry) -> Opened:
     VLExplainError : the image is missing or broken.
     """
     state = state_of(entry)  # first: what changes while it is read is another state
+    if entry.frame and isinstance(entry.image, Path) and (last := frames_of(read_header(entry.image)) - 1) < entry.frame:
+        entry = replace(entry, frame=last)
     return replace(_read(entry), state=state)
 
 
@@ -100,13 +109,15 @@ def _read(entry: Entry) -> Opened:
     if isinstance(entry.image, Drawn):
         case = read_case(entry)
         return _opened(entry, case.image, [mask.view(np.uint8) for mask in case.masks], [_NO_BOXES] * count)
-    dicom = read_dicom_image(entry.image, 0) if is_dicom(entry.image) else None
+    dicom = read_dicom_image(entry.image, entry.frame) if is_dicom(entry.image) else None
     pixels = read_pixels(entry.image) if dicom is None else dicom.pixels
     shape = (pixels.shape[0], pixels.shape[1])
     truths: list[NDArray[np.uint8] | None] = [None] * count
     boxes = [_NO_BOXES] * count
     notes = [] if dicom is None else [*dicom.warnings]
-    for number, truth in enumerate(entry.truths):
+    if entry.truths and entry.frame:
+        notes.append("The ground truth is that of the first frame.")
+    for number, truth in enumerate(() if entry.frame else entry.truths):
         try:
             mask, _ = mask_of(truth, shape, entry.id)
         except VLExplainError as error:  # the picture can be read all the same
