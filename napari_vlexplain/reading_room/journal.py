@@ -3,11 +3,11 @@
 ::
 
     vlexplain-reading/
-        journal.jsonl         {"kind": "judgement" or "mask", "case": ..., "prompt": ..., "reader": ..., ...}
+        journal.jsonl         {"kind": "judgement", "mask" or "frame", "case": ..., "prompt": ..., "reader": ..., ...}
         masks/NAME.png        a reader's mask, (H, W) 8-bit, 0 or 255; of several labels their numbers, with a palette;
                               replaced whole
 
-The latest line on a case, prompt and reader counts. A line that a crash cut short is no JSON and is passed over; the
+The latest line on a case, prompt and reader counts; of a file of several frames each has a mask of its own. A line that a crash cut short is no JSON and is passed over; the
 next change begins on a line of its own.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from io import BytesIO
@@ -40,8 +41,8 @@ JOURNAL, MASKS = "journal.jsonl", "masks"
 LONGEST_COMMENT = 10_000
 _MOST_BYTES = 1 << 30
 _TEXTS = ("case", "prompt", "reader", "comment", "time")
-Key = tuple[str, str, str]
-"""(case, prompt, reader)"""
+Key = tuple[str, str, str, int]
+"""(case, prompt, reader, frame); a judgement is on all frames, and kept under the first."""
 
 
 class Journal:
@@ -58,6 +59,8 @@ class Journal:
         self.problems: list[Problem] = []
         self._judgements: dict[Key, Judgement] = {}
         self._masks: dict[Key, tuple[str, Path | None]] = {}  # time, file
+        self._drawn_on: defaultdict[tuple[str, ...], set[int]] = defaultdict(set)  # frames
+        self._frames: dict[str, tuple[str, int]] = {}  # time, frame
         self._to_write: dict[tuple[str, Key], dict[str, Any]] = {}
         self._drawn: dict[Key, Mask | None] = {}
         self._lock, self._disk = RLock(), RLock()
@@ -74,12 +77,12 @@ class Journal:
     def readers(self) -> list[str]:
         """Whoever has judged or drawn, by name."""
         with self._lock:
-            return sorted({reader for _, _, reader in (*self._judgements, *self._masks)})
+            return sorted({key[2] for key in (*self._judgements, *self._masks)})
 
     def judgement(self, case: str, prompt: str, reader: str) -> Judgement:
         """What the reader says now; an empty one where nothing was said."""
         with self._lock:
-            return self._judgements.get((case, prompt, reader)) or Judgement(case, prompt, reader)
+            return self._judgements.get((case, prompt, reader, 0)) or Judgement(case, prompt, reader)
 
     def judgements(self) -> list[Judgement]:
         """The latest of every reader, in the order of their time."""
@@ -96,39 +99,60 @@ class Journal:
         said = replace(judgement, time=_now(), comment=judgement.comment[:LONGEST_COMMENT])
         if said.verdict not in VERDICTS or not 0 <= said.confidence <= 5:
             raise VLExplainError(f"A verdict is one of {', '.join(VERDICTS[1:])}, a confidence lies between 0 and 5.")
-        key = (said.case, said.prompt, said.reader)
+        key = (said.case, said.prompt, said.reader, 0)
         with self._lock:
             self._judgements[key] = said
             self._to_write["judgement", key] = {"kind": "judgement", **asdict(said)}
         return said
 
-    def has_mask(self, case: str, prompt: str, reader: str) -> bool:
+    def frame(self, case: str) -> int:
+        """The frame that was looked at last, from 0."""
+        with self._lock:
+            return self._frames.get(case, ("", 0))[1]
+
+    def choose_frame(self, case: str, frame: int) -> None:
+        """Look at this frame from now on."""
+        time = _now()
+        line = {"kind": "frame", "case": case, "prompt": "", "reader": "", "frame": frame, "time": time}
+        with self._lock:
+            self._frames[case] = time, frame
+            self._to_write["frame", (case, "", "", 0)] = line
+
+    def has_mask(self, case: str, prompt: str, reader: str, frame: int = 0) -> bool:
         """Did the reader draw one?"""
-        key = (case, prompt, reader)
+        key = (case, prompt, reader, frame)
         with self._lock:
             held = self._drawn[key] if key in self._drawn else self._masks.get(key, ("", None))[1]
             return held is not None
 
-    def mask(self, case: str, prompt: str, reader: str) -> Mask | None:
+    def frames_drawn(self, case: str, prompt: str, reader: str) -> list[int]:
+        """The frames on which the reader drew a mask, in order."""
+        with self._lock:
+            frames = sorted(self._drawn_on.get((case, prompt, reader), ()))
+        return [frame for frame in frames if self.has_mask(case, prompt, reader, frame)]
+
+    def mask(self, case: str, prompt: str, reader: str, frame: int = 0) -> Mask | None:
         """The reader's mask, or None.
 
         Raises
         ------
         VLExplainError : its file is gone or damaged.
         """
-        key = (case, prompt, reader)
+        key = (case, prompt, reader, frame)
         with self._lock:
             if key in self._drawn:
                 return self._drawn[key]
             file = self._masks.get(key, ("", None))[1]
         return None if file is None else _read_mask(file)
 
-    def draw(self, case: str, prompt: str, reader: str, mask: Mask | None) -> None:
+    def draw(self, case: str, prompt: str, reader: str, mask: Mask | None, frame: int = 0) -> None:
         """Keep a reader's mask; None takes it away. The array must not be changed afterwards."""
-        key = (case, prompt, reader)
+        key = (case, prompt, reader, frame)
+        line = {"kind": "mask", "case": case, "prompt": prompt, "reader": reader, **({"frame": frame} if frame else {})}
         with self._lock:
             self._drawn[key] = mask
-            self._to_write["mask", key] = {"kind": "mask", "case": case, "prompt": prompt, "reader": reader}
+            self._drawn_on[key[:3]].add(frame)
+            self._to_write["mask", key] = line
 
     def save(self) -> None:
         """Write all that is unsaved and see to it that it lies on the disk.
@@ -191,6 +215,7 @@ class Journal:
         file = folder / JOURNAL
         said: dict[Key, Judgement] = {}
         drawn: dict[Key, tuple[str, Path | None]] = {}
+        frames: dict[str, tuple[str, int]] = {}
         try:
             if not file.exists():
                 return
@@ -199,7 +224,7 @@ class Journal:
             with file.open("rb") as stream:
                 for number, line in enumerate(stream, start=1):
                     try:
-                        _take(line, folder, said, drawn)
+                        _take(line, folder, said, drawn, frames)
                     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Broken):
                         self.problems.append(Problem(JOURNAL, number, "the line was cut short or is none of ours."))
         except OSError as error:
@@ -211,9 +236,19 @@ class Journal:
         for key, mask in drawn.items():
             if key not in self._masks or self._masks[key][0] <= mask[0]:
                 self._masks[key] = mask
+                self._drawn_on[key[:3]].add(key[3])
+        for case, frame in frames.items():
+            if case not in self._frames or self._frames[case][0] <= frame[0]:
+                self._frames[case] = frame
 
 
-def _take(text: bytes, folder: Path, said: dict[Key, Judgement], drawn: dict[Key, tuple[str, Path | None]]) -> None:
+def _take(
+    text: bytes,
+    folder: Path,
+    said: dict[Key, Judgement],
+    drawn: dict[Key, tuple[str, Path | None]],
+    frames: dict[str, tuple[str, int]],
+) -> None:
     """Read a line; raises all sorts for one that is none of ours."""
     if not text.strip():
         return
@@ -221,7 +256,10 @@ def _take(text: bytes, folder: Path, said: dict[Key, Judgement], drawn: dict[Key
     kind = line["kind"]
     if not all(isinstance(line.get(name, ""), str) for name in _TEXTS):
         raise TypeError
-    key = (line["case"], line["prompt"], line["reader"])
+    frame = line.get("frame", 0)
+    if type(frame) is not int or frame < 0:
+        raise ValueError
+    key = (line["case"], line["prompt"], line["reader"], 0 if kind == "judgement" else frame)
     if kind == "judgement":
         one = Judgement(**{field.name: line[field.name] for field in fields(Judgement)})
         if one.verdict not in VERDICTS or type(one.confidence) is not int or not 0 <= one.confidence <= 5:
@@ -229,6 +267,8 @@ def _take(text: bytes, folder: Path, said: dict[Key, Judgement], drawn: dict[Key
         said[key] = one
     elif kind == "mask":
         drawn[key] = line["time"], inside(folder / MASKS, line["file"]) if line["file"] else None
+    elif kind == "frame":
+        frames[line["case"]] = line["time"], frame
 
 
 def open_journal(study: Study) -> Journal:
@@ -258,8 +298,9 @@ def _may_write(file: Path) -> bool:
 
 
 def _mask_name(key: Key) -> str:
-    case, prompt, reader = key
-    return f"{slug(case, 40)}-{slug(prompt, 30)}-{slug(reader, 20)}-{digest(repr(key), 16)}.png"
+    case, prompt, reader, frame = key
+    named = repr(key if frame else key[:3])
+    return f"{slug(case, 40)}-{slug(prompt, 30)}-{slug(reader, 20)}-{digest(named, 16)}.png"
 
 
 def _png(mask: Mask) -> bytes:

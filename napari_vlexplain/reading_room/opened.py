@@ -87,8 +87,8 @@ def read(entry: Entry) -> Opened:
     VLExplainError : the image is missing or broken.
     """
     state = state_of(entry)  # first: what changes while it is read is another state
-    if entry.frame and isinstance(entry.image, Path) and (last := frames_of(read_header(entry.image)) - 1) < entry.frame:
-        entry = replace(entry, frame=last)
+    if entry.frame and isinstance(entry.image, Path):  # there may be fewer by now
+        entry = replace(entry, frame=min(entry.frame, frames_of(read_header(entry.image)) - 1))
     return replace(_read(entry), state=state)
 
 

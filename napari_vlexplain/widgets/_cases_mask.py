@@ -86,7 +86,7 @@ class ReaderMask(QObject):
         self.let_go()
         self._layers.drop_reader()
         if session is not None and key is not None:
-            session.journal.draw(*key, None)
+            session.journal.draw(*key[:3], None, key[3])
             self.changed.emit()
 
     def keep(self) -> None:
@@ -99,7 +99,7 @@ class ReaderMask(QObject):
             except VLExplainError as error:
                 self.refused.emit(str(error))
                 return
-            self._session.journal.draw(*self._key, mask)
+            self._session.journal.draw(*self._key[:3], mask, self._key[3])
             self.changed.emit()
 
     def let_go(self) -> None:
@@ -110,7 +110,7 @@ class ReaderMask(QObject):
 
     def _watch(self, layer: Any, item: Item) -> None:
         assert self._session is not None
-        self._key = (*item.key, self._session.reader)
+        self._key = (*item.key, self._session.reader, item.entry.frame)
         for name in EVENTS:
             self._hooks.connect(getattr(layer.events, name), self._on_edit)
 

@@ -66,7 +66,7 @@ class CaseShowing(QObject):
         self._then.stop()
         question = session.question(item)
         prepared = session.preparing.prepared(question)
-        if prepared is not None and not session.journal.has_mask(*item.key, session.reader):
+        if prepared is not None and not session.journal.has_mask(*item.key, session.reader, item.entry.frame):
             self._show(item, prepared, None)
         else:
             turn, reader = self._turn, session.reader
