@@ -563,13 +563,19 @@ def test_explain_all_fills_the_list(dock, folder, fake, qtbot):
     assert [math.isnan(row.iou) for row in dock.session.rows] == [False] * 4 + [True]
     assert sorted(set(fake.images)) == [f"{n}.png" for n in range(4)] and "explained" in dock.view.status.text()
     records = list(dock.session.records(problems=(told := [])))
-    assert [record.prompt for record in records] == [f"finding {n}" for n in range(4)] and "gone.png" in told[0]
+    assert [record.prompt for record in records] == [f"finding {n}" for n in (0, 1, 2, 3, 9)] and not told
+    assert "gone.png" in records[4].problem and records[4].image.size == 0
     assert records[2].image.ndim == 3 and records[2].explanation is not None and records[2].threshold == 0.5
     assert sorted(records[0].masks) == ["model", "truth"]
 
 
 def test_export_of_the_study(dock, folder, qtbot, tmp_path):
     opened(dock, folder, qtbot)
+    dock.step_to_end(True)
+    settle(dock, qtbot)
+    dock.judge(verdict="flag", comment="no picture")
+    dock.step_to_end(False)
+    settle(dock, qtbot)
     dock.judge(verdict="agree", comment="sure")
     dock.own_mask.draw("truth")
     dialog = ExportDialog(dock, 2, 5, tmp_path)
@@ -578,9 +584,11 @@ def test_export_of_the_study(dock, folder, qtbot, tmp_path):
     dialog.boxes["figure"].setChecked(False)
     dock.export(dialog)
     settle(dock, qtbot)
-    assert "Exported" in dock.view.status.text() and "gone.png" in dock.view.status.text()
+    assert "Exported" in dock.view.status.text() and "1 of 5 cases had no picture" in dock.view.status.text()
     records = {one.prompt: one for one in read_export(tmp_path / "export.zip")}
-    assert set(records) == {f"finding {n}" for n in range(4)}
+    assert set(records) == {f"finding {n}" for n in (0, 1, 2, 3, 9)}
+    gone = records["finding 9"]
+    assert (gone.judgement.verdict, gone.judgement.comment) == ("flag", "no picture") and "gone.png" in gone.problem
     first = records["finding 0"]
     assert (first.judgement.verdict, first.judgement.comment) == ("agree", "sure")
     np.testing.assert_array_equal(first.masks["reader"], first.masks["truth"])

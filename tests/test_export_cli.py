@@ -105,6 +105,23 @@ def test_explanations_are_computed_where_a_method_is_named(study: Path, tmp_path
     assert all(one.explanation is not None for one in read_export(tmp_path / "out"))
 
 
+def test_a_verdict_on_a_damaged_picture_is_in_the_table_without_its_folder(
+    study: Path, tmp_path: Path, capsys: Any
+) -> None:
+    read(study, "AB", "flag")
+    file = study / "a.png"
+    file.write_bytes(file.read_bytes()[:90])
+    out = tmp_path / "out"
+    assert main(["export", str(study), "--out", str(out)]) == 0
+    assert "1 of 2 cases had no picture" in capsys.readouterr().err
+    with (out / "rows.csv").open(encoding="utf-8", newline="") as stream:
+        damaged, whole = csv.DictReader(stream)
+    assert damaged["verdict"] == "flag" and "a.png" in damaged["status"] and damaged["height"] == ""
+    assert whole["status"] == "" and whole["height"] == "48"
+    for text in out.rglob("*.*"):
+        assert text.is_dir() or str(study).encode() not in text.read_bytes(), text
+
+
 def test_of_several_readers_one_is_named(study: Path, tmp_path: Path, capsys: Any) -> None:
     read(study, "Ana")
     read(study, "Ben", "disagree")

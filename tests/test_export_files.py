@@ -22,10 +22,11 @@ from PIL import Image
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.reading_room import case_files, export
-from napari_vlexplain.reading_room.export import Options, export_case, export_study, notes_of, options_of
+from napari_vlexplain.reading_room.export import WHAT, Options, export_case, export_study, notes_of, options_of
 from napari_vlexplain.reading_room.mask_files import read_masks, write_masks
 from napari_vlexplain.reading_room.nifti import affine_of, read_nifti, write_nifti
-from napari_vlexplain.reading_room.reopen import napari_get_reader, read_export, read_layers
+from napari_vlexplain.reading_room.records import NO_PICTURE, CaseRecord
+from napari_vlexplain.reading_room.reopen import layers_of, napari_get_reader, read_export, read_layers
 from napari_vlexplain.reading_room.rows import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -218,12 +219,52 @@ def test_a_case_that_does_not_fit_is_left_out_and_said(tmp_path: Path) -> None:
     assert len(list((out / "cases").iterdir())) == 1
 
 
+UNSEEN = "'jane-doe/x.png' cannot be read: x.png is cut short."
+
+
+def without_picture(case: str = "jane-doe/x.png", **changes: Any) -> CaseRecord:
+    """What a case leaves behind whose file is damaged."""
+    facts = {"image": NO_PICTURE, "source": Path("/data/jane-doe/x.png"), "problem": UNSEEN, "explanation": None,
+             "threshold": None, "limits": None, "spacing": None, "masks": {}}  # fmt: skip
+    return replace(record(case), **(facts | changes))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_was_said_of_a_case_without_a_picture_is_exported(tmp_path: Path, zipped: bool) -> None:
+    everything = Options(**dict.fromkeys(WHAT.values(), True) | {"zip": zipped})
+    given = [record("good"), without_picture()]
+    out = export_study(given, tmp_path / "out", everything)
+    good, blind = read_export(out)
+    assert blind.problem == UNSEEN and blind.image.shape == (0, 0) and blind.masks == {}
+    assert blind.judgement == given[1].judgement and good.problem == ""
+    assert notes_of(out)[0] == "1 of 2 cases had no picture that can be read; the rows say why."
+    assert len(read_layers(out)) == len(layers_of(good)) > 0
+    if not zipped:
+        with (out / "rows.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        (one, two) = json.loads((out / "rows.json").read_text(encoding="utf-8"))["rows"]
+        assert rows[0]["status"] == "" and rows[1]["status"].lstrip("'") == UNSEEN.lstrip("'") and one["status"] is None
+        told = {"case", "prompt", "category", "group", "status", "reader", "verdict", "confidence", "comment", "judged"}
+        assert {name for name, value in rows[1].items() if value} == told
+        assert two["status"] == UNSEEN and two["model_truth_iou"] is None and two["parts"] == []
+        (place,) = (out / "cases").glob("*jane*")
+        assert [file.name for file in place.iterdir()] == ["case.json"]
+
+
+def test_a_study_without_any_picture_can_be_exported_and_says_why_it_cannot_be_shown(tmp_path: Path) -> None:
+    out = export_study([without_picture()], tmp_path / "out", LIGHT)
+    with pytest.raises(VLExplainError, match="cut short"):
+        read_layers(out)
+
+
 def test_anonymous_exports_name_nobody(tmp_path: Path) -> None:
-    given = [record("jane-doe/1", "p"), record("jane-doe/1", "q"), record("john/2", "p", group="patient 2")]
+    given = [record("jane-doe/1", "p"), record("jane-doe/1", "q"), record("john/2", "p", group="patient 2"),
+             without_picture(group="")]  # fmt: skip
     out = export_study(given, tmp_path / "out", Options(anonymise=True, nifti=True))
     again = read_export(out)
-    assert [one.case for one in again] == ["case-0001", "case-0001", "case-0002"]
-    assert [one.group for one in again] == ["group-0001", "group-0001", "group-0002"]
+    assert [one.case for one in again] == ["case-0001", "case-0001", "case-0002", "case-0003"]
+    assert [one.group for one in again] == ["group-0001", "group-0001", "group-0002", ""]
+    assert again[3].problem == "'case-0003' cannot be read: case-0003 is cut short."
     assert all(one.judgement.case == one.case for one in again)
     for name, content in tree(out).items():
         assert "jane" not in name and b"jane" not in content and b"patient 1" not in content, name

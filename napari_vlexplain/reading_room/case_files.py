@@ -19,7 +19,7 @@ from ..io.dicom_header import burnt_in, is_dicom, read_header
 from ..io.images import LARGEST
 from .labelled import as_mask
 from .mask_files import PICTURE, Masks, in_order, read_masks, write_masks
-from .records import VERDICTS, CaseRecord, Judgement
+from .records import NO_PICTURE, VERDICTS, CaseRecord, Judgement
 from .rows import masks_of, row_of, shape_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def write_case(record: CaseRecord, folder: Path, options: Options) -> Written:
     if not _tried(written, lambda: written.row.update(row_of(record, paths=options.paths))):
         return written
     written.complete = True
+    if record.problem:
+        _write_document(_document(record, options), folder)
+        return written
     masks = in_order(masks_of(record))
     drawn, shown = replace(record, masks=masks), options.pixels
     burnt = _burnt_in(record)
@@ -78,8 +81,7 @@ def write_case(record: CaseRecord, folder: Path, options: Options) -> Written:
         document["files"]["explanation"] = EXPLANATION
     if shown:
         document["files"]["image"] = _write_pixels(record.image, folder)
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / CASE).write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
+    _write_document(document, folder)
     return written
 
 
@@ -95,7 +97,8 @@ def read_case(folder: Path) -> CaseRecord:
     data = _read_document(folder)
     try:
         height, width = (int(n) for n in data["shape"])
-        if min(height, width) < 1 or height * width > LARGEST:
+        problem = _text(data.get("problem", ""))
+        if height * width > LARGEST or (min(height, width) < 1 and not problem):
             raise ValueError("shape")
         record = CaseRecord(
             case=_text(data["case"]),
@@ -108,10 +111,13 @@ def read_case(folder: Path) -> CaseRecord:
             spacing=_pair(data["spacing"]),
             threshold=None if data["threshold"] is None else float(data["threshold"]),
             judgement=_judgement(data["judgement"]),
+            problem=problem,
         )
         files = dict(data["files"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise VLExplainError(f"{folder / CASE} is damaged ({error}); export it again.") from None
+    if record.problem:
+        return replace(record, image=NO_PICTURE)
     image = _read_pixels(folder, files, data, (height, width))
     if image is not None:
         record = replace(record, image=image)
@@ -161,10 +167,16 @@ def _document(record: CaseRecord, options: Options) -> dict[str, Any]:
         "spacing": None if record.spacing is None else [float(x) for x in record.spacing],
         "threshold": None if record.threshold is None else float(record.threshold),
         "judgement": None if said is None else asdict(said),
+        "problem": record.problem,
         "roles": list(record.masks),
         "source": str(record.source) if options.paths and record.source is not None else None,
         "files": {},
     }
+
+
+def _write_document(document: dict[str, Any], folder: Path) -> None:
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / CASE).write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def _burnt_in(record: CaseRecord) -> bool:

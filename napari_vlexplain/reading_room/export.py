@@ -22,6 +22,7 @@ touched. :mod:`napari_vlexplain.reading_room.reopen` reads it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Sized
@@ -113,7 +114,7 @@ def export_study(
     out : a folder that is new, empty or an earlier export; with ``options.zip`` a file of that kind (".zip" is added).
 
     What could not be written of a case (a DICOM object without DICOM source) is left out and said in the manifest's
-    ``notes``, see :func:`notes_of`.
+    ``notes``, see :func:`notes_of`; so is how many cases have no picture.
 
     Raises
     ------
@@ -191,6 +192,7 @@ def _write(
     cases: list[dict[str, str]] = []
     notes: list[str] = []
     names = _Names(options.anonymise)
+    seen: dict[str, bool] = {}  # case -> has it a picture?
     try:
         with ExitStack() as stack:
             tables = _Tables(folder, options, stack)
@@ -204,6 +206,7 @@ def _write(
                 place = f"cases/{names.folder(record, number)}"
                 written = write_case(record, folder / place, options)
                 notes += written.notes
+                seen[record.case] = not record.problem
                 if not written.complete:
                     shutil.rmtree(folder / place, ignore_errors=True)
                     continue
@@ -212,6 +215,9 @@ def _write(
                 _keep(folder, place, files, archive)
         for name in tables.names:
             _keep(folder, name, files, archive)
+        blind = sum(not sighted for sighted in seen.values())
+        if blind:
+            notes.insert(0, f"{blind} of {len(seen)} cases had no picture that can be read; the rows say why.")
         software = {"napari-vlexplain": software_version()}
         write_manifest(
             folder, {"software": software, "options": asdict(options), "notes": notes, "cases": cases, "files": files}
@@ -237,7 +243,11 @@ class _Names:
         case = self._cases.setdefault(record.case, f"case-{len(self._cases) + 1:04d}")
         group = self._groups.setdefault(record.group, f"group-{len(self._groups) + 1:04d}") if record.group else ""
         said = None if record.judgement is None else replace(record.judgement, case=case)
-        return replace(record, case=case, group=group, judgement=said)
+        problem = record.problem
+        for name in (record.case, record.source.name if record.source is not None else "", record.group):
+            if name:
+                problem = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", case, problem)
+        return replace(record, case=case, group=group, judgement=said, problem=problem)
 
     def folder(self, record: CaseRecord, number: int) -> str:
         return f"{number:05d}" if self._anonymise else f"{number:05d}-{slug(record.case, 48)}-{slug(record.prompt, 32)}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..explanation import Explanation
@@ -34,7 +36,7 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class CaseRecord:
-    """One prompt of one case, complete.
+    """One prompt of one case, complete; of a case without a picture what was said alone.
 
     image : (H, W) or (H, W, 3), the source pixels as read.
     source : the file it came from, None for a drawn one.
@@ -44,6 +46,8 @@ class CaseRecord:
         the reader); roles that do not exist are left out. Each (H, W), bool, or uint8 labels such as left and right,
         see :mod:`~napari_vlexplain.reading_room.labelled`.
     spacing : (row, column) in mm, None where unknown.
+    frame : of a DICOM file of several, from 0; None for all others.
+    problem : why the picture cannot be read, "" where it can; then ``image`` is empty, and so is whatever needs one.
     """
 
     case: str
@@ -58,3 +62,15 @@ class CaseRecord:
     threshold: float | None = None
     masks: dict[str, Mask] = field(default_factory=dict, repr=False)
     judgement: Judgement | None = None
+    frame: int | None = None
+    problem: str = ""
+
+
+def without_folder(text: str, file: Path) -> str:
+    """A sentence about a file, without where it lies: folders are often named after patients."""
+    folder = f"{file.parent}{os.sep}"
+    return text.replace(folder, "").replace(repr(folder)[1:-1], "")
+
+
+NO_PICTURE: NDArray[Any] = np.zeros((0, 0), np.uint8)
+"""The image of a case that has none."""

@@ -49,9 +49,10 @@ def napari_get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerDa
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Layers of every case: the image where it was exported, the heatmap, and each mask as Labels.
 
-    Raises VLExplainError for a damaged export, or one with more than ``MOST_OPENED`` cases.
+    Raises VLExplainError for a damaged export, one with more than ``MOST_OPENED`` cases, or without any picture.
     """
     found: list[LayerData] = []
+    problem = ""
     for one in [path] if isinstance(path, str | Path) else path:
         place = Path(one).parent if Path(one).name == "manifest.json" else Path(one)
         _, folders = _found(place)
@@ -62,11 +63,16 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
             )
         for record in iterate_export(place):
             found += layers_of(record)
+            problem = problem or record.problem
+    if problem and not found:
+        raise VLExplainError(f"There is no picture to show: {problem}")
     return found
 
 
 def layers_of(record: CaseRecord) -> list[LayerData]:
-    """A record as napari's layers, placed in millimetres where they are known."""
+    """A record as napari's layers, placed in millimetres where they are known; none of a case without a picture."""
+    if record.problem:
+        return []
     name = f"{record.case.rsplit('/', 1)[-1]} | {record.prompt}"
     placed: dict[str, Any] = {"scale": record.spacing, "units": "mm"} if record.spacing is not None else {}
     source = str(uuid4())

@@ -32,6 +32,7 @@ COLUMNS: dict[str, str] = {
     "prompt": "the phrase or question",
     "category": "finding or class, as the study says",
     "group": "patient, or whatever else makes cases depend on each other",
+    "status": "why there is no picture, and so no figure; empty where there is one",
     "height": "rows of the image",
     "width": "columns of the image",
     "spacing_row_mm": "distance of two rows in mm",
@@ -88,20 +89,23 @@ def row_of(record: CaseRecord, *, paths: bool = False) -> dict[str, Any]:
     ------
     VLExplainError : masks or explanation do not fit the image.
     """
-    shape = shape_of(record)
-    masks = masks_of(record)
     explanation, judgement = record.explanation, record.judgement or Judgement(record.case, record.prompt)
-    seen = None if explanation is None else explanation.geometry.seen()
-    found = {(a.first, a.second): a for a in agreements(masks, seen)}
-    area = None if record.spacing is None else record.spacing[0] * record.spacing[1]
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row.update(
         case=record.case, prompt=record.prompt, category=record.category, group=record.group,
-        height=shape[0], width=shape[1], threshold=record.threshold,
+        status=record.problem or None, parts=[],
         reader=judgement.reader, verdict=judgement.verdict, confidence=judgement.confidence or None,
         comment=judgement.comment, judged=judgement.time,
         source=str(record.source) if paths and record.source is not None else None,
     )  # fmt: skip
+    if record.problem:
+        return row
+    masks = masks_of(record)
+    seen = None if explanation is None else explanation.geometry.seen()
+    found = {(a.first, a.second): a for a in agreements(masks, seen)}
+    area = None if record.spacing is None else record.spacing[0] * record.spacing[1]
+    row["height"], row["width"] = shape_of(record)
+    row["threshold"] = record.threshold
     if record.spacing is not None:
         row["spacing_row_mm"], row["spacing_column_mm"] = record.spacing
     if record.limits is not None:

@@ -29,6 +29,9 @@ class WithSaved:
 
     def __iter__(self) -> Iterator[CaseRecord]:
         for record in self._records:
+            if record.problem:
+                yield record
+                continue
             found = self._folders.get((ImageIdentity.of(record.image, "", None).sha256, record.prompt))
             yield record if found is None else self._changed(record, Explanation.load(found))
 

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from .ahead import Asked, Prepared, Preparing, Question, question_of
 from .journal import Journal, Mask
 from .navigation import Key, Row, View, next_undecided, step
 from .opened import Opened
-from .records import CaseRecord, Judgement
+from .records import NO_PICTURE, CaseRecord, Judgement, without_folder
 from .study import Item, Study
 
 MOST_UNDONE = 1000
@@ -266,9 +267,9 @@ class ReadingSession:
     def records(self, keys: Collection[Key] | None = None, problems: list[str] | None = None) -> Records:
         """Everything that is known, one record a phrase, with what this reader said; for exports.
 
-        Explanations are those of memory and cache; none is computed. A case that cannot be read has no record: it
-        is named in ``problems``, and what was said of it stays in the journal. What is chosen in the session later
-        does not change the records any more.
+        Explanations are those of memory and cache; none is computed. Records of a case that cannot be read say why, and
+        what was said of it. What is chosen in the session later does not change the records any more.
+        ``problems`` : gets what else is missing, a sentence for each.
         """
         items = [item for key, item in self.items.items() if keys is None or key in keys]
         return Records(copy.copy(self), tuple(items), [] if problems is None else problems)
@@ -276,8 +277,20 @@ class ReadingSession:
     def _records_of(self, items: list[Item], problems: list[str]) -> Iterator[CaseRecord]:
         question = self.question(items[0])
         entry = question.entry
-        known = self.preparing.known(question, hold=False)
-        opened = self.preparing.peek(entry) if known is None else known.opened
+        said = {item.key: found if (found := self.judgement(item.key)).time else None for item in items}
+        problem = ""
+        try:
+            known = self.preparing.known(question, hold=False)
+            opened = self.preparing.peek(entry) if known is None else known.opened
+        except Exception as error:  # whatever it is, what was said of the case is not lost, nor are the other cases
+            problem = remedy(error)
+        if problem:
+            source = entry.image if isinstance(entry.image, Path) else None
+            problem = problem if source is None else without_folder(problem, source)
+            for key, judgement in said.items():
+                yield CaseRecord(*key, NO_PICTURE, source, entry.category, entry.group, judgement=judgement,
+                                 problem=problem)  # fmt: skip
+            return
         for item in items:
             explanation = None if known is None else known.explanations[item.number]
             masks: dict[str, Mask] = {}
@@ -293,7 +306,6 @@ class ReadingSession:
                     masks["reader"] = drawn
             except VLExplainError as error:
                 problems.append(f"{entry.id}: {error}")
-            judgement = self.judgement(item.key)
             yield CaseRecord(
                 case=entry.id,
                 prompt=item.prompt,
@@ -306,7 +318,7 @@ class ReadingSession:
                 explanation=explanation,
                 threshold=threshold,
                 masks=masks,
-                judgement=judgement if judgement.time else None,
+                judgement=said[item.key],
             )
 
     def _cut(self, prepared: Prepared, number: int) -> tuple[float, Mask]:
@@ -342,8 +354,5 @@ class Records:
         by_case: dict[str, list[Item]] = {}
         for item in self.items:
             by_case.setdefault(item.entry.id, []).append(item)
-        for case, items in by_case.items():
-            try:
-                yield from self.session._records_of(items, self.problems)
-            except VLExplainError as error:
-                self.problems.append(f"{case}: {error}")
+        for items in by_case.values():
+            yield from self.session._records_of(items, self.problems)

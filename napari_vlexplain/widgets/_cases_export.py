@@ -159,7 +159,7 @@ class Exporting(QObject):
             self.said.emit(f"One at a time: “{self._jobs.title}” is running.", True)
             return
         if dialog is None:
-            rows = session.rows
+            rows = [row for row in session.rows if not row.problem]
             dialog = ExportDialog(
                 self._widget, sum(session.is_explained(row.key) for row in rows), len(rows), self._folder
             )
@@ -191,7 +191,7 @@ class Exporting(QObject):
 
     def _on_done(self, target: Path, problems: list[str]) -> None:
         notes = [*problems, *notes_of(target)]
-        more = f" Left out: {'; '.join(notes[:3])}{' …' if len(notes) > 3 else ''}" if notes else ""
+        more = f" {' '.join(notes[:3])}{' …' if len(notes) > 3 else ''}" if notes else ""
         self._end(f"Exported to {target}.{more}", bool(notes))
 
     def _on_failed(self, error: BaseException) -> None:
