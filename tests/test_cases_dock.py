@@ -453,8 +453,8 @@ def test_explanations_are_not_computed_twice(dock, folder, fake, qtbot):
     opened(dock, folder, qtbot)
     opened(dock, folder, qtbot)
     assert sorted(fake.images) == ["0.png", "1.png"]
-    cached = next((folder.parent / "cache" / "explanations").iterdir())
-    (cached / "0" / "patch_scores.tif").write_bytes(b"broken")
+    cached = next((folder.parent / "cache" / "explanations").glob("*/0/patch_scores.tif"))
+    cached.write_bytes(b"broken")
     opened(dock, folder, qtbot)
     assert len(fake.images) == 3 and dock.session.rows[0].iou > 0, "a damaged entry is computed anew"
 
