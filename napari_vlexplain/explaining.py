@@ -20,7 +20,8 @@ from .methods.targets import TARGETS, Target
 from .models.model_info import ModelInfo, info_of
 from .models.places import is_here
 from .models.zoo import MINI, known_models
-from .request import ImageIdentity, Place, Request, resolved
+from .reproducing import ImageSource
+from .request import ImageIdentity, Request, resolved
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -28,21 +29,7 @@ if TYPE_CHECKING:
     from .running import ProgressCallback
 
 NEED_OTHERS = tuple(name for name in TARGETS if name in ("margin", "softmax"))
-_PLACE = "the image"
 SCORE_NAMES = {"similarity": "Cosine", "logit": "Logit", "margin": "Margin", "softmax": "Probability"}
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Where an image came from, for code to be copied: its file, or else an expression that gives its pixels.
-
-    plane : where it lies in the file, if that holds a stack.
-    """
-
-    path: str | None
-    expression: str
-    contrast_limits: tuple[float, float] | None = None
-    plane: tuple[int, ...] = ()
 
 
 @dataclass
@@ -153,12 +140,11 @@ class Explaining:
 
     def as_python(self, image: ImageSource) -> str:
         """A program that computes it: from the image's file where there is one, else from the viewer's layer."""
-        code = self._request(image, image.path or _PLACE).as_python(self._place(image))
-        return code if image.path else code.replace(repr(_PLACE), image.expression)
+        return image.in_code(self._request(image.identity).as_python(image.place(self.device)))
 
     def as_command(self, image: ImageSource) -> str:
         """The same as a command line; an image that lies in no file stands as IMAGE."""
-        return self._request(image, image.path or "IMAGE").as_command(self._place(image))
+        return self._request(image.identity).as_command(image.place(self.device))
 
     def request(self, image: ImageIdentity) -> Request:
         """The request that it comes to for a model that scores prompts, before any model is loaded."""
@@ -167,18 +153,14 @@ class Explaining:
             self.seed, self.truncate, resolved(self.dtype),
         )  # fmt: skip
 
-    def _request(self, image: ImageSource, name: str) -> Request | QuestionRequest:
-        identity = ImageIdentity(name, "", (), image.contrast_limits)
+    def _request(self, image: ImageIdentity) -> Request | QuestionRequest:
         if self.asks:
             settings = tuple(sorted(self.values().items()))
             return QuestionRequest(
-                identity, self.prompts, self.model, self.method, settings,
+                image, self.prompts, self.model, self.method, settings,
                 truncate=self.truncate, dtype=resolved(self.dtype),
             )  # fmt: skip
-        return self.request(identity)
-
-    def _place(self, image: ImageSource) -> Place:
-        return Place(image.plane if image.path else (), self.device)
+        return self.request(image)
 
     def _target(self) -> Target:
         return Target(self.target, self.against if self.target in NEED_OTHERS else ())

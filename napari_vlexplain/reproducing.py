@@ -1,20 +1,62 @@
-"""Code that computes what is shown again, to the bit: where its image is found, and what is cut from it. No Qt."""
+"""Code that computes what is shown again, to the bit: where its image is found, and what was asked. No Qt."""
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .errors import VLExplainError
-from .explaining import ImageSource
 from .io.answers import FORMAT as ANSWER
+from .io.ground_truth import Mask, boxes_of, words_of
 from .request import ImageIdentity, Place, Request, resolved
 
-_IMAGE = "IMAGE"
+IMAGE = "IMAGE"
+LONGEST = 100_000
+"""Characters of one word of a command; Linux takes 131,072."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where an image came from, for code to be copied: its file, or else an expression that gives its pixels.
+
+    plane : where it lies in the file, if that holds a stack.
+    """
+
+    path: str | None
+    expression: str
+    contrast_limits: tuple[float, float] | None = None
+    plane: tuple[int, ...] = ()
+
+    @property
+    def identity(self) -> ImageIdentity:
+        """As a request names it; what lies in no file is IMAGE."""
+        return ImageIdentity(self.path or IMAGE, "", (), self.contrast_limits)
+
+    @property
+    def code(self) -> str:
+        """As a program names it."""
+        return repr(self.path) if self.path else self.expression
+
+    def in_code(self, program: str) -> str:
+        """A program whose first word IMAGE is this one."""
+        return program if self.path else program.replace(repr(IMAGE), self.expression, 1)
+
+    def place(self, device: str | None, *options: str) -> Place:
+        """What code needs besides the request."""
+        return Place(self.plane if self.path else (), device, options)
+
+
+class Reproducible(Protocol):
+    """What can be written as a program and as a command line, for the image that it is told."""
+
+    def as_python(self, image: ImageSource) -> str: ...
+
+    def as_command(self, image: ImageSource) -> str: ...
 
 
 def verified(source: ImageSource, pixels: Any) -> ImageSource:
@@ -35,66 +77,99 @@ def verified(source: ImageSource, pixels: Any) -> ImageSource:
     return source if same else replace(source, path=None, plane=())
 
 
-@dataclass(frozen=True)
+def call(function: str, given: Iterable[str], named: Iterable[tuple[str, Any]]) -> str:
+    """A function call, an argument a line: code for those by position, values for those by name."""
+    lines = [*given, *(f"{name}={value!r}" for name, value in named)]
+    return f"{function}(\n" + "".join(f"    {line},\n" for line in lines) + ")\n"
+
+
+@dataclass(frozen=True, eq=False)
 class ComparisonChoices:
-    """What the *Compare* dock was asked; the ground truth, which lies in layers, is left out."""
+    """What the *Compare* dock was asked; ``truths`` are the ground truths (H, W) bool of the prompts, or None."""
 
     prompts: tuple[str, ...]
     methods: tuple[str, ...]
     models: tuple[str, ...]
+    truths: tuple[Mask | None, ...] = ()
     sanity: bool = False
     device: str | None = None
     dtype: str = "auto"
 
     def as_python(self, image: ImageSource) -> str:
-        """A program that computes the comparison's maps."""
-        given = [*self._place(image).keywords(self._identity(image), False, self._dtype)]
-        given += [("sanity", True)] if self.sanity else []
-        lines = "".join(f"    {name}={value!r},\n" for name, value in given)
-        source = repr(image.path) if image.path else image.expression
-        return (
-            f"from napari_vlexplain.comparing import compare\n\ncomparison = compare(\n    {source},\n"
-            f"    {list(self.prompts)!r},\n    {list(self.methods)!r},\n    {list(self.models)!r},\n{lines})\n"
-        )
+        """A program that computes the comparison; a ground truth is written out as boxes."""
+        given = [image.code, *(repr(list(words)) for words in (self.prompts, self.methods, self.models))]
+        named = image.place(self.device).keywords(image.identity, False, resolved(self.dtype))
+        named += [("sanity", True)] if self.sanity else []
+        also = ""
+        if self._measured:
+            also = "from napari_vlexplain.io.ground_truth import mask_of_boxes\n"
+            masks = (f"mask_of_boxes({boxes_of(m)}, {m.shape})" if m is not None else "None" for m in self.truths)
+            given += [f"ground_truth=[{', '.join(masks)}]"]
+        program = call("comparison = compare", given, named)
+        return f"from napari_vlexplain.comparing import compare\n{also}\n{program}"
 
     def as_command(self, image: ImageSource) -> str:
-        """The same as a command line; an image that lies in no file stands as IMAGE."""
+        """The same as a command line; an image that lies in no file stands as IMAGE.
+
+        Raises
+        ------
+        VLExplainError : a ground truth that takes too many boxes for a command line, or prompts of the same words.
+        """
         words = ["vlexplain", "compare", "--methods", ",".join(self.methods), "--models", ",".join(self.models)]
-        words += self._place(image).words(self._identity(image), False, self._dtype)
+        words += image.place(self.device).words(image.identity, False, resolved(self.dtype))
+        words += ["--ground-truth", self._boxes()] if self._measured else []
         words += ["--check"] if self.sanity else []
-        return shlex.join([*words, "--", image.path or _IMAGE, *self.prompts])
+        return shlex.join([*words, "--", image.identity.name, *self.prompts])
 
     @property
-    def _dtype(self) -> str:
-        return resolved(self.dtype)
+    def _measured(self) -> bool:
+        return any(mask is not None for mask in self.truths)
 
-    def _identity(self, image: ImageSource) -> ImageIdentity:
-        return ImageIdentity(image.path or _IMAGE, "", (), image.contrast_limits)
+    def _boxes(self) -> str:
+        """The ground truths as :func:`napari_vlexplain.io.ground_truth.read_ground_truth` takes them."""
+        if len({words_of(prompt) for prompt in self.prompts}) < len(self.prompts):
+            raise VLExplainError("A command cannot tell prompts of the same words apart; copy Python instead.")
+        entries = [
+            {"prompt": prompt, "box": box}
+            for prompt, mask in zip(self.prompts, self.truths, strict=True)
+            for box in ([None] if mask is None else boxes_of(mask))
+        ]
+        text = json.dumps({"boxes": entries}, ensure_ascii=False)
+        if len(text.encode()) > LONGEST:
+            raise VLExplainError("The outline of the ground truth is too long for a command line; copy Python instead.")
+        return text
 
-    def _place(self, image: ImageSource) -> Place:
-        return Place(image.plane if image.path else (), self.device)
 
+@dataclass(frozen=True, eq=False)
+class CutHeatmap:
+    """A heatmap cut at a threshold, from the record (``entry``) of the heatmap's layer.
 
-def of_mask(entry: Mapping[str, Any], threshold: float, source: ImageSource, device: str | None) -> tuple[str, str]:
-    """A heatmap cut at a threshold, as Python and as a command line, from the record of the heatmap's layer.
-
-    The program's ``mask`` is (H, W) bool; the command saves it as ``prediction`` in the folder of its prompt.
-
-    Raises
-    ------
-    VLExplainError : the layer has no record of an explanation.
+    The program's ``mask`` is (H, W) bool; the command saves it as ``prediction`` in the folder of its prompt. Both
+    raise VLExplainError when the layer has no record of an explanation.
     """
-    if not isinstance(entry.get("request"), dict) or entry.get("format") == ANSWER:
-        raise VLExplainError("This heatmap has no record of how it was made; run Explain, and measure its heatmap.")
-    try:
-        request = Request.from_dict(entry["request"])
-        number = request.prompts.index(entry["prompt"])
-    except (KeyError, TypeError, ValueError):
-        raise VLExplainError("The layer's record of its explanation is incomplete; run Explain again.") from None
-    place = Place(source.plane if source.path else (), device, ("--threshold", repr(threshold), "--out", "masks"))
-    limits = request.image.contrast_limits or source.contrast_limits
-    named = replace(request, image=ImageIdentity(source.path or _IMAGE, "", (), limits))
-    code = named.as_python(place)
-    code = code if source.path else code.replace(repr(_IMAGE), source.expression, 1)
-    python = f"{code}\nexplanation = explanations[{number}]\nmask = explanation.heatmap >= {threshold!r}\n"
-    return python, named.as_command(place)
+
+    entry: Mapping[str, Any]
+    threshold: float
+    device: str | None = None
+
+    def as_python(self, image: ImageSource) -> str:
+        request, number = self._asked(image)
+        code = image.in_code(request.as_python(image.place(self.device)))
+        cut = f"mask = explanation.heatmap >= {self.threshold!r}"
+        return f"{code}\nexplanation = explanations[{number}]\n{cut}\n"
+
+    def as_command(self, image: ImageSource) -> str:
+        request, _ = self._asked(image)
+        return request.as_command(image.place(self.device, "--threshold", repr(self.threshold), "--out", "masks"))
+
+    def _asked(self, image: ImageSource) -> tuple[Request, int]:
+        """The request, on this image, and which of its prompts."""
+        if not isinstance(self.entry.get("request"), dict) or self.entry.get("format") == ANSWER:
+            raise VLExplainError("This heatmap has no record of how it was made; run Explain, and measure its heatmap.")
+        try:
+            request = Request.from_dict(self.entry["request"])
+            number = request.prompts.index(self.entry["prompt"])
+        except (KeyError, TypeError, ValueError):
+            raise VLExplainError("The layer's record of its explanation is incomplete; run Explain again.") from None
+        limits = request.image.contrast_limits or image.contrast_limits
+        return replace(request, image=replace(image.identity, contrast_limits=limits)), number

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import VLExplainError
-from .explaining import ImageSource, model_info, remedy
+from .explaining import model_info, remedy
 from .methods.parameters import Parameter, check, describe
 from .models.zoo import MINI
-from .request import ImageIdentity, Place
+from .reproducing import ImageSource, call
+from .request import resolved
 from .spectral.parameters import RECOMMENDED, CutParameters, EigenParameters
 
 if TYPE_CHECKING:
@@ -75,31 +76,21 @@ class SegmentChoices:
 
     def as_python(self, image: ImageSource) -> str:
         """A program that computes it: from the image's file where there is one, else from the viewer's layer."""
-        identity, place = self._image(image)
-        given = [("model", self.model), ("seed", self.seed), *place.keywords(identity, False, self._dtype)]
+        place = image.place(self.device).keywords(image.identity, False, resolved(self.dtype))
         values = sorted(self.values([*EIGEN, *CUT]).items())
-        lines = "".join(f"    {name}={value!r},\n" for name, value in [*given, *values])
-        source = repr(image.path) if image.path else image.expression
-        return f"from napari_vlexplain import segment\n\nsegmentation = segment(\n    {source},\n{lines})\n"
+        given = [("model", self.model), ("seed", self.seed), *place, *values]
+        return f"from napari_vlexplain import segment\n\n{call('segmentation = segment', [image.code], given)}"
 
     def as_command(self, image: ImageSource) -> str:
         """The same as a command line; an image that lies in no file stands as IMAGE."""
-        identity, place = self._image(image)
         words = ["vlexplain", "segment", "--model", self.model, "--seed", str(self.seed)]
         for name, value in self.values([*EIGEN, *CUT]).items():
             if name in _FLAGS:
                 words += [] if value else [_FLAGS[name]]
             elif value is not None:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        return shlex.join([*words, *place.words(identity, False, self._dtype), "--", identity.name])
-
-    @property
-    def _dtype(self) -> str:
-        return "float32" if self.dtype == "auto" else self.dtype
-
-    def _image(self, image: ImageSource) -> tuple[ImageIdentity, Place]:
-        identity = ImageIdentity(image.path or "IMAGE", "", (), image.contrast_limits)
-        return identity, Place(image.plane if image.path else (), self.device)
+        words += image.place(self.device).words(image.identity, False, resolved(self.dtype))
+        return shlex.join([*words, "--", image.identity.name])
 
 
 def compute(

@@ -88,7 +88,7 @@ def test_what_is_ticked_is_compared(opened: Any, fake: Fake, qtbot: Any) -> None
     dock, _, shown = opened
     assert press(dock, qtbot) == "done"
     assert fake.asked["methods"] == ("rollout", "saliency") and fake.asked["models"] == ("mini",)
-    assert fake.asked["prompts"] == ("a cat", "two dogs") and fake.asked["ground_truth"] == [None, None]
+    assert fake.asked["prompts"] == ("a cat", "two dogs") and fake.asked["ground_truth"] == (None, None)
     assert shown == [dock.shown] and "2 ways on 2 prompts" in dock.view.status.text()
 
 

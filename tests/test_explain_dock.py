@@ -864,14 +864,14 @@ def test_the_dock_works_behind_naparis_proxy(viewer, fake, qtbot, recwarn):
 
 def test_code_is_copied(dock, viewer, fake, qtbot):
     viewer.add_image(pixels(), name="scene")
-    assert not dock.view.python_button.isEnabled()
+    assert not dock.view.copies.python.isEnabled()
     dock.view.prompts.set_prompts(["a dog"])
-    qtbot.mouseClick(dock.view.python_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.view.copies.python, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.copier.busy)
     program = QApplication.clipboard().text()
     compile(program, "copied", "exec")
     assert "viewer.layers['scene'].data" in program and "'a dog'" in program
-    qtbot.mouseClick(dock.view.command_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.view.copies.command, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.copier.busy)
     words = shlex.split(QApplication.clipboard().text())
     assert words[:2] == ["vlexplain", "explain"] and {"IMAGE", "a dog"} < set(words)

@@ -15,7 +15,6 @@ import pytest
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.explaining import (
     Explaining,
-    ImageSource,
     compute,
     model_info,
     needs_download,
@@ -23,6 +22,7 @@ from napari_vlexplain.explaining import (
     split_prompts,
 )
 from napari_vlexplain.prompt_history import PromptHistory
+from napari_vlexplain.reproducing import ImageSource
 
 IN_VIEWER = ImageSource(None, "viewer.layers['scene'].data")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.io.ground_truth import mask_of_boxes, read_ground_truth
+from napari_vlexplain.io.ground_truth import boxes_of, mask_of_boxes, read_ground_truth
 
 SHAPE = (20, 30)
 
@@ -178,3 +178,26 @@ def test_a_box_covers_the_centres_that_lie_in_it(x: float, y: float, width: floa
         np.testing.assert_array_equal(mask, expected)
     else:
         assert mask.any()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 1), min_size=12, max_size=12))
+def test_a_mask_is_written_as_boxes_and_read_again(pixels: list[int]) -> None:
+    mask = np.array(pixels, dtype=bool).reshape(3, 4)
+    np.testing.assert_array_equal(mask_of_boxes(boxes_of(mask), (3, 4)), mask)
+
+
+def test_a_rectangle_is_one_box() -> None:
+    assert boxes_of(SQUARE) == [[5, 4, 15, 8]]
+
+
+def test_the_text_of_a_file_serves_as_the_file() -> None:
+    text = json.dumps({"boxes": [{"prompt": "a dog", "box": [5, 4, 15, 8]}, {"prompt": "a cat", "box": None}]})
+    np.testing.assert_array_equal(read_ground_truth(text, SHAPE, "a dog"), SQUARE)
+    assert read_ground_truth(text, SHAPE, "a cat") is None
+    with pytest.raises(VLExplainError, match="no box for 'a bird'"):
+        read_ground_truth(text, SHAPE, "a bird")
+    with pytest.raises(VLExplainError, match="ground truth cannot be read as JSON"):
+        read_ground_truth("{boxes", SHAPE)
+    with pytest.raises(VLExplainError, match="box 1 is None"):
+        read_ground_truth('{"boxes": [null]}', SHAPE)

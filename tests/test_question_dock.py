@@ -5,7 +5,8 @@ import pytest
 
 from napari_vlexplain import ask
 from napari_vlexplain.datasets.worlds import stickers
-from napari_vlexplain.explaining import Explaining, ImageSource, model_info
+from napari_vlexplain.explaining import Explaining, model_info
+from napari_vlexplain.reproducing import ImageSource
 from napari_vlexplain.widgets._layers import find_layers, info
 from napari_vlexplain.widgets.explain import ExplainDock
 

@@ -20,9 +20,11 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication
 
 from napari_vlexplain.cli import main
+from napari_vlexplain.comparing import Comparison, compare
 from napari_vlexplain.io.bundle import load_masks
 from napari_vlexplain.widgets._layers import find_layers, info
 from napari_vlexplain.widgets._settings import PLUGIN
+from napari_vlexplain.widgets.compare import CompareDock
 from napari_vlexplain.widgets.explain import ExplainDock
 from napari_vlexplain.widgets.measure import MeasureDock
 
@@ -101,8 +103,8 @@ def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
 
 
 def check(dock: ExplainDock, qtbot: Any, capsys: Any, layers: list[Any]) -> None:
-    assert_same(by_python(copied(dock, qtbot, dock.view.python_button)), shown(layers))
-    assert_same(by_command(copied(dock, qtbot, dock.view.command_button), capsys), shown(layers))
+    assert_same(by_python(copied(dock, qtbot, dock.view.copies.python)), shown(layers))
+    assert_same(by_command(copied(dock, qtbot, dock.view.copies.command), capsys), shown(layers))
     assert "IMAGE" not in dock.view.status.text()
 
 
@@ -139,7 +141,7 @@ def test_a_plane_of_a_stack(dock, viewer_model, qtbot, capsys, tmp_path):
     layer.contrast_limits = (0, 3000)
     viewer_model.dims.set_current_step(0, 2)
     layers = explained(dock, qtbot, ["a photo of a dog"])
-    assert "plane=(2,)" in copied(dock, qtbot, dock.view.python_button)
+    assert "plane=(2,)" in copied(dock, qtbot, dock.view.copies.python)
     check(dock, qtbot, capsys, layers)
 
 
@@ -160,9 +162,9 @@ def test_a_layer_without_a_file_runs_in_naparis_console(dock, viewer_model, qtbo
     viewer_model.add_image(np.stack([DEEP, DEEP // 2]), name="it's", contrast_limits=(0, 3000))
     viewer_model.dims.set_current_step(0, 1)
     layers = explained(dock, qtbot, ["a photo of a dog"])
-    program = copied(dock, qtbot, dock.view.python_button)
+    program = copied(dock, qtbot, dock.view.copies.python)
     assert_same(by_python(program, viewer=viewer_model), shown(layers))
-    assert " -- IMAGE " in copied(dock, qtbot, dock.view.command_button)
+    assert " -- IMAGE " in copied(dock, qtbot, dock.view.copies.command)
     assert "Save the layer" in dock.view.status.text()
 
 
@@ -171,7 +173,7 @@ def test_a_file_that_reads_otherwise_is_not_named(dock, viewer_model, qtbot, tmp
     (layer,) = viewer_model.open(str(tmp_path / "scene.png"))
     layer.data = layer.data[::-1].copy()
     layers = explained(dock, qtbot, ["a photo of a dog"])
-    program = copied(dock, qtbot, dock.view.python_button)
+    program = copied(dock, qtbot, dock.view.copies.python)
     assert "scene.png" not in program and "gives other pixels" in dock.view.status.text()
     assert_same(by_python(program, viewer=viewer_model), shown(layers))
 
@@ -185,7 +187,7 @@ def test_device_and_precision_are_copied(dock, viewer_model, qtbot, capsys, tmp_
     viewer_model.open(str(tmp_path / "scene.png"))
     layers = explained(dock, qtbot, ["a photo of a dog"])
     assert info(layers[0])["provenance"]["dtype"] == "bfloat16"
-    assert "device='cpu'" in copied(dock, qtbot, dock.view.python_button)
+    assert "device='cpu'" in copied(dock, qtbot, dock.view.copies.python)
     check(dock, qtbot, capsys, layers)
 
 
@@ -194,8 +196,8 @@ def test_in_processes_of_their_own(dock, viewer_model, qtbot, tmp_path):
     Image.fromarray(COLOURS).save(tmp_path / "scene.png")
     viewer_model.open(str(tmp_path / "scene.png"))
     layers = explained(dock, qtbot, ["a photo of a dog"], "rise", masks=30, word_masks=8)
-    program = copied(dock, qtbot, dock.view.python_button)
-    words = shlex.split(copied(dock, qtbot, dock.view.command_button))
+    program = copied(dock, qtbot, dock.view.copies.python)
+    words = shlex.split(copied(dock, qtbot, dock.view.copies.command))
     program += "import json\nprint(json.dumps([e.patch_scores.tolist() for e in explanations]))\n"
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert_same([np.asarray(x, np.float32) for x in json.loads(printed)], shown(layers))
@@ -216,8 +218,8 @@ def test_a_mask_at_a_threshold(dock, viewer_model, qtbot, capsys, tmp_path, monk
     measure.heatmap.set_layer(heatmap)
     qtbot.waitUntil(lambda: not measure.busy)
     measure.threshold.set_threshold(mode, value)
-    program = copied(measure, qtbot, measure.python_button)
-    line = copied(measure, qtbot, measure.command_button)
+    program = copied(measure, qtbot, measure.copies.python)
+    line = copied(measure, qtbot, measure.copies.command)
     mask = measure.make_mask()
     assert mask is not None and 0 < mask.data.mean() < 1
     names: dict[str, Any] = {}
@@ -234,7 +236,7 @@ def test_a_heatmap_without_a_record_or_an_image_is_told(viewer_model, qtbot):
     qtbot.addWidget(measure)
     viewer_model.add_image(np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10))
     qtbot.waitUntil(lambda: not measure.busy)
-    assert not measure.python_button.isEnabled()
+    assert not measure.copies.python.isEnabled()
     measure.close()
 
 
@@ -267,12 +269,12 @@ def test_segments(viewer_model, qtbot, capsys, tmp_path):
     assert dock.shown is not None
     found = dock.shown[0]
     names: dict[str, Any] = {}
-    exec(compile(copied(dock, qtbot, dock.view.python_button), "copied", "exec"), names)
+    exec(compile(copied(dock, qtbot, dock.view.copies.python), "copied", "exec"), names)
     again = names["segmentation"]
     np.testing.assert_array_equal(again.regions, found.regions)
     np.testing.assert_array_equal(again.eigenvectors.vectors, found.eigenvectors.vectors)
     assert again.request == found.request
-    words = shlex.split(copied(dock, qtbot, dock.view.command_button))
+    words = shlex.split(copied(dock, qtbot, dock.view.copies.command))
     capsys.readouterr()
     assert main([words[1], "--json", *words[2:]]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -280,9 +282,8 @@ def test_segments(viewer_model, qtbot, capsys, tmp_path):
     dock.close()
 
 
-def test_a_comparison(viewer_model, qtbot, capsys, tmp_path, monkeypatch):
-    from napari_vlexplain.widgets.compare import CompareDock
-
+@pytest.fixture
+def comparing(viewer_model: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any) -> Iterator[CompareDock]:
     monkeypatch.setattr("napari_vlexplain.prompt_history.default_file", lambda: tmp_path / "prompts.json")
     path = write(tmp_path / "chest.dcm", DEEP, 12, WindowCenter="2000", WindowWidth="1500")
     viewer_model.open(str(path), plugin=PLUGIN)
@@ -292,22 +293,69 @@ def test_a_comparison(viewer_model, qtbot, capsys, tmp_path, monkeypatch):
     dock.show_comparison = lambda found: None
     dock.view.prompts.set_prompts(["a photo of a dog", "--x"])
     dock.view.methods.tick(["relevance", "raw_attention"])
+    yield dock
+    dock.close()
+
+
+def compared(dock: CompareDock, qtbot: Any) -> Comparison:
     with qtbot.waitSignal(dock.finished, timeout=120_000):
         dock.run()
-    assert dock.shown is not None
+    assert dock.shown is not None, dock.view.status.text()
+    return dock.shown
 
-    def maps(found: Any) -> list[np.ndarray]:
-        return [cell.explanation.patch_scores for row in found.cells for cell in row]
 
+def compared_again(dock: CompareDock, qtbot: Any, capsys: Any) -> tuple[Comparison, list[dict[str, Any]]]:
+    """What the copied program computes, and the records that the copied command prints."""
     names: dict[str, Any] = {}
-    exec(compile(copied(dock, qtbot, dock.view.python_button), "copied", "exec"), names)
-    assert_same(maps(names["comparison"]), maps(dock.shown))
-    words = shlex.split(copied(dock, qtbot, dock.view.command_button))
+    exec(compile(copied(dock, qtbot, dock.view.copies.python), "copied", "exec"), names)
+    words = shlex.split(copied(dock, qtbot, dock.view.copies.command))
     capsys.readouterr()
     assert main([words[1], "--json", *words[2:]]) == 0
-    records = json.loads(capsys.readouterr().out)["records"]
-    assert [one["score"] for one in records] == [one["score"] for one in dock.shown.records()]
-    from napari_vlexplain.comparing import compare
+    return names["comparison"], json.loads(capsys.readouterr().out)["records"]
 
-    assert_same(maps(compare(str(path), ["a photo of a dog", "--x"], ["relevance", "raw_attention"])), maps(dock.shown))
-    dock.close()
+
+def maps(found: Comparison) -> list[np.ndarray]:
+    return [cell.explanation.patch_scores for row in found.cells for cell in row if cell.explanation is not None]
+
+
+def test_a_comparison(comparing, qtbot, capsys, tmp_path):
+    shown = compared(comparing, qtbot)
+    again, records = compared_again(comparing, qtbot, capsys)
+    assert_same(maps(again), maps(shown))
+    assert [one["score"] for one in records] == [one["score"] for one in shown.records()]
+    path = str(tmp_path / "chest.dcm")
+    assert_same(maps(compare(path, ["a photo of a dog", "--x"], ["relevance", "raw_attention"])), maps(shown))
+
+
+@pytest.mark.parametrize("drawn", ["a label each", "one label", "an ellipse"])
+def test_a_comparison_with_its_ground_truth(comparing, viewer_model, qtbot, capsys, drawn):
+    if drawn == "an ellipse":
+        corners = np.array([[10, 12], [10, 60], [50, 60], [50, 12]])
+        truth = viewer_model.add_shapes([corners], shape_type="ellipse")
+    else:
+        labels = np.zeros(DEEP.shape, dtype=np.uint8)
+        labels[5:30, 10:40], labels[20:50, 35:60], labels[26, 37] = 1, 0 if drawn == "one label" else 2, 0
+        truth = viewer_model.add_labels(labels)
+    comparing.view.truth.set_layer(truth)
+    shown = compared(comparing, qtbot)
+    again, records = compared_again(comparing, qtbot, capsys)
+    assert_same(maps(again), maps(shown))
+    for ours, theirs in zip(again.truths, shown.truths, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    figures = [one["figures"] for one in shown.records()]
+    assert [one["figures"] for one in again.records()] == figures == [one["figures"] for one in records]
+    assert figures[0] is not None and (figures[-1] is None) == (drawn == "one label")
+
+
+def test_a_ground_truth_that_no_command_can_carry(comparing, viewer_model, qtbot):
+    comparing.view.truth.set_layer(viewer_model.add_labels(RNG.integers(0, 3, DEEP.shape, dtype=np.uint8)))
+    QApplication.clipboard().setText("before")
+    comparing.view.prompts.set_prompts(["a dog", "A dog!"])
+    assert copied(comparing, qtbot, comparing.view.copies.command) == "before"
+    assert "of the same words" in comparing.view.status.text()
+    comparing.view.prompts.set_prompts([f"a dog {number}" for number in range(2)])
+    chequered = (np.indices(DEEP.shape).sum(axis=0) % 2 + 1).astype(np.uint8)
+    comparing.view.truth.set_layer(viewer_model.add_labels(chequered))
+    assert copied(comparing, qtbot, comparing.view.copies.command) == "before"
+    assert "too long for a command line" in comparing.view.status.text()
+    assert "mask_of_boxes" in copied(comparing, qtbot, comparing.view.copies.python)

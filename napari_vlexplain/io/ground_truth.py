@@ -9,7 +9,8 @@ every prompt::
 
     {"boxes": [{"box": [40, 30, 120, 80], "prompt": "a photo of a dog"}, {"box": [300, 60, 50, 50], "label": "kite"}]}
 
-``prompt`` is a prompt in full, ``label`` words that occur in it; case does not matter.
+``prompt`` is a prompt in full, ``label`` words that occur in it; case does not matter. A single ``box`` of null says
+that the prompt has no ground truth. In place of a file's name its text may be given.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ _MOST_BYTES = 64 << 20
 _FORM = '{"boxes": [[x, y, width, height], ...]}'
 
 
-def read_ground_truth(path: str | Path, shape: tuple[int, int], prompt: str | None = None) -> Mask:
-    """The ground truth of an image as (H, W) bool; boxes are united.
+def read_ground_truth(path: str | Path, shape: tuple[int, int], prompt: str | None = None) -> Mask | None:
+    """The ground truth of an image as (H, W) bool; boxes are united. None where it is said that there is none.
 
     Parameters
     ----------
-    path : a mask image, or a ``.json`` file of boxes as above. In a mask, what is not zero is inside; transparent
-        pixels are outside, and a drawing in plain black on transparent ground counts. Of a JPEG, whose zeros are
-        never quite zero, the brighter half of the range is inside.
+    path : a mask image, or a ``.json`` file of boxes as above, or what such a file holds. In a mask, what is not zero
+        is inside; transparent pixels are outside, and a drawing in plain black on transparent ground counts. Of a
+        JPEG, whose zeros are never quite zero, the brighter half of the range is inside.
     shape : (H, W) of the image.
     prompt : take only the boxes that belong to it; None takes all.
 
@@ -47,9 +48,11 @@ def read_ground_truth(path: str | Path, shape: tuple[int, int], prompt: str | No
     VLExplainError : no such file, neither image nor JSON, another size than the image's, a box without area, no box
         for the prompt.
     """
+    if isinstance(path, str) and path.lstrip().startswith("{"):
+        return _united(_listed(path, "The ground truth"), shape, "The ground truth", prompt)
     file = Path(path).expanduser()
     if file.suffix.lower() == ".json":
-        return mask_of_boxes(_boxes(file, prompt), shape, file.name)
+        return _united(_listed(_text(file), file.name), shape, file.name, prompt)
     mask = _mask(read_image(file), file)
     if mask.shape != shape:
         raise VLExplainError(
@@ -78,6 +81,26 @@ def mask_of_boxes(boxes: list[Any], shape: tuple[int, int], where: str = "The li
     return mask
 
 
+def boxes_of(mask: Mask) -> list[list[int]]:
+    """Boxes whose union is exactly the mask (H, W), see :func:`mask_of_boxes`.
+
+    Each is a run of pixels in a row, grown down as long as the next rows have the same run.
+    """
+    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    ends = np.nonzero(edges == -1)[1]
+    found: list[list[int]] = []
+    last: dict[tuple[int, int], list[int]] = {}
+    for y, start, end in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        box = last.get((start, end))
+        if box is not None and box[1] + box[3] == y:
+            box[3] += 1
+        else:
+            last[start, end] = box = [start, y, end - start, 1]
+            found.append(box)
+    return found
+
+
 def _span(start: float, length: float, size: int) -> slice:
     """Pixels ``i`` with ``start <= i + 0.5 < start + length``, at least the one in its middle."""
     first, end = math.ceil(start - 0.5), math.ceil(start + length - 0.5)
@@ -99,31 +122,35 @@ def _mask(pixels: NDArray, file: Path) -> Mask:
     return np.asarray(pixels.any(axis=2) if pixels.ndim == 3 else pixels != 0, dtype=bool)
 
 
-def _boxes(file: Path, prompt: str | None) -> list[Any]:
-    found = [_entry(item, file.name, number) for number, item in enumerate(_listed(file), start=1)]
-    if prompt is None:
-        return [box for box, _, _ in found]
-    chosen = [box for box, whose, label in found if _belongs(prompt, whose, label)]
+def _united(items: list[Any], shape: tuple[int, int], where: str, prompt: str | None) -> Mask | None:
+    """The boxes that belong to a prompt (None: all) as a mask; None where the only one is null."""
+    found = [_entry(item, where, number) for number, item in enumerate(items, start=1)]
+    chosen = [box for box, whose, label in found if prompt is None or _belongs(prompt, whose, label)]
     if not chosen:
         named = sorted({name for _, whose, label in found for name in (whose, label) if name is not None})
-        raise VLExplainError(f"{file.name} has no box for {prompt!r}; its boxes are for {', '.join(map(repr, named))}.")
-    return chosen
+        raise VLExplainError(f"{where} has no box for {prompt!r}; its boxes are for {', '.join(map(repr, named))}.")
+    return None if chosen == [None] and isinstance(items[0], dict) else mask_of_boxes(chosen, shape, where)
 
 
-def _listed(file: Path) -> list[Any]:
+def _text(file: Path) -> str:
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise VLExplainError(f"{file.name} is larger than {_MOST_BYTES >> 20} MB; a file of boxes is not.")
-        data = json.loads(file.read_text(encoding="utf-8-sig"))
-    except VLExplainError:
-        raise
+        return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise VLExplainError(f"There is no file {str(file)!r}.") from None
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         raise VLExplainError(f"{file.name} cannot be read as JSON; it should hold {_FORM}.") from None
+
+
+def _listed(text: str, where: str) -> list[Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise VLExplainError(f"{where} cannot be read as JSON; it should hold {_FORM}.") from None
     boxes = data.get("boxes") if isinstance(data, dict) else None
     if not isinstance(boxes, list) or not boxes:
-        raise VLExplainError(f"{file.name} lists no boxes; it should hold {_FORM}.")
+        raise VLExplainError(f"{where} lists no boxes; it should hold {_FORM}.")
     return boxes
 
 
@@ -140,13 +167,14 @@ def _entry(item: Any, file: str, number: int) -> tuple[Any, str | None, str | No
 
 
 def _belongs(prompt: str, whose: str | None, label: str | None) -> bool:
-    asked = _words(prompt)
+    asked = words_of(prompt)
     if whose is not None:
-        return _words(whose) == asked
-    return label is None or f" {_words(label)} " in f" {asked} "
+        return words_of(whose) == asked
+    return label is None or f" {words_of(label)} " in f" {asked} "
 
 
-def _words(text: str) -> str:
+def words_of(text: str) -> str:
+    """What of a prompt counts when boxes are looked up for it."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 

@@ -54,7 +54,8 @@ class Painted:
 
     def on(self, grid: Grid) -> tuple[NDArray[np.bool_], float]:
         """The mask on a grid, by nearest pixel, and its area beyond the grid, in pixels of the grid."""
-        inside = self.labels != 0 if self.label is None else self.labels == self.label
+        labels = np.asarray(self.labels)
+        inside = labels != 0 if self.label is None else labels == self.label
         if self.grid.same_as(grid):
             return inside, 0.0
         rows, columns = nearest(self.grid, grid)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QVBoxLayout,
@@ -18,6 +17,7 @@ from ..methods.catalogue import list_methods
 from ..models.zoo import MINI, known_models
 from ..prompt_history import PromptHistory
 from ._check_list import CheckList
+from ._copying import CopyButtons
 from ._image_combo import ImageCombo
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
@@ -46,7 +46,7 @@ class CompareView(QWidget):
         self.one_each = QCheckBox("one label a prompt, in order")
         self.check = QCheckBox("sanity checks too (slower)")
         self.run_button = QPushButton("Compare")
-        self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
+        self.copies = CopyButtons("computes this comparison")
         self.progress, self.status = ProgressBar(), StatusLine()
         self.say = self.status.say
         self._fill()
@@ -67,8 +67,6 @@ class CompareView(QWidget):
                 self.models.add(model.name, model.title, f"Good for {model.good_for}.", model is MINI)
         self.one_each.setChecked(True)
         tips = {
-            self.python_button: "Put a program onto the clipboard that computes these maps, without the ground truth.",
-            self.command_button: "Put the same as a command line onto the clipboard.",
             self.truth: "What is right, if it is known: then every heatmap is measured against it.",
             self.one_each: "Otherwise everything that is painted is the answer to every prompt.",
             self.check: "Does the heatmap change with the prompt, and with the model's weights?",
@@ -96,11 +94,7 @@ class CompareView(QWidget):
         truths.setContentsMargins(0, 0, 0, 0)
         truths.addRow("&Truth", self.truth)
         layout.addLayout(truths)
-        for widget in (self.one_each, self.check, self.run_button, self.progress, self.status):
+        for widget in (self.one_each, self.check, self.run_button, self.progress, self.status, self.copies):
             layout.addWidget(widget)
-        code = QHBoxLayout()
-        code.addWidget(self.python_button)
-        code.addWidget(self.command_button)
-        layout.addLayout(code)
         layout.addStretch(1)
         fill_scrolling(self, content)

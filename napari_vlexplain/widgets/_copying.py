@@ -5,12 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
 
-from ..explaining import ImageSource, remedy
-from ..reproducing import verified
+from ..errors import VLExplainError
+from ..explaining import remedy
+from ..reproducing import ImageSource, Reproducible, verified
 from ._latest import LatestOnly
 from ._picture import Picture
+
+PYTHON, COMMAND = "Python", "command line"
+
+
+class CopyButtons(QWidget):
+    """Both buttons in a row; ``pressed`` carries which."""
+
+    pressed = Signal(str)
+
+    def __init__(self, computes: str) -> None:
+        """``computes`` : what the code does, behind "a program that"."""
+        super().__init__()
+        self.python, self.command = QPushButton("Copy Python"), QPushButton("Copy command")
+        self.python.setToolTip(f"Put a program that {computes} onto the clipboard: for napari's console, or a file.")
+        self.command.setToolTip("Put the same as a command line onto the clipboard.")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for button, what in ((self.python, PYTHON), (self.command, COMMAND)):
+            layout.addWidget(button)
+            button.clicked.connect(lambda _=False, what=what: self.pressed.emit(what))
 
 
 class Copier(QObject):
@@ -29,8 +50,17 @@ class Copier(QObject):
         """Is code being made?"""
         return self._latest.busy
 
-    def copy(self, what: str, picture: Picture, make: Callable[[ImageSource], str]) -> None:
-        """Make code for a picture and put it onto the clipboard; ``what`` is what the code is, for people."""
+    def copy(self, what: str, choices: Callable[[], tuple[Picture, Reproducible]]) -> None:
+        """Write what is asked of a picture as PYTHON or as COMMAND, and put that onto the clipboard.
+
+        ``choices`` is called at once; a VLExplainError of it is said.
+        """
+        try:
+            picture, asked = choices()
+        except VLExplainError as error:
+            self.said.emit(str(error), True)
+            return
+        make = asked.as_python if what == PYTHON else asked.as_command
 
         def work() -> tuple[str, str, ImageSource, bool]:
             source = verified(picture.source, picture.pixels)
@@ -52,7 +82,7 @@ class Copier(QObject):
             lost = " Its file, read alone, gives other pixels than this layer has." if had_file else ""
             lost += (
                 " It runs in napari's console."
-                if what == "Python"
+                if what == PYTHON
                 else " Save the layer as a TIFF file, and put that in the place of IMAGE."
             )
         self.said.emit(f"Copied as {what}.{lost}", False)

@@ -25,6 +25,7 @@ from ..methods.info import MethodInfo
 from ..methods.targets import TARGETS
 from ..prompt_history import PromptHistory
 from ._checking import CheckBox
+from ._copying import CopyButtons
 from ._form import WIDEST_INT, ParameterForm, guard_wheel
 from ._image_combo import ImageCombo
 from ._method_combo import offer_methods
@@ -60,7 +61,7 @@ class ExplainView(QWidget):
         self.say = self.status.say
         self.results = Results()
         self.check = CheckBox()
-        self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
+        self.copies = CopyButtons("computes these maps")
         self.save_button = QPushButton("Save…")
         self.compare_button = QPushButton("Compare methods…")
         self._fill()
@@ -114,10 +115,8 @@ class ExplainView(QWidget):
             self.seed: "Of every random number: the same seed gives the same heatmap.",
             self.truncate: "Otherwise a prompt that is longer than the model reads is an error.",
             self.keep: "Add new layers, instead of updating those of the same image, method and prompt.",
-            self.python_button: "Put a program onto the clipboard that computes this: for napari's console, or a file.",
             self.save_button: "Save what is shown, with the masks painted for it: scores, overlay, masks, provenance.",
             self.compare_button: "Open the Compare dock with this image and these prompts: methods side by side.",
-            self.command_button: "Put the same as a command line onto the clipboard.",
         }
         for widget, tip in tips.items():
             widget.setToolTip(tip)
@@ -158,8 +157,8 @@ class ExplainView(QWidget):
         start.addWidget(self.run_button, 1)
         start.addWidget(self.keep)
         copies = QHBoxLayout()
-        for button in (self.python_button, self.command_button, self.save_button):
-            copies.addWidget(button)
+        copies.addWidget(self.copies, 2)
+        copies.addWidget(self.save_button, 1)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form)
@@ -179,7 +178,7 @@ class ExplainView(QWidget):
         for row in self.form.rows.values():
             order += [row.editor, row.reset_button]
         order += [self.seed, self.truncate, self.run_button, self.keep, self.check.button]
-        order += [self.python_button, self.command_button, self.save_button, self.compare_button]
+        order += [self.copies.python, self.copies.command, self.save_button, self.compare_button]
         for one, following in pairwise(order):
             QWidget.setTabOrder(one, following)
 

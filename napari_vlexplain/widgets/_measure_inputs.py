@@ -64,22 +64,31 @@ class Choice:
             raise VLExplainError("Mask and ground truth are the same layer; choose two.")
         heatmap, index = plane(self.heatmap, self.point)
         to_world = pixel_to_world(self.heatmap)
-        truth = self._region(self.truth, self.selected_only)
-        mask = None if self.mask is None else self._painted(self.mask, None)
+        truth = self._truth()
+        mask = None if self.mask is None else painted(self.mask, self.heatmap, self.point)
         key = (id(self.heatmap), stamp, index)
         return lambda: measurement.update(np.asarray(heatmap), to_world, truth, mask, key)
 
-    def _region(self, layer: Any, selected_only: bool) -> Region:
+    def _truth(self) -> Region:
+        layer: Any = self.truth
         if layer is None:
             return Outlined(())
-        if is_labels(layer):
-            return self._painted(layer, layer.selected_label if selected_only else None)
-        return Outlined(outlines(layer, self.point, unit_ratio(layer, self.heatmap)))
+        label = layer.selected_label if self.selected_only and is_labels(layer) else None
+        return region_of(layer, self.heatmap, self.point, label)
 
-    def _painted(self, layer: Labels, label: int | None) -> Painted:
-        to_world = pixel_to_world(layer)
-        to_world[:2] *= unit_ratio(layer, self.heatmap)[:, None]
-        return Painted(plane(layer, self.point)[0], to_world, label)
+
+def region_of(layer: Any, reference: Layer, point: tuple[float, ...], label: int | None = None) -> Region:
+    """What is painted (as ``label``, or as any) or drawn in the plane at a world point, in a layer's world units."""
+    if is_labels(layer):
+        return painted(layer, reference, point, label)
+    return Outlined(outlines(layer, point, unit_ratio(layer, reference)))
+
+
+def painted(layer: Any, reference: Layer, point: tuple[float, ...], label: int | None = None) -> Painted:
+    """:func:`region_of` a Labels layer; its pixels are not copied."""
+    to_world = pixel_to_world(layer)
+    to_world[:2] *= unit_ratio(layer, reference)[:, None]
+    return Painted(plane(layer, point)[0], to_world, label)
 
 
 def plane(layer: Any, point: tuple[float, ...]) -> tuple[NDArray, tuple[int, ...]]:

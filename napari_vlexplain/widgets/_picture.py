@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VLExplainError
-from ..explaining import ImageSource
+from ..reproducing import ImageSource
 from ._layers import ensure_id, find_layer, info, layer_kind, source_id
 from ._measure_inputs import plane
 

@@ -8,7 +8,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QVBoxLayout,
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..segment_choices import CUT, EIGEN
+from ._copying import CopyButtons
 from ._form import ParameterForm
 from ._image_combo import ImageCombo
 from ._layer_combo import LayerCombo
@@ -48,7 +48,7 @@ class SegmentsView(QWidget):
             viewer, _is_score, prefers=lambda layer: layer_kind(layer) == "heatmap", empty="no heatmap yet"
         )
         self.mask_button = QPushButton("Region as mask")
-        self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
+        self.copies = CopyButtons("computes these segments")
         self._explain()
         self._lay_out()
 
@@ -67,8 +67,6 @@ class SegmentsView(QWidget):
         self.heatmap.setToolTip("Whose mean over a region is shown when the region is clicked.")
         self.mask_button.setToolTip("Add the region that was clicked as a mask of its own; Measure takes it up.")
         self.region.setAccessibleName("Region")
-        self.python_button.setToolTip("Put a program onto the clipboard that computes these segments.")
-        self.command_button.setToolTip("Put the same as a command line onto the clipboard.")
 
     def _lay_out(self) -> None:
         top = QFormLayout()
@@ -92,12 +90,8 @@ class SegmentsView(QWidget):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(top)
-        for part in (self.form, self.run_button, self.progress, self.status, again, clicked):
+        for part in (self.form, self.run_button, self.progress, self.status, again, clicked, self.copies):
             layout.addWidget(part)
-        code = QHBoxLayout()
-        code.addWidget(self.python_button)
-        code.addWidget(self.command_button)
-        layout.addLayout(code)
         layout.addStretch(1)
         fill_scrolling(self, content)
 

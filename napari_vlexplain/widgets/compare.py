@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
-from ..comparing import Comparison, compare
+from ..comparing import Comparison, Mask, compare
 from ..errors import VLExplainError
-from ..metrics.regions import Grid, Outlined, Painted, Region
+from ..metrics.regions import Grid
 from ..prompt_history import PromptHistory
 from ..reproducing import ComparisonChoices
 from ._compare_view import CompareView
@@ -21,7 +20,7 @@ from ._hooks import Lifetime
 from ._image_combo import NO_IMAGE
 from ._jobs import jobs_of
 from ._layers import pixel_to_world
-from ._measure_inputs import is_labels, outlines, plane, unit_ratio
+from ._measure_inputs import is_labels, region_of
 from ._parts import hold
 from ._picture import Picture
 from ._runner import Runner
@@ -57,39 +56,26 @@ class CompareDock(QWidget):
         """Compare; what comes of it is told by ``finished``."""
         if not self.runner.ready():
             return
-        view, looks = self.view, settings()
         try:
-            picture = view.image.picture()
-            truths = self._truths(picture)
+            picture, asked = self._asked_now()
         except VLExplainError as error:
             self.runner.fail(str(error))
             return
-        view.prompts.remember()
-        prompts, methods, models = view.prompts.prompts, view.methods.names, view.models.names
-        check, limits = view.check.isChecked(), picture.contrast_limits
-        options = {"contrast_limits": limits, "device": looks.torch_device, "dtype": looks.precision}
+        self.view.prompts.remember()
         self.runner.start(
-            f"Comparison of {view.image.currentText()}",
-            lambda progress, cancelled: _computed(
-                np.asarray(picture.pixels), prompts, methods, models, truths, check, picture.name,
-                options, progress, cancelled,
-            ),
+            f"Comparison of {self.view.image.currentText()}",
+            lambda progress, cancelled: _computed(asked, picture, progress, cancelled),
             self._on_done,
-        )  # fmt: skip
+        )
 
-    def _copy(self, what: str) -> None:
-        """Code that computes the maps as they are asked for now."""
+    def _asked_now(self) -> tuple[Picture, ComparisonChoices]:
         view, looks = self.view, settings()
-        try:
-            picture = view.image.picture()
-        except VLExplainError as error:
-            view.say(str(error), bad=True)
-            return
+        picture = view.image.picture()
         asked = ComparisonChoices(
-            view.prompts.prompts, view.methods.names, view.models.names, view.check.isChecked(),
+            view.prompts.prompts, view.methods.names, view.models.names, self._truths(picture), view.check.isChecked(),
             looks.torch_device, looks.precision,
         )  # fmt: skip
-        self.copier.copy(what, picture, asked.as_python if what == "Python" else asked.as_command)
+        return picture, asked
 
     def _connect(self) -> None:
         view = self.view
@@ -99,8 +85,7 @@ class CompareDock(QWidget):
             part.changed.connect(self.runner.refresh)
         view.prompts.submitted.connect(self.runner.press)
         view.folder_button.clicked.connect(self._on_folder)
-        view.python_button.clicked.connect(lambda: self._copy("Python"))
-        view.command_button.clicked.connect(lambda: self._copy("command line"))
+        view.copies.pressed.connect(lambda what: self.copier.copy(what, self._asked_now))
         self.copier.said.connect(view.say)
         self.runner.changed.connect(self._refresh)
         self.runner.ended.connect(self.finished)
@@ -148,34 +133,24 @@ class CompareDock(QWidget):
 
     def _refresh(self) -> None:
         view, truth = self.view, self.view.truth.layer
-        for button in (view.python_button, view.command_button):
-            button.setEnabled(not self._problem())
+        view.copies.setEnabled(not self._problem())
         view.enable_fields(not self.runner.mine)
         view.one_each.setEnabled(not self.runner.mine and truth is not None and is_labels(truth))
 
-    def _truths(self, picture: Picture) -> list[NDArray[np.bool_] | None]:
+    def _truths(self, picture: Picture) -> tuple[Mask | None, ...]:
         """The ground truth of each prompt on the image's own pixels."""
         prompts, layer = self.view.prompts.prompts, self.view.truth.layer
         image: Any = self.view.image.layer
         if layer is None:
-            return [None] * len(prompts)
+            return (None,) * len(prompts)
         grid = Grid((picture.pixels.shape[0], picture.pixels.shape[1]), pixel_to_world(image))
         each = is_labels(layer) and self.view.one_each.isChecked()
-        found: list[NDArray[np.bool_] | None] = []
-        for number in range(1, len(prompts) + 1):
-            mask, _ = self._region(layer, image, number if each else None).on(grid)
-            found.append(mask if mask.any() else None)
-        if not any(mask is not None for mask in found):
-            raise VLExplainError("The ground truth is empty here: paint it, or choose none.")
-        return found
-
-    def _region(self, layer: Any, image: Any, label: int | None) -> Region:
         point = tuple(self._viewer.dims.point)
-        if not is_labels(layer):
-            return Outlined(outlines(layer, point, unit_ratio(layer, image)))
-        to_world = pixel_to_world(layer)
-        to_world[:2] *= unit_ratio(layer, image)[:, None]
-        return Painted(np.asarray(plane(layer, point)[0]), to_world, label)
+        labels = range(1, len(prompts) + 1) if each else [None] * len(prompts)
+        masks = [region_of(layer, image, point, label).on(grid)[0] for label in labels]
+        if not any(mask.any() for mask in masks):
+            raise VLExplainError("The ground truth is empty here: paint it, or choose none.")
+        return tuple(mask if mask.any() else None for mask in masks)
 
 
 def open_window(comparison: Comparison) -> napari.Viewer:
@@ -199,22 +174,23 @@ def open_window(comparison: Comparison) -> napari.Viewer:
 
 
 def _computed(
-    image: NDArray,
-    prompts: tuple[str, ...],
-    methods: tuple[str, ...],
-    models: tuple[str, ...],
-    truths: list[NDArray[np.bool_] | None],
-    check: bool,
-    name: str,
-    options: dict[str, Any],
-    progress: Callable[[float, str], None],
-    cancelled: Callable[[], bool],
+    asked: ComparisonChoices, picture: Picture, progress: Callable[[float, str], None], cancelled: Callable[[], bool]
 ) -> Comparison:
     """On the thread: everything, heatmaps at source pixels included."""
     found = compare(
-        image, prompts, methods, models, ground_truth=truths, sanity=check, progress=progress, cancel=cancelled,
-        name=name, **options,
-    )  # fmt: skip
+        np.asarray(picture.pixels),
+        asked.prompts,
+        asked.methods,
+        asked.models,
+        ground_truth=asked.truths,
+        sanity=asked.sanity,
+        progress=progress,
+        cancel=cancelled,
+        name=picture.name,
+        contrast_limits=picture.contrast_limits,
+        device=asked.device,
+        dtype=asked.dtype,
+    )
     for row in found.cells:
         for cell in row:
             if cell.explanation is not None:

@@ -66,14 +66,12 @@ class ExplainDock(QWidget):
         """Explain the prompts for the image in view; what comes of it is told by ``finished``."""
         if not self.runner.ready():
             return
-        self._take_settings()
         try:
-            picture = self.view.image.picture()
+            picture, asked = self._asked_now()
         except VLExplainError as error:
             self.runner.fail(str(error))
             return
         self.view.prompts.remember()
-        asked = copy.deepcopy(self.asked)
         self.runner.start(
             f"{asked.method_info.title} of {self.view.image.currentText()}",
             lambda progress, cancelled: compute(
@@ -99,15 +97,14 @@ class ExplainDock(QWidget):
         view.results.picked.connect(self._show_result)
         view.save_button.clicked.connect(self._save)
         view.compare_button.clicked.connect(self._compare)
-        view.python_button.clicked.connect(lambda: self._copy("Python", copy.deepcopy(self.asked).as_python))
-        view.command_button.clicked.connect(lambda: self._copy("command line", copy.deepcopy(self.asked).as_command))
+        view.copies.pressed.connect(lambda what: self.copier.copy(what, self._asked_now))
         self.copier.said.connect(view.say)
         self.runner.changed.connect(self._refresh)
         self.runner.ended.connect(self.finished)
 
     def _attach(self) -> None:
         self.view.image.follow()
-        self._take_settings()
+        follow_settings(self.asked, self.view.model)
         self._on_image()
 
     def _release(self) -> None:
@@ -116,8 +113,9 @@ class ExplainDock(QWidget):
         self.checking.release()
         self.runner.release()
 
-    def _take_settings(self) -> None:
+    def _asked_now(self) -> tuple[Picture, Explaining]:
         follow_settings(self.asked, self.view.model)
+        return self.view.image.picture(), copy.deepcopy(self.asked)
 
     def _on_image(self) -> None:
         self.view.prompts.suggest(self.view.image.prompts)
@@ -249,8 +247,7 @@ class ExplainDock(QWidget):
         view.enable_fields(not self.runner.mine)
         view.model.set_device(self._device_text())
         view.save_button.setEnabled(bool(self.shown) and not self.jobs.busy)
-        for button in (view.python_button, view.command_button):
-            button.setEnabled(not self._problem())
+        view.copies.setEnabled(not self._problem())
         view.compare_button.setEnabled(not self.asked.asks)
 
     def _device_text(self) -> str:
@@ -283,11 +280,3 @@ class ExplainDock(QWidget):
         if self.view.image.layer is not None:
             dock.view.image.set_layer(self.view.image.layer)
         dock.view.prompts.set_prompts(self.view.prompts.prompts)
-
-    def _copy(self, what: str, make: Any) -> None:
-        try:
-            picture = self.view.image.picture()
-        except VLExplainError as error:
-            self.view.say(str(error), bad=True)
-            return
-        self.copier.copy(what, picture, make)

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
 
 from ..errors import VLExplainError
 from ..measuring import Figures, Measured, Measurement
-from ..reproducing import of_mask
-from ._copying import Copier
+from ..reproducing import CutHeatmap
+from ._copying import Copier, CopyButtons
 from ._figures_table import FiguresTable
 from ._hooks import Hooks, Lifetime
 from ._iou_curve import IoUCurve
@@ -26,7 +26,7 @@ from ._latest import LatestOnly
 from ._layer_combo import LayerCombo
 from ._layers import geometry, info, layer_kind, new_metadata
 from ._measure_inputs import CONTENT_EVENTS, GEOMETRY_EVENTS, Choice, is_heatmap, is_labels, is_truth, plane
-from ._picture import picture_behind
+from ._picture import Picture, picture_behind
 from ._scroll import fill_scrolling
 from ._settings import settings
 from ._status import StatusLine
@@ -68,7 +68,7 @@ class MeasureDock(QWidget):
         self.figures = FiguresTable()
         self.curve = IoUCurve()
         self.make_mask_button, self.copy_button = QPushButton("Make mask"), QPushButton("Copy figures")
-        self.python_button, self.command_button = QPushButton("Copy Python"), QPushButton("Copy command")
+        self.copies = CopyButtons("computes this heatmap and cuts it at this threshold")
         self.copier = Copier(self)
         self._build()
         self._connect()
@@ -105,19 +105,10 @@ class MeasureDock(QWidget):
         self.prediction.set_layer(mask)
         return mask
 
-    def _copy(self, what: str, which: int) -> None:
-        """Code that computes the heatmap again and cuts it at this threshold."""
-        heatmap, threshold = self.heatmap.layer, self.threshold.threshold
-        if heatmap is None:
-            return
-        try:
-            picture = picture_behind(self._viewer, heatmap)
-        except VLExplainError as error:
-            self.status.say(str(error), bad=True)
-            return
-        entry = dict(info(heatmap))
-        device = None if settings().device == "auto" else settings().device
-        self.copier.copy(what, picture, lambda source: of_mask(entry, threshold, source, device)[which])
+    def _asked(self) -> tuple[Picture, CutHeatmap]:
+        heatmap: Any = self.heatmap.layer
+        asked = CutHeatmap(dict(info(heatmap)), self.threshold.threshold, settings().torch_device)
+        return picture_behind(self._viewer, heatmap), asked
 
     def _build(self) -> None:
         self.heatmap.setToolTip("The heatmap to measure. Explain's heatmaps come first; any one-channel image will do.")
@@ -132,8 +123,6 @@ class MeasureDock(QWidget):
             "Add the heatmap at this threshold as a Labels layer to edit; Measure follows it."
         )
         self.copy_button.setToolTip("Copy the figures to the clipboard, to paste into a table.")
-        self.python_button.setToolTip("Copy a program that computes this heatmap and cuts it at this threshold.")
-        self.command_button.setToolTip("Copy the same as a command line, which saves the mask.")
         form = QFormLayout()
         form.addRow("Heat&map", self.heatmap)
         form.addRow("&Truth", self.truth)
@@ -143,17 +132,13 @@ class MeasureDock(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self.make_mask_button)
         buttons.addWidget(self.copy_button)
-        code = QHBoxLayout()
-        code.addWidget(self.python_button)
-        code.addWidget(self.command_button)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addLayout(form)
         layout.addWidget(self.threshold)
         layout.addWidget(self.curve)
         layout.addLayout(buttons)
-        layout.addLayout(code)
-        for part in (self.status, self.figures):
+        for part in (self.copies, self.status, self.figures):
             layout.addWidget(part)
         layout.addStretch(1)
         fill_scrolling(self, content)
@@ -166,8 +151,7 @@ class MeasureDock(QWidget):
         self.curve.edge_picked.connect(self.threshold.pick_edge)
         self.make_mask_button.clicked.connect(self.make_mask)
         self.copy_button.clicked.connect(self.figures.copy)
-        self.python_button.clicked.connect(lambda: self._copy("Python", 0))
-        self.command_button.clicked.connect(lambda: self._copy("command line", 1))
+        self.copies.pressed.connect(lambda what: self.copier.copy(what, self._asked))
         self.copier.said.connect(self.status.say)
         self._pause.timeout.connect(self._measure)
         self._latest.done.connect(self._on_measured)
@@ -264,8 +248,8 @@ class MeasureDock(QWidget):
         self.make_mask_button.setEnabled(self._measured is not None)
         self.copy_button.setEnabled(figures is not None)
         heatmap = self.heatmap.layer
-        for button in (self.python_button, self.command_button):
-            button.setEnabled(self._measured is not None and heatmap is not None and "request" in info(heatmap))
+        ours = heatmap is not None and "request" in info(heatmap)
+        self.copies.setEnabled(self._measured is not None and ours)
         threshold = f"{self.threshold.threshold:.4g}"
         if figures is not None:
             self.curve.mark(self.threshold.edge, f"threshold {threshold}, IoU {figures.iou:.3f}")

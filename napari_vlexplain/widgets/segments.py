@@ -73,13 +73,11 @@ class SegmentsDock(QWidget):
         """Segment the image in view; what comes of it is told by ``finished``."""
         if not self.runner.ready():
             return
-        follow_settings(self.asked, self.view.model)
         try:
-            picture = self.view.image.picture()
+            picture, asked = self._asked_now()
         except VLExplainError as error:
             self.runner.fail(str(error))
             return
-        asked = copy.deepcopy(self.asked)
         self._turn += 1
         self.runner.start(
             f"Segments of {self.view.image.currentText()}",
@@ -96,16 +94,9 @@ class SegmentsDock(QWidget):
         regions: Any = find_layer(self._viewer.layers, self._picked[0])
         return None if regions is None else region_mask(self._viewer, regions, self._picked[1])
 
-    def _copy(self, what: str) -> None:
-        """Code that computes the segments as they are asked for now."""
+    def _asked_now(self) -> tuple[Picture, SegmentChoices]:
         follow_settings(self.asked, self.view.model)
-        try:
-            picture = self.view.image.picture()
-        except VLExplainError as error:
-            self.view.say(str(error), bad=True)
-            return
-        asked = copy.deepcopy(self.asked)
-        self.copier.copy(what, picture, asked.as_python if what == "Python" else asked.as_command)
+        return self.view.image.picture(), copy.deepcopy(self.asked)
 
     def _connect(self) -> None:
         view = self.view
@@ -116,8 +107,7 @@ class SegmentsDock(QWidget):
             form.edited.connect(self._on_parameter)
             form.reset.connect(self._on_reset)
         view.mask_button.clicked.connect(self.make_mask)
-        view.python_button.clicked.connect(lambda: self._copy("Python"))
-        view.command_button.clicked.connect(lambda: self._copy("command line"))
+        view.copies.pressed.connect(lambda what: self.copier.copy(what, self._asked_now))
         self.copier.said.connect(view.say)
         view.heatmap.layer_changed.connect(self._tell)
         self.runner.changed.connect(self._refresh)
@@ -273,8 +263,7 @@ class SegmentsDock(QWidget):
 
     def _refresh(self) -> None:
         view = self.view
-        for button in (view.python_button, view.command_button):
-            button.setEnabled(not self._problem())
+        view.copies.setEnabled(not self._problem())
         view.enable_fields(not self.runner.mine)
         view.model.set_device(settings().torch_device or "the fastest there is")
 
