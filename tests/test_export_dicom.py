@@ -202,7 +202,7 @@ def test_what_cannot_be_referred_to_is_noted(tmp_path: Path) -> None:
     out = export_study(given, tmp_path / "out", Options(dicom_seg=True, figure=False))
     notes = notes_of(out)
     assert len(notes) == len(given) == len(read_export(out))
-    expected = ("no DICOM file", "no DICOM file", "several frames", "(8, 9)", "StudyInstanceUID", "cut.dcm", "no file")
+    expected = ("no DICOM file", "no DICOM file", "3 frames", "(8, 9)", "StudyInstanceUID", "cut.dcm", "no file")
     for note, words in zip(notes, expected, strict=True):
         assert words in note, note
     with pytest.raises(VLExplainError, match="no mask"):

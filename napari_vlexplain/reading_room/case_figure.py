@@ -44,7 +44,8 @@ def case_figure(record: CaseRecord, row: dict[str, Any] | None = None, side: int
     tall = max(panels[0].height + 34, words.height)
     canvas = Image.new("RGB", (width, 46 + tall + 20 * len(lines) + _GAP), PAPER)
     draw = ImageDraw.Draw(canvas)
-    write(draw, (_GAP, 14), one_line(f"{record.case}   {record.category}", 90), 15)
+    which = "" if record.frame is None else f"   frame {record.frame + 1}"
+    write(draw, (_GAP, 14), one_line(f"{record.case}{which}   {record.category}", 90), 15)
     for number, panel in enumerate(panels):
         canvas.paste(panel, (_GAP + number * (wide + _GAP), 42))
     _legend(draw, in_order(masks_of(record)), (_GAP, 42 + panels[0].height + 8))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from ..io.dicom_header import groups
 from .dicom_source import (
     MAKER,
     finding,
@@ -24,6 +25,11 @@ from .dicom_source import (
 from .labelled import Mask, joined, parts_of, role_of
 from .records import CaseRecord
 from .rows import masks_of, shape_of
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_PLACE = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
 
 
 def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> None:
@@ -45,14 +51,15 @@ def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> Non
         raise VLExplainError(f"{record.case}: there is no mask to write as a DICOM segmentation.")
     pixels = np.stack(list(masks.values()), axis=-1)[np.newaxis].astype(np.uint8)
     content = _digest(pixels)
+    which = [] if record.frame is None else [str(record.frame)]
     made = hd.seg.Segmentation(
-        source_images=[source],
+        source_images=[_single(source)],
         pixel_array=pixels,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(record, role, number) for number, role in enumerate(masks, start=1)],
         series_instance_uid=uid(source.SeriesInstanceUID, "segmentations"),
         series_number=9100,
-        sop_instance_uid=uid(source.SOPInstanceUID, "segmentation", record.case, record.prompt, content),
+        sop_instance_uid=uid(source.SOPInstanceUID, "segmentation", record.case, record.prompt, content, *which),
         instance_number=1,
         manufacturer=MAKER,
         manufacturer_model_name=MAKER,
@@ -63,8 +70,9 @@ def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> Non
         content_creator_name=person(record.judgement.reader) if record.judgement else None,
     )
     _drop_half_measures(made)
-    if "ImagePositionPatient" not in source:  # then where left and head are is asked for, or said to be unknown
-        made.PatientOrientation = source.get("PatientOrientation")
+    if any(name not in source for name in ("FrameOfReferenceUID", *_PLACE)):
+        made.PatientOrientation = source.get("PatientOrientation")  # may be unknown, but must be said then
+    _name_source(made, source.SOPClassUID, record.frame)
     _settle_dimensions(made, uid(made.SOPInstanceUID, "dimensions"))
     settle(made, time_of(record))
     save(made, file)
@@ -81,20 +89,22 @@ def read_seg(file: Path, record: CaseRecord) -> dict[str, Mask]:
         found = hd.seg.segread(file)
         if (found.Rows, found.Columns) != shape_of(record):
             raise VLExplainError(f"{file.name} is {(found.Rows, found.Columns)}, but the image is {shape_of(record)}.")
-        source = str(found.SourceImageSequence[0].ReferencedSOPInstanceUID)
-        pixels = found.get_pixels_by_source_instance([source], assert_missing_frames_are_empty=True)[0]
-        roles = [str(found.get_segment_description(n).tracking_id) for n in found.segment_numbers]
+        stored = found.pixel_array.reshape(-1, *shape_of(record))
+        planes = {_segment_of(found, number): plane.astype(bool) for number, plane in enumerate(stored)}
+        empty = np.zeros(shape_of(record), bool)  # a plane without a pixel need not be there
+        named = {str(found.get_segment_description(n).tracking_id): n for n in found.segment_numbers}
+        return joined({name: planes.get(number, empty) for name, number in named.items()})
     except VLExplainError:
         raise
     except Exception as error:
         raise VLExplainError(f"{file.name} cannot be read as a DICOM segmentation ({type(error).__name__}).") from None
-    return joined({role: pixels[..., k].astype(bool) for k, role in enumerate(roles)})
 
 
 def tracking_uid(record: CaseRecord, role: str) -> str:
     """By which the segment of a role, or of one of its labels, and its figures in a report belong together."""
     image = "" if record.explanation is None else record.explanation.request.image.sha256
-    return uid("tracking", image, record.case, record.prompt, role)
+    which = [] if record.frame is None else [str(record.frame)]
+    return uid("tracking", image, record.case, record.prompt, role, *which)
 
 
 def algorithm_facts(record: CaseRecord) -> tuple[str, str, dict[str, str]] | None:
@@ -141,6 +151,38 @@ def _drop_half_measures(made: Any) -> None:
     shared = made.SharedFunctionalGroupsSequence[0]
     if "PixelMeasuresSequence" in shared and "SliceThickness" not in shared.PixelMeasuresSequence[0]:
         del shared.PixelMeasuresSequence
+
+
+def _single(source: Dataset) -> Dataset:
+    """The source as an image of a kind that needs nothing: highdicom asks for more by the kind than it then uses."""
+    from pydicom import DataElement, Dataset
+    from pydicom.uid import SecondaryCaptureImageStorage
+
+    found = Dataset()
+    found.update(source)
+    found.file_meta = source.file_meta
+    found["SOPClassUID"] = DataElement("SOPClassUID", "UI", SecondaryCaptureImageStorage)
+    if any(name not in source for name in _PLACE):  # half a place is none
+        for name in _PLACE[1:]:
+            found.pop(name, None)
+    return found
+
+
+def _name_source(made: Any, kind: str, frame: int | None) -> None:
+    """Say of what kind the source is, and of which of its frames the masks are, wherever it is named."""
+    every = (*made.PerFrameFunctionalGroupsSequence, *made.SharedFunctionalGroupsSequence)
+    derived = [item for group in every for item in group.get("DerivationImageSequence", [])]
+    named = [source for item in derived for source in item.SourceImageSequence]
+    if frame is not None:
+        for source in named:
+            source.ReferencedFrameNumber = frame + 1
+    series = [source for one in made.ReferencedSeriesSequence for source in one.ReferencedInstanceSequence]
+    for source in (*named, *series, *made.get("SourceImageSequence", [])):
+        source.ReferencedSOPClassUID = kind
+
+
+def _segment_of(found: Any, plane: int) -> int:
+    return int(next(groups(found, "SegmentIdentificationSequence", plane)).ReferencedSegmentNumber)
 
 
 def _settle_dimensions(made: Any, identifier: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VLExplainError
-from ..io.dicom_header import is_dicom, read_header
+from ..io.dicom_header import frames_of, groups, is_dicom, read_header
 from .records import CaseRecord
 from .rows import shape_of
 
@@ -27,7 +27,7 @@ LONGEST = 64
 """Letters of DICOM's short texts (LO, PN)."""
 KEPT = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
-    "ImageType", "SeriesNumber", "InstanceNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
+    "ImageType", "SeriesNumber", "InstanceNumber", "Rows", "Columns", "SamplesPerPixel",
     "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelSpacing",
     "ImagerPixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness",
     "SpacingBetweenSlices", "PatientOrientation", "LossyImageCompression", "LossyImageCompressionRatio",
@@ -55,9 +55,11 @@ _FINDINGS = {
 def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
     """The header of a record's DICOM file, without pixels, the patient replaced unless asked otherwise.
 
+    Of a file of several frames it is that of the record's frame, as if the file held no other, see :func:`of_frame`.
+
     Raises
     ------
-    VLExplainError : the source is no DICOM file, is gone or broken, has several frames or another size; pydicom or
+    VLExplainError : the source is no DICOM file, is gone or broken, has another size or no such frame; pydicom or
         highdicom is missing.
     """
     try:
@@ -73,11 +75,17 @@ def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
     missing = [name for name in _NEEDED if not header.get(name)]
     if missing:
         raise VLExplainError(f"{record.case}: its DICOM file has no {missing[0]}, so nothing can refer to it.")
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        raise VLExplainError(f"{record.case}: its DICOM file has several frames; only single images can be exported.")
+    frames = frames_of(header)
+    if frames > 1 and record.frame is None:
+        raise VLExplainError(
+            f"{record.case}: its DICOM file has {frames} frames; the record does not say which it is of."
+        )
+    if (record.frame or 0) >= frames:
+        raise VLExplainError(f"{record.case}: its DICOM file has {frames} frames; there is no frame {record.frame}.")
     size = (header.get("Rows"), header.get("Columns"))
     if size != shape_of(record):
         raise VLExplainError(f"{record.case}: its DICOM file is {size}, but the case's image is {shape_of(record)}.")
+    header = of_frame(header, record.frame or 0)
     if not keep_patient:
         return without_patient(header)
     for name in ("PatientName", "PatientID", *_EMPTIED):  # may be empty, but not missing
@@ -86,11 +94,32 @@ def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
     return header
 
 
-def without_patient(header: Dataset) -> Dataset:
-    """Of a header only ``KEPT``, with a pseudonym for the patient, the same for all images of the study."""
+def of_frame(header: Dataset, frame: int) -> Dataset:
+    """The header of one frame (from 0), as of a file that holds no other: where it lies stands as of single images.
+
+    Its transfer syntax is a plain one, whatever the pixels' is: nobody needs these, and highdicom takes few.
+    """
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
+
+    found = Dataset()
+    found.update(header)
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    for sequence in ("PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence"):
+        for group in (*groups(header, sequence, frame),)[:-1][:1]:  # the last is the header itself
+            for element in group:
+                found[element.tag] = element
+    for name in ("NumberOfFrames", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        if name in found:
+            del found[name]
+    return found
+
+
+def without_patient(header: Dataset) -> Dataset:
+    """Of a header only ``KEPT``, with a pseudonym for the patient, the same for all images of the study."""
+    from pydicom import Dataset
 
     found = Dataset()
     for name in KEPT:
@@ -102,10 +131,7 @@ def without_patient(header: Dataset) -> Dataset:
         setattr(found, name, None)
     found.PatientIdentityRemoved = "YES"
     found.DeidentificationMethod = "napari-vlexplain: all but identifiers and geometry left out"
-    found.file_meta = FileMetaDataset()
-    found.file_meta.TransferSyntaxUID = getattr(header, "file_meta", {}).get(
-        "TransferSyntaxUID", ExplicitVRLittleEndian
-    )
+    found.file_meta = header.file_meta
     return found
 
 

@@ -54,7 +54,8 @@ def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> None
     from highdicom import sr
     from pydicom.sr.coding import Code
 
-    image = sr.SourceImageForMeasurementGroup.from_source_image(source)
+    which = None if record.frame is None else [record.frame + 1]
+    image = sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID, which)
     groups = [*_areas(record, image), *_pairs(record, row, image), _heatmap(record, row, image)]
     report = sr.MeasurementReport(
         _context(record),

@@ -7,8 +7,8 @@
         masks/NAME.png        a reader's mask, (H, W) 8-bit, 0 or 255; of several labels their numbers, with a palette;
                               replaced whole
 
-The latest line on a case, prompt and reader counts; of a file of several frames each has a mask of its own. A line that a crash cut short is no JSON and is passed over; the
-next change begins on a line of its own.
+The latest line on a case, prompt and reader counts. Of a file of several frames each has a mask of its own. A line that
+a crash cut short is no JSON and is passed over; the next change begins on a line of its own.
 """
 
 from __future__ import annotations
