@@ -62,9 +62,10 @@ def test_tokens_for_programs(vlexplain: Any, attack: Path, tmp_path: Path) -> No
     words.write_text("a lettuce\nthe word hippopotamus\n\na lettuce\n")
     code, text, _ = vlexplain(
         "tokens", attack, "--vocabulary", words, "--vocabulary", "backgrounds", "--vocabulary", "a cat, a lettuce",
-        "--template", "{}", "--top", "2", "--norm-axis", "token", "--centre", "--json",
+        "--template", "{}", "--top", "2", "--norm-axis", "token", "--centre", "--dtype", "bfloat16", "--json",
     )  # fmt: skip
     found = json.loads(text)
+    assert found["provenance"]["dtype"] == "bfloat16"
     assert code == 0 and len(found["layers"]) == 13 and len(found["layers"][0]["tokens"]) == 197
     assert found["provenance"]["vocabulary"]["texts"] == 13 and found["provenance"]["template"] == ["{}"]
     assert found["provenance"]["reading"]["centre"] and found["files"] == []

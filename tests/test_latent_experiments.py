@@ -318,8 +318,9 @@ def test_the_command(tmp_path: Path, tiny: DualEncoder, capsys: pytest.CaptureFi
         printed = capsys.readouterr().out
         assert "not for clinical" in printed.lower()
         assert (tmp_path / f"{name}.md").read_text().startswith("### ")
-    assert main(["experiment", "verify", "--model", folder, "--count", "1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["rows"][-1]["layer"] == "all"
+    assert main(["experiment", "verify", "--model", folder, "--count", "1", "--dtype", "bfloat16", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"][-1]["layer"] == "all" and found["settings"]["dtype"] == "bfloat16"
     for words in (
         ["typographic", "--imagenet", "none"],
         ["entities", "--uc-merced", "none"],

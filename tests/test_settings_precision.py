@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from napari_vlexplain import ask, explain, segment
 from napari_vlexplain.answer import QuestionRequest
 from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.latent_text import EditPlan, edit, interpret, text_banks
 from napari_vlexplain.methods.catalogue import list_methods
 from napari_vlexplain.methods.co_attention_parameters import list_co_attention_methods
 from napari_vlexplain.models import load_model, precision
@@ -112,6 +113,22 @@ def test_an_unknown_precision_is_refused_before_a_model_is_loaded():
 def test_segments_too():
     found = segment(PICTURE, toys.transformer(), dtype="bfloat16", eigenvectors=2)
     assert found.request.dtype == found.provenance["dtype"] == "bfloat16"
+
+
+def test_latent_text_too_and_texts_are_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_banks, "folder", lambda: tmp_path / "banks")
+    texts, model = ["a cat", "a dog", "red words"], toys.transformer()
+    plain, half = (interpret(model, PICTURE, texts, "{}", dtype=dtype) for dtype in ("auto", "bfloat16"))
+    assert (plain.provenance["dtype"], half.provenance["dtype"]) == ("float32", "bfloat16")
+    assert not np.array_equal(plain.scores, half.scores)
+    np.testing.assert_allclose(plain.scores, half.scores, atol=0.03)
+    assert len(list((tmp_path / "banks").glob("*.npy"))) == 2
+    plan = EditPlan(tokens=((None, 3),))
+    first, second = (edit(model, PICTURE, texts[:2], plan, texts, "{}", dtype=dtype) for dtype in ("auto", "float16"))
+    assert second.provenance["dtype"] == "float16" and not np.array_equal(first.after, second.after)
+    np.testing.assert_allclose(first.after, second.after, atol=0.02)
+    with pytest.raises(VLExplainError, match="must be auto, float32"):
+        interpret("no/such", PICTURE, texts, dtype="half")
 
 
 def test_the_shipped_model_in_half_precision_points_at_the_same_place():

@@ -15,6 +15,7 @@ from ..errors import VLExplainError
 from ..io.names import slug
 from . import latent_options as latent
 from .console import output, progress, table, write_json
+from .options import DtypeOption, plane_of_text
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ def edit(
     legacy_drift: latent.LegacyOption = False,
     controls: Annotated[int, typer.Option(min=0, help="Edits of as many random tokens, for comparison.")] = 8,
     device: latent.DeviceOption = None,
+    dtype: DtypeOption = "auto",
     seed: latent.SeedOption = 0,
     contrast_limits: latent.LimitsOption = None,
+    plane: latent.PlaneOption = None,
     download: latent.DownloadOption = False,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Save the result as JSON and CSV in here.")] = None,
     as_json: latent.JsonOption = False,
@@ -91,14 +94,14 @@ def edit(
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits)
+        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
         report(0.0, "Starting the engine")
         from .. import latent_text
         from ..latent_text.plan import expanded
         from ..latent_text.tails import check_readable
         from ..models import load_model
 
-        loaded = load_model(model, device, download)
+        loaded = load_model(model, device, download, dtype=dtype)
         tower = check_readable(loaded)
         assert tower.grid is not None
         places = [latent.patch_of(text, tower.grid) for text in patch or []]

@@ -13,6 +13,7 @@ import typer
 from ..errors import VLExplainError
 from . import latent_options as latent
 from .console import output, progress, table, write_json
+from .options import DtypeOption
 
 if TYPE_CHECKING:
     from ..latent_text.experiments.report import Table
@@ -43,6 +44,7 @@ def typographic(
     samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 50,
     model: latent.ModelName = "mini",
     device: latent.DeviceOption = None,
+    dtype: DtypeOption = "auto",
     seed: latent.SeedOption = 0,
     download: latent.DownloadOption = False,
     out: SaveOption = None,
@@ -61,7 +63,7 @@ def typographic(
             scored = attacks.imagenet_attacks(imagenet, seed, count, skip=max(tune, 10))
         return typographic.typographic(loaded, tuning, scored, samples, seed, run)
 
-    _run(work, model, device, download, out, as_json)
+    _run(work, model, device, dtype, download, out, as_json)
 
 
 @experiment.command()
@@ -71,6 +73,7 @@ def entities(
     samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 20,
     model: latent.ModelName = "mini",
     device: latent.DeviceOption = None,
+    dtype: DtypeOption = "auto",
     seed: latent.SeedOption = 0,
     download: latent.DownloadOption = False,
     out: SaveOption = None,
@@ -88,7 +91,7 @@ def entities(
         )
         return entities.entities(loaded, data, samples, seed=seed, run=run)
 
-    _run(work, model, device, download, out, as_json)
+    _run(work, model, device, dtype, download, out, as_json)
 
 
 @experiment.command()
@@ -98,6 +101,7 @@ def spurious(
     samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 10,
     model: latent.ModelName = "mini",
     device: latent.DeviceOption = None,
+    dtype: DtypeOption = "auto",
     seed: latent.SeedOption = 0,
     download: latent.DownloadOption = False,
     out: SaveOption = None,
@@ -114,7 +118,7 @@ def spurious(
             data, head = spurious.celeba_bias(celeba, seed, count), spurious.CELEBA_HEAD
         return spurious.spurious(loaded, data, head, samples, seed, run)
 
-    _run(work, model, device, download, out, as_json)
+    _run(work, model, device, dtype, download, out, as_json)
 
 
 @experiment.command()
@@ -122,6 +126,7 @@ def verify(
     count: CountOption = None,
     model: latent.ModelName = "mini",
     device: latent.DeviceOption = None,
+    dtype: DtypeOption = "auto",
     seed: latent.SeedOption = 0,
     download: latent.DownloadOption = False,
     out: SaveOption = None,
@@ -134,13 +139,14 @@ def verify(
 
         return verification.verification(loaded, verification.sticker_scenes(seed, count or 64), seed, run)
 
-    _run(work, model, device, download, out, as_json)
+    _run(work, model, device, dtype, download, out, as_json)
 
 
 def _run(
     work: Callable[[DualEncoder, Run], Table],
     model: str,
     device: str | None,
+    dtype: str,
     download: bool,
     out: str | None,
     as_json: bool,
@@ -151,11 +157,13 @@ def _run(
         report(0.0, "Starting the engine")
         from ..latent_text.tails import check_readable
         from ..models import load_model
+        from ..models.precision import precision_of
         from ..running import Run
 
-        loaded = load_model(model, device, download)
+        loaded = load_model(model, device, download, dtype=dtype)
         check_readable(loaded)
         found = work(loaded, Run(report))
+        found.settings["dtype"] = precision_of(loaded)
         warning = loaded.info.warning
     if out is not None:
         _save(found, Path(out))

@@ -41,6 +41,7 @@ LimitsOption = Annotated[
     tuple[float, float] | None,
     typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
 ]
+PlaneOption = Annotated[str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 

@@ -14,6 +14,7 @@ from ..errors import VLExplainError
 from ..io.names import slug
 from . import latent_options as latent
 from .console import output, progress, table, write_json
+from .options import DtypeOption, plane_of_text
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ def tokens(
     drift_images: latent.DriftOption = None,
     legacy_drift: latent.LegacyOption = False,
     device: latent.DeviceOption = None,
+    dtype: DtypeOption = "auto",
     seed: latent.SeedOption = 0,
     contrast_limits: latent.LimitsOption = None,
+    plane: latent.PlaneOption = None,
     download: latent.DownloadOption = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Save everything as JSON and CSV, and a picture, in here.")
@@ -63,12 +66,12 @@ def tokens(
         report(0.0, "Reading the image")
         from ..io.images import as_rgb, read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits)
+        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
         report(0.0, "Starting the engine")
         from ..latent_text import interpret
         from ..models import load_model
 
-        loaded = load_model(model, device, download)
+        loaded = load_model(model, device, download, dtype=dtype)
         found = interpret(
             loaded,
             pixels,

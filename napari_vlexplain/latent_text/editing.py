@@ -43,9 +43,11 @@ def edit(
     controls: int = 8,
     seed: int = 0,
     contrast_limits: tuple[float, float] | None = None,
+    plane: tuple[int, ...] = (),
     name: str | None = None,
     device: str | None = None,
     download: bool = False,
+    dtype: str = "auto",
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> EditResult:
@@ -53,8 +55,9 @@ def edit(
 
     Parameters
     ----------
-    model, image, vocabulary, template, reading : as for :func:`napari_vlexplain.latent_text.interpret`; texts that
-        the plans name and the vocabulary lacks are added to it.
+    model, image, vocabulary, template, reading, contrast_limits, plane, name, device, download, dtype : as for
+        :func:`napari_vlexplain.latent_text.interpret`; texts that the plans name and the vocabulary lacks are added to
+        it.
     classes : what the image may show; probabilities are the softmax of the model's logits over them.
     plans : what to change; several are applied in order at every layer.
     class_template : sentence for the classes; by default what suits the model.
@@ -72,9 +75,9 @@ def edit(
     if not chosen:
         raise VLExplainError("There is nothing to edit; give at least one EditPlan.")
     names = checked_classes(classes)
-    loaded = opened(model, device, download, run.part(0.0, 0.1))
+    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype)
     check_readable(loaded)
-    shown = picture(loaded, image, contrast_limits, name)
+    shown = picture(loaded, image, contrast_limits, name, plane)
     given = None if donor is None else picture(loaded, donor)
     bank = covering_bank(loaded, bank_for(loaded, vocabulary, template, run=run.part(0.1, 0.4)), chosen)
     weights = encode(loaded, names, class_template or recommended(loaded.info)["class_template"])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
+from ..models.precision import precision_of
 from ..running import ProgressCallback, Run, generator
 from .interpretation import Interpretation
 from .pictures import Picture, opened, picture
@@ -39,9 +40,11 @@ def interpret(
     seed: int = 0,
     too_long: TooLong = "truncate",
     contrast_limits: tuple[float, float] | None = None,
+    plane: tuple[int, ...] = (),
     name: str | None = None,
     device: str | None = None,
     download: bool = False,
+    dtype: str = "auto",
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Interpretation:
@@ -63,8 +66,9 @@ def interpret(
     seed : of the smoothing's noise.
     too_long : what to do with texts beyond the model's context: ``truncate`` (and count them) or ``error``.
     contrast_limits : (low, high) of the image's values that become black and white.
+    plane : of a file or an array that holds a stack, the index of the image along each leading axis.
     name : what to call the image in records; by default its path.
-    device, download : as for :func:`napari_vlexplain.explain`.
+    device, download, dtype : as for :func:`napari_vlexplain.explain`.
     progress : called with (share in [0, 1], text) on this thread.
     cancel : polled between pieces of work.
 
@@ -76,12 +80,12 @@ def interpret(
     run = Run(progress, cancel)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise VLExplainError(f"k is {k!r}, but it must be a whole number of at least 1.")
-    loaded = opened(model, device, download, run.part(0.0, 0.1))
+    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype)
     tower = check_readable(loaded)
     chosen = sorted({layer_index(tower, layer) for layer in layers}) if layers is not None else range(tower.depth + 1)
     if not chosen:
         raise VLExplainError("There is no layer to read; leave layers out to read all of them.")
-    shown = picture(loaded, image, contrast_limits, name)
+    shown = picture(loaded, image, contrast_limits, name, plane)
     bank = bank_for(loaded, vocabulary, template, too_long=too_long, run=run.part(0.1, 0.5))
     return read_picture(loaded, shown, bank, tuple(chosen), k, reading, seed, run.part(0.5, 1.0))
 
@@ -161,6 +165,7 @@ def record(
         "reading": reading.to_dict(),
         "seed": seed,
         "device": str(model.device),
+        "dtype": precision_of(model),
         "versions": versions(),
         "seconds": round(time.perf_counter() - began, 4),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..door import source_of
 from ..geometry import Geometry
-from ..io.images import as_array, as_rgb, read_shown
+from ..io.images import as_rgb
 from ..models import load_model
 from ..models.dual_encoder import DualEncoder
+from ..models.precision import in_precision
 from ..request import ImageIdentity
 from ..running import Run
 
@@ -34,18 +34,20 @@ class Picture:
 
 
 def picture(
-    model: DualEncoder, image: Any, contrast_limits: tuple[float, float] | None = None, name: str | None = None
+    model: DualEncoder,
+    image: Any,
+    contrast_limits: tuple[float, float] | None = None,
+    name: str | None = None,
+    plane: tuple[int, ...] = (),
 ) -> Picture:
-    """A path, a Pillow image or an array, see :func:`napari_vlexplain.io.images.as_rgb`."""
-    if isinstance(image, str | Path):
-        called = name or str(image)
-        source, contrast_limits = read_shown(image, contrast_limits)
-    else:
-        source, called = as_array(image), name or getattr(image, "filename", "") or "image"
-    pixels, geometry = model.pixels(as_rgb(source, contrast_limits))
-    return Picture(pixels, geometry, ImageIdentity.of(np.asarray(source), called, contrast_limits), source)
+    """A path, a Pillow image or an array, see :func:`napari_vlexplain.io.images.as_rgb`; of a stack, a plane of it."""
+    source, called, limits = source_of(image, name, contrast_limits, plane)
+    pixels, geometry = model.pixels(as_rgb(source, limits))
+    return Picture(pixels, geometry, ImageIdentity.of(source, called, limits, plane), source)
 
 
-def opened(model: str | DualEncoder, device: str | None, download: bool, run: Run) -> DualEncoder:
-    """A model by name, or itself."""
-    return load_model(model, device, download, run) if isinstance(model, str) else model
+def opened(model: str | DualEncoder, device: str | None, download: bool, run: Run, dtype: str = "auto") -> DualEncoder:
+    """A model by name, or itself, in the precision that is asked for."""
+    if isinstance(model, str):
+        return load_model(model, device, download, run, dtype)
+    return in_precision(model, dtype)

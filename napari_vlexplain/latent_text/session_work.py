@@ -41,6 +41,7 @@ class Asked:
     drift_images: str = ""
     device: str | None = None
     download: bool = False
+    dtype: str = "auto"
     k: int = 5
 
 
@@ -127,7 +128,7 @@ def compute_read(
 
     run = Run(progress, cancel)
     run.step(0.0, "Loading the model")
-    model = load_model(asked.model, asked.device, asked.download, run.part(0.0, 0.15))
+    model = load_model(asked.model, asked.device, asked.download, run.part(0.0, 0.15), asked.dtype)
     tower = check_readable(model)
     chosen = from_pasted(asked.pasted) if asked.pasted.strip() else asked.vocabulary or None
     words = chosen if chosen is None else vocabulary(chosen)

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
+from ..models.precision import precision_of
 from ..models.text import TextBatch
 from ..running import Run, slices
 from .templates import Template, put, templates
@@ -208,7 +209,7 @@ def folder() -> Path:
 
 
 def _key(model: DualEncoder, vocabulary: Vocabulary, chosen: tuple[str, ...]) -> str:
-    what = [FORMAT, model.weights_hash(), model.info.name, chosen, vocabulary.digest, "float32"]
+    what = [FORMAT, model.weights_hash(), model.info.name, chosen, vocabulary.digest, precision_of(model)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 

@@ -71,6 +71,7 @@ class SourceBox(QWidget):
             drift_images=self._folder if smooth else "",
             device=None if looks.device == "auto" else looks.device,
             download=self.model.tick.isChecked() and not looks.offline,
+            dtype=looks.precision,
         )
 
     def _fill(self) -> None:
