@@ -79,7 +79,7 @@ class CompareView(QWidget):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-        form.addRow("&Image", self.image)
+        form.addRow("Imag&e", self.image)
         form.addRow(self.prompts)
         content = QWidget()
         layout = QVBoxLayout(content)

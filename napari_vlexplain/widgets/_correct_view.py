@@ -61,7 +61,7 @@ class CorrectView(QWidget):
         self.split = QPushButton("S&plit")
         self.unite, self.intersect = QPushButton("Unite"), QPushButton("Intersect")
         self.subtract = QPushButton("Subtract")
-        self.undo, self.redo = QPushButton("&Undo"), QPushButton("Redo")
+        self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
         self.table = AgreementTable()
         self.copy_table = QPushButton("Copy table")
         self.status = StatusLine()

@@ -141,7 +141,7 @@ class ExplainView(QWidget):
 
         self._fields = form = QFormLayout()
         _shape(form)
-        form.addRow("&Image", self.image)
+        form.addRow("Imag&e", self.image)
         label = QLabel("M&odel")
         label.setBuddy(self.model.combo)
         form.addRow(label, self.model.picker)

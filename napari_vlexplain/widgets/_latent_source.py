@@ -112,7 +112,7 @@ class SourceBox(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-        form.addRow("&Image", self.image)
+        form.addRow("Imag&e", self.image)
         form.addRow("&Model", self.model.picker)
         form.addRow("", self.model.details)
         form.addRow("&Vocabulary", self.vocabulary)

@@ -177,7 +177,7 @@ class LookView(QWidget):
         form.addRow(self.alike)
         form.addRow("C&olours", self.colormap)
         form.addRow("O&pacity", self.opacity)
-        form.addRow("&Nothing below", self.low)
+        form.addRow("Nothin&g below", self.low)
         form.addRow("&Full from", self.full)
         form.addRow("Cur&ve", self.gamma)
         form.addRow(self.constant)

@@ -72,7 +72,7 @@ class SegmentsView(QWidget):
         top = QFormLayout()
         top.setContentsMargins(0, 0, 0, 0)
         top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        top.addRow("&Image", self.image)
+        top.addRow("Imag&e", self.image)
         label = QLabel("M&odel")
         label.setBuddy(self.model.combo)
         top.addRow(label, self.model.picker)
