@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QDockWidget,
+    QGroupBox,
+    QLabel,
     QLineEdit,
     QMainWindow,
     QPlainTextEdit,
@@ -16,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vlexplain.widgets._docks import dock_class, python_names
 from napari_vlexplain.widgets._keys import KEYS, Keys, with_keys
 
 CODES = {"N": Qt.Key.Key_N, "PgDown": Qt.Key.Key_PageDown, "J": Qt.Key.Key_J, ",": Qt.Key.Key_Comma}
@@ -123,6 +129,17 @@ def test_an_unknown_action_is_refused(qtbot):
 def test_each_key_is_given_once():
     keys = [key for entry in KEYS for key in entry.keys]
     assert len(set(keys)) == len(keys) and len({entry.action for entry in KEYS}) == len(KEYS)
+
+
+@pytest.mark.parametrize("name", sorted(python_names()))
+def test_no_underlined_letter_takes_a_key(qtbot, name):
+    """Two of one sequence in a window share it: each would work every other time, even from a tab behind."""
+    dock = dock_class(name)(ViewerModel())
+    qtbot.addWidget(dock)
+    texts = [one.text() for kind in (QAbstractButton, QLabel) for one in dock.findChildren(kind)]
+    texts += [one.title() for one in dock.findChildren(QGroupBox)]
+    taken = {key for one in KEYS for key in one.keys}
+    assert [text for text in texts if QKeySequence.mnemonic(text).toString() in taken] == []
 
 
 def test_tooltips_name_the_keys():
