@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
+import signal
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +19,23 @@ import torch
 
 from napari_vlexplain import load_model
 from napari_vlexplain.datasets.worlds import class_names
-from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.latent_text import EditPlan, Reading, packaged_vocabularies, text_bank, text_banks, vocabulary
+from napari_vlexplain.errors import Cancelled, VLExplainError
+from napari_vlexplain.latent_text import (
+    EditPlan,
+    Reading,
+    interpret,
+    packaged_vocabularies,
+    text_bank,
+    text_banks,
+    vocabulary,
+)
 from napari_vlexplain.latent_text.plan import expanded
 from napari_vlexplain.latent_text.retrieval import nearest
 from napari_vlexplain.latent_text.selection import covering_bank
 from napari_vlexplain.latent_text.vocabularies import from_pasted, join
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.models.text import Prompt, TextBatch
+from napari_vlexplain.running import Run
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +157,19 @@ class TestFiles:
         assert peaks[1] - peaks[0] < 5 * 50_000  # the embeddings themselves weigh 64 bytes a text
 
 
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """No file grows beyond ``room`` bytes: the system refuses the write, as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
 class Pretend:
     """A text tower that is a hash, to see what the bank itself costs."""
 
@@ -150,7 +177,7 @@ class Pretend:
         from types import SimpleNamespace
 
         self.device, self.info, self.largest = torch.device("cpu"), SimpleNamespace(name="pretend"), 0
-        self.tokenizer = SimpleNamespace(context=9)
+        self.tokenizer, self.image = SimpleNamespace(context=9), SimpleNamespace(blocks=(), embed=None)
 
     def weights_hash(self) -> str:
         return "none"
@@ -251,9 +278,43 @@ class TestBanks:
             damage(next(cache.glob("*.npy")))
             assert torch.equal(text_bank(model, given, "{}").rows(range(2)), good)
 
-    def test_a_cache_that_cannot_be_written_is_done_without(self, model: DualEncoder, cache: Path) -> None:
-        cache.write_text("a file where the folder should be")
-        assert len(text_bank(model, vocabulary(["a cat", "a dog"]), "{}")) == 2
+    @pytest.mark.parametrize("trouble", ["no folder", "full disk"])
+    def test_a_disk_that_refuses_a_small_bank_is_done_without_and_told(
+        self, model: DualEncoder, cache: Path, trouble: str
+    ) -> None:
+        given = vocabulary(["a cat", "a dog"])
+        if trouble == "no folder":
+            cache.write_text("a file where the folder should be")
+        with full_disk(100):
+            found = interpret(model, tiny_clip.picture(), given, "{}")
+        assert len(text_bank(model, given, "{}")) == 2
+        reason = "File too large" if trouble == "full disk" else r"File exists|Not a directory"
+        (said,) = found.remarks
+        assert re.search(rf"could not be kept on disk \(({reason})\), so they are computed again", said)
+        assert cache.is_file() or not list(cache.iterdir())
+
+    @pytest.mark.parametrize("room", [0, 100, 3000])
+    def test_a_large_bank_on_a_full_disk_is_refused_and_leaves_nothing(
+        self, model: DualEncoder, cache: Path, monkeypatch: pytest.MonkeyPatch, room: int
+    ) -> None:
+        monkeypatch.setattr(text_banks, "IN_MEMORY", 0)
+        monkeypatch.setattr(text_banks, "CHUNK", 5)
+        given = vocabulary([f"text {i}" for i in range(50)])
+        with full_disk(room), pytest.raises(VLExplainError, match=r"The embeddings of the 50 texts .* make room there"):
+            text_bank(model, given, "{}")
+        assert not list(cache.iterdir())
+        assert len(text_bank(model, given, "{}")) == 50
+        assert {file.suffix for file in cache.iterdir()} == {".npy", ".json"}
+
+    def test_stopping_leaves_nothing_half_written(
+        self, model: DualEncoder, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(text_banks, "IN_MEMORY", 0)
+        monkeypatch.setattr(text_banks, "CHUNK", 2)
+        asked = iter([False, False, True])
+        with pytest.raises(Cancelled):
+            text_bank(model, vocabulary([f"text {i}" for i in range(9)]), "{}", run=Run(cancel=lambda: next(asked)))
+        assert not list(cache.iterdir())
 
     def test_old_banks_go_when_room_runs_out(self, model: DualEncoder, cache: Path, monkeypatch: Any) -> None:
         monkeypatch.setattr(text_banks, "LARGEST_CACHE", 500)

@@ -69,14 +69,8 @@ class Interpretation:
 
     @property
     def remarks(self) -> list[str]:
-        """Sentences on what became of the vocabulary: texts that were cut, repeats and empty lines."""
-        facts = self.provenance["vocabulary"]
-        said = {
-            "truncated": "Texts too long for the model, cut at the end: {:,}.",
-            "repeats_dropped": "Repeats dropped: {:,}.",
-            "empty_dropped": "Empty lines dropped: {:,}.",
-        }
-        return [text.format(facts[key]) for key, text in said.items() if facts[key]]
+        """Sentences on what became of the vocabulary: texts that were cut, repeats, empty lines, a full disk."""
+        return remarks(self.provenance)
 
     def says(self, layer: int, token: int) -> list[tuple[str, float]]:
         """The texts of one token with their scores, best first."""
@@ -174,6 +168,18 @@ class Interpretation:
         except OSError as error:
             raise VLExplainError(f"{file} cannot be written: {error.strerror or error}.") from None
         return file
+
+
+def remarks(provenance: dict[str, Any]) -> list[str]:
+    """What is to be said of a vocabulary, from a result's provenance."""
+    facts = provenance["vocabulary"]
+    said = {
+        "truncated": "Texts too long for the model, cut at the end: {:,}.",
+        "repeats_dropped": "Repeats dropped: {:,}.",
+        "empty_dropped": "Empty lines dropped: {:,}.",
+        "not_kept": "The embeddings of the texts could not be kept on disk ({}), so they are computed again next time.",
+    }
+    return [text.format(facts[key]) for key, text in said.items() if facts[key]]
 
 
 def token_place(token: int, prefix: int, grid: tuple[int, int]) -> tuple[str, int | None, int | None]:

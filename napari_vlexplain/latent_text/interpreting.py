@@ -160,6 +160,7 @@ def record(
             "empty_dropped": bank.vocabulary.empty,
             "repeats_dropped": bank.vocabulary.repeated,
             "truncated": bank.truncated,
+            "not_kept": bank.store.refused,
         },
         "template": list(bank.templates),
         "reading": reading.to_dict(),

@@ -1,22 +1,16 @@
-"""A vocabulary's embeddings, computed once for a model and a template, and kept on disk.
-
-A bank is a ``.npy`` file (V, P) of unit rows, read through a memory map, and a ``.json`` beside it that is written
-last: what has no such record is not whole and is made again.
-"""
+"""A vocabulary's embeddings, computed once for a model and a template, and kept on disk (see :mod:`.bank_files`)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -28,6 +22,7 @@ from ..models.dual_encoder import DualEncoder
 from ..models.precision import precision_of
 from ..models.text import TextBatch
 from ..running import Run, slices
+from .bank_files import keep, kept, tidy
 from .templates import Template, put, templates
 from .vocabularies import Vocabulary, from_texts, join
 
@@ -36,7 +31,7 @@ CHUNK = 2048
 LARGEST_CACHE = 4 << 30
 """Bytes of banks on disk; beyond that the ones unused for longest go."""
 IN_MEMORY = 64 << 20
-"""A bank of at most so many bytes stays on the device."""
+"""A bank of at most so many bytes stays on the device, and does without a disk that refuses it."""
 FORMAT = 1
 _remembered: OrderedDict[tuple[str, str], Store] = OrderedDict()
 
@@ -47,13 +42,14 @@ TooLong = Literal["truncate", "error"]
 class Store:
     """What is kept of a bank: unit rows (V, P) float32, in memory or mapped, and how many texts were cut.
 
-    ``more`` has the rows of texts that joined later, in memory.
+    ``refused`` is why the disk did not take it; ``more`` has the rows of texts that joined later, in memory.
     """
 
     unit: np.ndarray
     device: torch.device
     truncated: int = 0
     example: str = ""
+    refused: str = ""
     more: np.ndarray | None = None
     _whole: Tensor | None = field(default=None, repr=False)
     _grown: dict[tuple[str, ...], Store] = field(default_factory=dict, repr=False)
@@ -94,7 +90,8 @@ class Store:
         if texts not in self._grown:
             rows, cut = unit()
             count = self.truncated + len(cut)
-            self._grown = {texts: Store(self.unit, self.device, count, self.example, rows.cpu().numpy())}
+            more = rows.cpu().numpy()
+            self._grown = {texts: Store(self.unit, self.device, count, self.example, self.refused, more)}
         return self._grown[texts]
 
 
@@ -166,15 +163,18 @@ def text_bank(
 
     Raises
     ------
-    VLExplainError : a template without its place, or a text that is too long and may not be cut.
+    VLExplainError : a template without its place, a text that is too long and may not be cut, or a bank that memory
+        does not hold and the disk refuses.
     """
     chosen = templates(template)
     key = _key(model, vocabulary, chosen)
     at = (key, str(model.device))
     store = _remembered.get(at)
     if store is None:
-        store = _from_disk(key, model, vocabulary) if on_disk else None
-        if store is None:
+        found = kept(folder() / f"{key}.npy", len(vocabulary)) if on_disk else None
+        if found is not None:
+            store = Store(found[0], model.device, **found[1])
+        else:
             store = _encoded(key, model, vocabulary, chosen, too_long, on_disk, run or Run())
         _remembered[at] = store
         while len(_remembered) > 4:
@@ -222,32 +222,40 @@ def _encoded(
     on_disk: bool,
     run: Run,
 ) -> Store:
-    unit: np.ndarray | None = None
-    filing = False
-    truncated, example, scratch = 0, "", folder() / f".{uuid4().hex}.npy"
-    try:
+    facts: dict[str, Any] = {"truncated": 0, "example": ""}
+
+    def encoded() -> Iterator[np.ndarray]:
         for start, texts in vocabulary.chunks(CHUNK):
             run.step(start / len(vocabulary), f"Encoding {len(vocabulary):,} texts")
             rows, cut = _unit(model, texts, chosen)
             if cut:
-                truncated, example = truncated + len(cut), example or texts[cut[0]]
+                facts["truncated"] += len(cut)
+                facts["example"] = facts["example"] or texts[cut[0]]
                 if too_long == "error":
-                    raise _too_long(example, model, vocabulary)
-            if unit is None:
-                shape = (len(vocabulary), rows.shape[1])
-                filing = on_disk and _room(scratch, shape)
-                unit = np.empty((0, 0) if filing else shape, np.float32)
-            # A map for each piece: what was written does not stay in memory, and Windows can move the file.
-            into = np.lib.format.open_memmap(scratch, "r+") if filing else unit
-            into[start : start + len(texts)] = rows.cpu().numpy()
-            del into
-        assert unit is not None
-        if filing:
-            unit = _filed(key, scratch, truncated, example)
-    finally:
+                    raise _too_long(facts["example"], model, vocabulary)
+            yield rows.cpu().numpy()
+
+    rows = encoded()
+    first = next(rows)
+    shape, place = (len(vocabulary), first.shape[1]), folder() / f"{key}.npy"
+    small, refused = 4 * shape[0] * shape[1] <= IN_MEMORY, ""
+    unit = np.concatenate([first, *rows]) if small or not on_disk else None
+    if on_disk:
+        try:
+            keep(place, shape, chain([first], rows) if unit is None else [unit], lambda: facts)
+        except OSError as error:
+            refused = error.strerror or type(error).__name__
+        if unit is None and refused:
+            raise VLExplainError(
+                f"The embeddings of the {len(vocabulary):,} texts of {vocabulary.name!r} cannot be kept in "
+                f"{place.parent} ({refused}): make room there, or take fewer texts."
+            )
         with suppress(OSError):
-            scratch.unlink(missing_ok=True)
-    return Store(unit, model.device, truncated, example)
+            tidy(place, LARGEST_CACHE)
+        whole = None if refused else kept(place, len(vocabulary))
+        unit = unit if whole is None else whole[0]
+    assert unit is not None
+    return Store(unit, model.device, facts["truncated"], facts["example"], refused)
 
 
 def _too_long(example: str, model: DualEncoder, vocabulary: Vocabulary) -> VLExplainError:
@@ -280,50 +288,3 @@ def _unit(model: DualEncoder, texts: Sequence[str], chosen: tuple[str, ...]) -> 
         total = unit if total is None else total + unit
     assert total is not None
     return F.normalize(total, dim=-1), sorted(cut)
-
-
-def _room(file: Path, shape: tuple[int, int]) -> bool:
-    """Make an empty bank on disk; False where the cache cannot be written."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.lib.format.open_memmap(file, "w+", np.float32, shape)
-    except OSError:
-        return False
-    return True
-
-
-def _filed(key: str, scratch: Path, truncated: int, example: str) -> np.ndarray:
-    """Move a finished bank to its place and map it for reading; where that fails, it is read into memory."""
-    place = folder() / f"{key}.npy"
-    try:
-        os.replace(scratch, place)
-        record = place.with_suffix(".part")
-        record.write_text(json.dumps({"truncated": truncated, "example": example}), encoding="utf-8")
-        os.replace(record, place.with_suffix(".json"))
-        _tidy(keep=place)
-        return np.load(place, mmap_mode="r")
-    except OSError:
-        return np.load(scratch if scratch.is_file() else place)
-
-
-def _from_disk(key: str, model: DualEncoder, vocabulary: Vocabulary) -> Store | None:
-    place = folder() / f"{key}.npy"
-    try:
-        facts: dict[str, Any] = json.loads(place.with_suffix(".json").read_text(encoding="utf-8"))
-        unit = np.load(place, mmap_mode="r", allow_pickle=False)
-        if unit.shape[0] != len(vocabulary) or unit.dtype != np.float32:
-            return None
-        os.utime(place)
-        return Store(unit, model.device, int(facts["truncated"]), str(facts["example"]))
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _tidy(keep: Path) -> None:
-    files = sorted(folder().glob("*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)
-    total = 0
-    for file in files:
-        total += file.stat().st_size
-        if total > LARGEST_CACHE and file != keep:
-            file.with_suffix(".json").unlink(missing_ok=True)
-            file.unlink(missing_ok=True)

@@ -50,13 +50,13 @@ def in_precision(model: M, precision: str) -> M:
 
 def precision_of(model: Model) -> str:
     """What the matrix products run in: those of the image tower, or of the layers that answer."""
-    if isinstance(model, DualEncoder):
-        if not model.image.blocks:
-            return getattr(model.image.embed, "precision", PRECISIONS[0])
+    if isinstance(model, SingleStream | TwoStream):
+        layer = model.layers[0] if isinstance(model, SingleStream) else model.cross[0].language
+        query = layer.attention.attention.query
+    elif model.image.blocks:
         query = model.image.blocks[0].query
     else:
-        layers = model.layers if isinstance(model, SingleStream) else [each.language for each in model.cross]
-        query = layers[0].attention.attention.query
+        return getattr(model.image.embed, "precision", PRECISIONS[0])
     return str(query.weight.dtype).removeprefix("torch.")
 
 
