@@ -77,3 +77,18 @@ def bare(found: Dataset, path: Path, implicit: bool = True) -> Path:
     del found.file_meta
     pydicom.dcmwrite(path, found, implicit_vr=implicit, little_endian=True)
     return path
+
+
+def placed(count: int) -> dict[str, Any]:
+    """Functional groups of planes 2 mm apart, with the patient's dates between."""
+    per_frame, shared = [], Dataset()
+    for number in range(count):
+        position, content, group = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient, content.FrameAcquisitionDateTime = [1, 2, 2.0 * number], "20200202"
+        group.PlanePositionSequence, group.FrameContentSequence = [position], [content]
+        per_frame.append(group)
+    measures, turn = Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.5, 0.4], 2
+    turn.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [turn]
+    return {"PerFrameFunctionalGroupsSequence": per_frame, "SharedFunctionalGroupsSequence": [shared]}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_files import write as write_dicom
 from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
@@ -348,6 +349,42 @@ def test_the_window_level_dock_and_cases_share_what_they_do(dock, viewer_model, 
     assert not viewer_model.canvas.overlays.text.visible
 
 
+def test_a_case_is_judged_by_keys_alone(dock, folder, qtbot):
+    session = opened(dock, folder, qtbot)
+    judging, ctrl = dock.view.judging, Qt.KeyboardModifier.ControlModifier
+    dock.activateWindow()
+    judging.reader.clear()
+    judging.reader.setFocus()
+    qtbot.keyClicks(judging.reader, "Kim")
+    qtbot.keyClick(judging.reader, Qt.Key.Key_Return)
+    settle(dock, qtbot)
+    assert session.reader == "Kim" and not judging.reader.hasFocus()
+    qtbot.keyClick(dock, Qt.Key.Key_K)
+    qtbot.keyClick(dock, Qt.Key.Key_4, ctrl)
+    qtbot.keyClick(dock, Qt.Key.Key_2, ctrl)
+    qtbot.keyClick(dock, Qt.Key.Key_J, Qt.KeyboardModifier.AltModifier)
+    assert judging.comment.hasFocus()
+    qtbot.keyClicks(judging.comment, "nodule, hard")
+    qtbot.keyClick(judging.comment, Qt.Key.Key_Escape)
+    said = session.judgement(session.current)
+    assert (said.verdict, said.confidence, said.comment) == ("agree", 2, "nodule, hard")
+    qtbot.keyClick(dock, Qt.Key.Key_2, ctrl)
+    qtbot.keyClick(dock, Qt.Key.Key_N)
+    settle(dock, qtbot)
+    assert session.current[1] == "finding 1"
+    assert session.judgement(("0.png/finding 0", "finding 0")).confidence == 0
+
+
+def test_a_verdict_without_a_name_is_kept_and_says_so(dock, folder, qtbot):
+    opened(dock, folder, qtbot)
+    dock.view.judging.reader.clear()
+    dock.view.judging.reader.editingFinished.emit()
+    dock.judge(verdict="agree")
+    settle(dock, qtbot)
+    assert "without a name" in dock.view.judging.saved.text()
+    assert Journal(folder / NOTES).judgement("0.png/finding 0", "finding 0", "").verdict == "agree"
+
+
 def test_filters_sort_and_undecided(dock, folder, qtbot):
     session = opened(dock, folder, qtbot)
     view = dock.view.list
@@ -670,3 +707,39 @@ def test_closing_keeps_what_was_just_said_and_drawn(dock, folder, qtbot):
     assert journal.judgement("0.png/finding 0", "finding 0", "Ada").comment == "typed last"
     assert journal.mask("0.png/finding 0", "finding 0", "Ada")[10, 10]
     assert (folder / NOTES / JOURNAL).read_bytes().endswith(b"\n")
+
+
+def test_a_case_of_several_frames_is_gone_through_by_its_slider(dock, viewer_model, tmp_path, fake, qtbot):
+    frames = np.random.default_rng(1).integers(0, 4000, (6, *SHAPE)).astype(np.uint16)
+    place = tmp_path / "cines"
+    place.mkdir()
+    write_dicom(place / "a.dcm", frames, 12)
+    write_dicom(place / "b.dcm", frames[0], 12)
+    dock.view.own_prompt.setText("effusion")
+    session = opened(dock, place, qtbot)
+    view, image = dock.view, dock.layers.image
+    assert not view.frame.isHidden() and (view.frame.minimum(), view.frame.maximum()) == (1, 6)
+    view.frame.setValue(4)
+    settle(dock, qtbot)
+    assert dock.layers.image is image
+    np.testing.assert_array_equal(image.data[0], frames[3])
+    assert info(dock.layers.heatmap)["request"]["image"]["plane"] in ([3], (3,)) and dock.layers.heatmap.visible
+    dock.own_mask.draw("nothing")
+    dock.layers.reader.paint((10, 10), 1)
+    view.frame.setValue(6)
+    settle(dock, qtbot)
+    assert dock.layers.reader is None, "the mask is that of another frame"
+    asked = len(fake.asked)
+    view.frame.setValue(4)
+    settle(dock, qtbot)
+    assert dock.layers.reader.data[10, 10] == 1 and len(fake.asked) == asked, "what was explained is known"
+    dock.step(1)
+    assert view.frame.isHidden()
+    settle(dock, qtbot)
+    assert view.frame.isHidden(), "one frame needs no slider"
+    dock.step(-1)
+    settle(dock, qtbot)
+    assert view.frame.value() == 4 and session.item.entry.frame == 3
+    opened(dock, place, qtbot)
+    assert view.frame.value() == 4, "remembered in the journal"
+    np.testing.assert_array_equal(dock.layers.image.data[0], frames[3])

@@ -12,7 +12,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import dataset, save
+from dicom_files import dataset, placed, save, write
 from export_records import image_of, masks_of_shape, record, write_radiograph
 from pydicom.sr._concepts_dict import concepts
 
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.gl
 EXPLAINED = ("Coding Scheme Designator", "build DICOMDIR", "AccessionNumber")
 """What the warnings that are left are about; docs/exports.md says why."""
 DX, SC, US = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.6.1"
+XA, US_FRAMES, CT = "1.2.840.10008.5.1.4.1.1.12.1", "1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.2.1"
 
 
 def said_by(program: str, *files: Path) -> list[str]:
@@ -59,6 +60,13 @@ def colours(path: Path, photometric: str) -> Path:
 def source(path: Path, kind: str) -> Path:
     if kind in ("RGB", "YBR_FULL", "PALETTE COLOR"):
         return colours(path, kind)
+    pixels = np.random.default_rng(3).integers(0, 4000, (4, 40, 56)).astype(np.uint16)
+    if kind == "XA":  # a kind that may have frames, with one
+        return write(path, pixels[0], 12, SOPClassUID=XA, Modality="XA")
+    if kind == "US frames":
+        return write(path, (pixels >> 4).astype(np.uint8), SOPClassUID=US_FRAMES, Modality="US")
+    if kind == "CT frames":
+        return write(path, pixels, 12, SOPClassUID=CT, Modality="CT", FrameOfReferenceUID="1.2.3", **placed(4))
     headers: dict[str, dict[str, Any]] = {
         "CR": {},
         "labels": {},
@@ -73,8 +81,11 @@ def source(path: Path, kind: str) -> Path:
 
 def case_of(file: Path) -> CaseRecord:
     """A record of what our reader sees in the file."""
-    pixels = read_dicom_image(file).pixels
-    return record(image=pixels, source=file, masks=masks_of_shape(pixels.shape[:2]))
+    image = read_dicom_image(file, 0)
+    frame = None
+    if image.frames > 1:
+        image, frame = read_dicom_image(file, 2), 2
+    return record(image=image.pixels, source=file, masks=masks_of_shape(image.pixels.shape[:2]), frame=frame)
 
 
 def exported(case: CaseRecord, out: Path, keep: bool) -> tuple[Path, Path]:

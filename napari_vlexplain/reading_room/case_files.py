@@ -112,6 +112,7 @@ def read_case(folder: Path) -> CaseRecord:
             threshold=None if data["threshold"] is None else float(data["threshold"]),
             judgement=_judgement(data["judgement"]),
             problem=problem,
+            frame=None if data.get("frame") is None else int(data["frame"]),
         )
         files = dict(data["files"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -168,6 +169,7 @@ def _document(record: CaseRecord, options: Options) -> dict[str, Any]:
         "threshold": None if record.threshold is None else float(record.threshold),
         "judgement": None if said is None else asdict(said),
         "problem": record.problem,
+        "frame": record.frame,
         "roles": list(record.masks),
         "source": str(record.source) if options.paths and record.source is not None else None,
         "files": {},
@@ -199,12 +201,13 @@ def _write_figure(record: CaseRecord, folder: Path, row: dict[str, Any], hidden:
 
 def _write_nifti(record: CaseRecord, folder: Path, with_image: bool, files: dict[str, Any]) -> None:
     from ..io.names import unique_slugs
+    from .dicom_source import of_frame
     from .nifti import affine_of, write_nifti
 
     affine = None
     if record.source is not None and is_dicom(record.source) and record.spacing is not None:
         try:
-            affine = affine_of(read_header(record.source), record.spacing)
+            affine = affine_of(of_frame(read_header(record.source), record.frame or 0), record.spacing)
         except VLExplainError:
             affine = None  # the spacing alone, then
     names = dict(zip(record.masks, unique_slugs(list(record.masks)), strict=True))

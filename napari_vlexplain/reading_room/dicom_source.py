@@ -80,8 +80,9 @@ def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
         raise VLExplainError(
             f"{record.case}: its DICOM file has {frames} frames; the record does not say which it is of."
         )
-    if (record.frame or 0) >= frames:
-        raise VLExplainError(f"{record.case}: its DICOM file has {frames} frames; there is no frame {record.frame}.")
+    if record.frame is not None and record.frame >= frames:
+        which = record.frame + 1
+        raise VLExplainError(f"{record.case}: its DICOM file has {frames} frames; there is no frame {which}.")
     size = (header.get("Rows"), header.get("Columns"))
     if size != shape_of(record):
         raise VLExplainError(f"{record.case}: its DICOM file is {size}, but the case's image is {shape_of(record)}.")

@@ -33,6 +33,7 @@ COLUMNS: dict[str, str] = {
     "category": "finding or class, as the study says",
     "group": "patient, or whatever else makes cases depend on each other",
     "status": "why there is no picture, and so no figure; empty where there is one",
+    "frame": "of a DICOM file of several, from 1 as DICOM counts; empty for others",
     "height": "rows of the image",
     "width": "columns of the image",
     "spacing_row_mm": "distance of two rows in mm",
@@ -93,7 +94,7 @@ def row_of(record: CaseRecord, *, paths: bool = False) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row.update(
         case=record.case, prompt=record.prompt, category=record.category, group=record.group,
-        status=record.problem or None, parts=[],
+        status=record.problem or None, parts=[], frame=None if record.frame is None else record.frame + 1,
         reader=judgement.reader, verdict=judgement.verdict, confidence=judgement.confidence or None,
         comment=judgement.comment, judged=judgement.time,
         source=str(record.source) if paths and record.source is not None else None,

@@ -68,8 +68,9 @@ class ReadingSession:
 
     @cached_property
     def items(self) -> dict[Key, Item]:
-        """Every phrase of every case, in the study's order."""
-        return {item.key: item for item in self.study.items(self._own_prompt)}
+        """Every phrase of every case, in the study's order, on the frame that was looked at last."""
+        found = self.study.items(self._own_prompt)
+        return {item.key: _on_frame(item, self.journal.frame(item.entry.id)) for item in found}
 
     @cached_property
     def _rows(self) -> dict[Key, Row]:
@@ -124,6 +125,14 @@ class ReadingSession:
         self.forget_rows()
         if item is not None and not item.entry.prompts:
             self.current = item.entry.id, self._own_prompt
+
+    def choose_frame(self, case: str, frame: int) -> None:
+        """Look at this frame (from 0) of a case from now on; the journal keeps it."""
+        self.journal.choose_frame(case, frame)
+        for key, item in self.items.items():
+            if key[0] == case:
+                self.items[key] = _on_frame(item, frame)
+        self.refresh(case)
 
     def forget_rows(self) -> None:
         """Everything in the list is to be looked up again."""
@@ -232,7 +241,7 @@ class ReadingSession:
         """A case with what is known of it, and the reader's mask, or why that cannot be read."""
         mask: Mask | str | None
         try:
-            mask = self.journal.mask(*item.key, reader)
+            mask = self.journal.mask(*item.key, reader, item.entry.frame)
         except VLExplainError as error:
             mask = str(error)
         try:
@@ -267,12 +276,18 @@ class ReadingSession:
     def records(self, keys: Collection[Key] | None = None, problems: list[str] | None = None) -> Records:
         """Everything that is known, one record a phrase, with what this reader said; for exports.
 
+        Of a file of several frames the one that was looked at last, and every other on which this reader drew a mask.
         Explanations are those of memory and cache; none is computed. Records of a case that cannot be read say why, and
         what was said of it. What is chosen in the session later does not change the records any more.
         ``problems`` : gets what else is missing, a sentence for each.
         """
-        items = [item for key, item in self.items.items() if keys is None or key in keys]
+        chosen = [item for key, item in self.items.items() if keys is None or key in keys]
+        items = [one for item in chosen for one in (item, *self._drawn_elsewhere(item))]
         return Records(copy.copy(self), tuple(items), [] if problems is None else problems)
+
+    def _drawn_elsewhere(self, item: Item) -> list[Item]:
+        frames = self.journal.frames_drawn(*item.key, self.reader)
+        return [_on_frame(item, frame) for frame in frames if frame != item.entry.frame]
 
     def _records_of(self, items: list[Item], problems: list[str]) -> Iterator[CaseRecord]:
         question = self.question(items[0])
@@ -301,7 +316,7 @@ class ReadingSession:
             if known is not None:
                 threshold, masks["model"] = self._cut(known, item.number)
             try:
-                drawn = self.journal.mask(*item.key, self.reader)
+                drawn = self.journal.mask(*item.key, self.reader, entry.frame)
                 if drawn is not None:
                     masks["reader"] = drawn
             except VLExplainError as error:
@@ -319,6 +334,7 @@ class ReadingSession:
                 threshold=threshold,
                 masks=masks,
                 judgement=said[item.key],
+                frame=opened.entry.frame if opened.frames > 1 else None,
             )
 
     def _cut(self, prepared: Prepared, number: int) -> tuple[float, Mask]:
@@ -351,8 +367,12 @@ class Records:
         return len(self.items)
 
     def __iter__(self) -> Iterator[CaseRecord]:
-        by_case: dict[str, list[Item]] = {}
+        by_case: dict[tuple[str, int], list[Item]] = {}
         for item in self.items:
-            by_case.setdefault(item.entry.id, []).append(item)
+            by_case.setdefault((item.entry.id, item.entry.frame), []).append(item)
         for items in by_case.values():
             yield from self.session._records_of(items, self.problems)
+
+
+def _on_frame(item: Item, frame: int) -> Item:
+    return item if item.entry.frame == frame else replace(item, entry=replace(item.entry, frame=frame))

@@ -18,11 +18,10 @@ from qtpy.QtWidgets import (
     QListWidget,
     QMenu,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible, QElidingLabel
+from superqt import QCollapsible, QElidingLabel, QLabeledSlider
 
 from ..datasets.dataset import Problem
 from ..explaining import Explaining
@@ -51,11 +50,13 @@ MASKS = {
 class CasesView(QWidget):
     """The fields, laid out; it knows no layers.
 
-    ``opened`` carries a study's folder or name, ``drawn`` what the reader's mask shall begin with.
+    ``opened`` carries a study's folder or name, ``drawn`` what the reader's mask shall begin with, ``frame_chosen`` the
+    frame (from 0) that the reader goes to.
     """
 
     opened = Signal(str)
     drawn = Signal(str)
+    frame_chosen = Signal(int)
 
     def __init__(self, window: QWidget) -> None:
         """``window`` : what the picture's window is chosen by."""
@@ -63,7 +64,7 @@ class CasesView(QWidget):
         self.windowing = QCollapsible("Window level")
         self.windowing.addWidget(window)
         self.open_button, self.phantom_button = QPushButton("Open study…"), QPushButton("Phantom study")
-        self.recent_button = QToolButton()
+        self.recent_button = QPushButton("Recent")
         self.title = QLabel("No study yet.")
         self.problems = QCollapsible("")
         self.problem_list = QListWidget()
@@ -71,10 +72,11 @@ class CasesView(QWidget):
         self.first, self.previous, self.next, self.last = (QPushButton(text) for text in ("|◀", "◀", "Next ▶", "▶|"))
         self.undecided = QPushButton("Undecided")
         self.place = QElidingLabel()
+        self.frame = QLabeledSlider(Qt.Orientation.Horizontal)
         self.phrase, self.own_prompt = QLabel(), QLineEdit()
         self.figures = QLabel()
         self.judging = Judging()
-        self.mask_button, self.export_button = QToolButton(), QPushButton("Export…")
+        self.mask_button, self.export_button = QPushButton("My mask"), QPushButton("Export…")
         self.explanation = QCollapsible("How it is explained")
         self.model = ModelBox(kinds=("dual_encoder",))
         self.method = QComboBox()
@@ -134,6 +136,13 @@ class CasesView(QWidget):
             with QSignalBlocker(self.own_prompt):
                 self.own_prompt.setText(item.prompt)
 
+    def show_frames(self, count: int, frame: int) -> None:
+        """Which frame is in view, of how many; nothing of it where there is one."""
+        with QSignalBlocker(self.frame):
+            self.frame.setRange(1, max(count, 1))
+            self.frame.setValue(frame + 1)
+        self.frame.setVisible(count > 1)
+
     def show_figures(self, row: Row | None) -> None:
         """Of the case in view."""
         known = row is not None and not math.isnan(row.iou)
@@ -174,16 +183,14 @@ class CasesView(QWidget):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.phrase.setStyleSheet("font-weight: bold")
+        self.frame.setVisible(False)
+        self.frame.valueChanged.connect(lambda number: self.frame_chosen.emit(number - 1))
         self.own_prompt.setPlaceholderText("What to look for, such as “pleural effusion”")
         self.at_once.setChecked(True)
         self.threshold.set_threshold("value", 0.5)
         self.problem_list.setWordWrap(True)
         self.problem_list.setMaximumHeight(6 * self.fontMetrics().lineSpacing())
         self.problems.setVisible(False)
-        self.recent_button.setText("Recent")
-        self.recent_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.mask_button.setText("My mask")
-        self.mask_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self.mask_button)
         for text, start in MASKS.items():
             action = menu.addAction(text)
@@ -203,6 +210,7 @@ class CasesView(QWidget):
             self.next: with_keys("Next case", "next_case"),
             self.last: with_keys("Last case", "last_case"),
             self.undecided: with_keys("Next case without a verdict", "next_undecided"),
+            self.frame: with_keys("Frame of the file", "next_frame"),
             self.own_prompt: "The cases come without a phrase: this one is asked of all of them (Return)",
             self.at_once: "Otherwise press Run on each; what was explained before is always shown",
             self.all_button: "Explain every case of the list, so that figures and maps are there at once",
@@ -263,7 +271,7 @@ class CasesView(QWidget):
             layout.addWidget(part)
         layout.addWidget(self.list, 1)
         layout.addLayout(way)
-        for part in (self.place, self.phrase, self.own_prompt, self.judging, _line()):
+        for part in (self.place, self.frame, self.phrase, self.own_prompt, self.judging, _line()):
             layout.addWidget(part)
         layout.addLayout(start)
         for part in (self.progress, self.status, self.figures):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtGui import QKeySequence
+from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
@@ -42,11 +42,19 @@ KEYS = (
     Key("previous_case", ("PgUp",), "Previous case", "Cases"),
     Key("first_case", ("Home",), "First case", "Cases"),
     Key("last_case", ("End",), "Last case", "Cases"),
+    Key("next_frame", ("Alt+.",), "Next frame of the case", "Cases", repeats=True),
+    Key("previous_frame", ("Alt+,",), "Previous frame of the case", "Cases", repeats=True),
     Key("next_undecided", ("Alt+U",), "Next case without a verdict", "Cases"),
     Key("agree", ("K",), "Verdict: agree", "Cases"),
     Key("partly", ("Alt+K",), "Verdict: partly", "Cases"),
     Key("disagree", ("Alt+N",), "Verdict: disagree", "Cases"),
     Key("flag", ("Alt+Q",), "Verdict: flag, to be looked at again", "Cases"),
+    Key("confidence_1", ("Ctrl+1",), "Confidence 1, a guess", "Cases"),
+    Key("confidence_2", ("Ctrl+2",), "Confidence 2", "Cases"),
+    Key("confidence_3", ("Ctrl+3",), "Confidence 3", "Cases"),
+    Key("confidence_4", ("Ctrl+4",), "Confidence 4", "Cases"),
+    Key("confidence_5", ("Ctrl+5",), "Confidence 5, certain", "Cases"),
+    Key("comment", ("Alt+J",), "Write a comment; Esc ends it", "Cases"),
     Key("undo_verdict", ("Alt+Z",), "Take the last verdict, confidence or comment back", "Cases"),
     Key("truth", ("G",), "Show or hide the ground truth", "Cases"),
     Key("heatmap", ("H",), "Show or hide the heatmap", "Cases"),
@@ -77,6 +85,8 @@ def with_keys(text: str, action: str) -> str:
 class Keys(QObject):
     """The keys of one dock: they come with it, work wherever the focus is in its window, and go when it is closed.
 
+    They rest while somebody types; in the dock's own fields Esc ends that, and Return where it is no new line.
+
     ``keys = Keys(self)`` in the dock's constructor, then ``keys.bind("next_case", self.next)`` for actions of
     :data:`KEYS`.
     """
@@ -87,6 +97,7 @@ class Keys(QObject):
         self._bound: dict[str, Callable[[], object]] = {}
         self._shortcuts: list[QShortcut] = []
         self._host: QWidget | None = None
+        self._field: QWidget | None = None
         dock.installEventFilter(self)
         application = QApplication.instance()
         if isinstance(application, QApplication):
@@ -127,8 +138,17 @@ class Keys(QObject):
         for shortcut in self._shortcuts:
             with suppress(RuntimeError):
                 shortcut.setEnabled(not typing)
+        with suppress(RuntimeError):  # the field, or the dock, is gone
+            mine = now if typing and now is not None and self._dock.isAncestorOf(now) else None
+            left, self._field = self._field, mine
+            if mine is not None:
+                mine.installEventFilter(self)
+            if left is not None and left is not mine:
+                left.removeEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        if isinstance(event, QKeyEvent) and watched is self._field and event.type() == QEvent.Type.KeyPress:
+            return self._ends_typing(event)
         if watched is self._dock and event is not None:
             kind = event.type()
             if kind == QEvent.Type.ParentChange:
@@ -142,6 +162,16 @@ class Keys(QObject):
             elif kind in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
                 self._move(None)
         return False
+
+    def _ends_typing(self, event: QKeyEvent) -> bool:
+        """Leave the field; True where the key is for nothing else."""
+        field, key = self._field, event.key()
+        assert field is not None
+        if key == Qt.Key.Key_Escape:
+            field.clearFocus()
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not isinstance(field, QTextEdit | QPlainTextEdit):
+            QTimer.singleShot(0, field.clearFocus)  # when the field has taken it in
+        return bool(key == Qt.Key.Key_Escape)
 
 
 def is_text_field(widget: QWidget | None) -> bool:

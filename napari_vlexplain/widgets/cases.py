@@ -105,6 +105,8 @@ class CasesDock(QWidget):
             self.view.say("Open a study first." if session is None else "This is the end of the list.")
             return
         self.own_mask.let_go()
+        if session.current is None or session.current[0] != item.entry.id:
+            self.view.show_frames(1, 0)  # how many there are is not known yet
         session.current = item.key
         self._show_item()
         self.showing.show(item)
@@ -112,6 +114,14 @@ class CasesDock(QWidget):
     def step(self, by: int) -> None:
         """Go forward (1) or back (-1) in the list."""
         self.go(None if self.session is None else self.session.next_item(by))
+
+    def go_to_frame(self, frame: int) -> None:
+        """Show a frame (from 0) of the case in view, where it has several."""
+        if self.session is not None and self.item is not None:
+            self.own_mask.let_go()
+            self.session.choose_frame(self.item.entry.id, frame)
+            self.saving.save()
+            self.go(self.item)
 
     def step_to_end(self, last: bool) -> None:
         """Go to the first or the last case of the list."""
@@ -153,6 +163,7 @@ class CasesDock(QWidget):
         view.previous.clicked.connect(lambda: self.step(-1))
         view.undecided.clicked.connect(lambda: self.step_to_undecided())
         view.drawn.connect(self.own_mask.draw)
+        view.frame_chosen.connect(self.go_to_frame)
         judging.reader_changed.connect(self._on_reader)
         self.verdicts.changed.connect(self._show_rows)
         self.verdicts.moved.connect(self._on_picked)
@@ -183,17 +194,22 @@ class CasesDock(QWidget):
         self.exporting.changed.connect(self._refresh_buttons)
 
     def _bind_keys(self) -> None:
-        bind = self.keys.bind
+        bind, view = self.keys.bind, self.view
         bind("next_case", partial(self.step, 1))
         bind("previous_case", partial(self.step, -1))
         bind("first_case", partial(self.step_to_end, False))
         bind("last_case", partial(self.step_to_end, True))
+        bind("next_frame", lambda: view.frame.setValue(view.frame.value() + 1))
+        bind("previous_frame", lambda: view.frame.setValue(view.frame.value() - 1))
         bind("next_undecided", self.step_to_undecided)
         bind("undo_verdict", self.verdicts.undo)
         bind("truth", self.layers.toggle_truth)
         bind("heatmap", self.layers.toggle_heatmap)
         for verdict in self.view.judging.verdicts:
             bind(verdict, partial(self.verdicts.toggle, verdict))
+        for number in self.view.judging.confidence:
+            bind(f"confidence_{number}", partial(self.verdicts.rate, number))
+        bind("comment", self.view.judging.comment.setFocus)
         self.window_level.bind(self.keys)
 
     def _attach(self) -> None:
@@ -319,6 +335,9 @@ class CasesDock(QWidget):
         self._show_rows()
         self._show_item()
         self.view.show_figures(None if self.session is None else self.session.row)
+        opened = None if self.session is None or self.item is None else self.session.preparing.opened(self.item.entry)
+        if opened is not None:
+            self.view.show_frames(opened.frames, opened.entry.frame)
         self._refresh_buttons()
 
     def _show_item(self) -> None:
