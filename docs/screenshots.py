@@ -23,9 +23,10 @@ SIZE = (1500, 1000)
 
 def main(folder: Path, wanted: list[str]) -> None:
     from screenshot_docks import DOCKS
+    from screenshot_film import film
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, take in {"main": main_docks, "latent_text": latent_text, **DOCKS}.items():
+    for name, take in {"film": film, "main": main_docks, "latent_text": latent_text, **DOCKS}.items():
         if name in wanted or not wanted:
             take(folder)
 
