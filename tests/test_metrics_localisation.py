@@ -90,6 +90,7 @@ def test_three_mean_ious_are_three_figures() -> None:
     cosines = 0.35 * PERFECT
     assert loc.iou_threshold_mean(cosines, TRUTH) == pytest.approx(3 / 5)  # found at 0.1, 0.2 and 0.3
     assert loc.iou_threshold_mean(cosines / 10, TRUTH) == 0
+    assert loc.iou_threshold_mean(0.5 * PERFECT, TRUTH) == pytest.approx(4 / 5)  # above, not at, 0.5
     assert loc.iou_threshold_mean(-cosines, TRUTH) == 0
     assert loc.above_mean(SHADED, TRUTH).recall == 1
     assert loc.above_mean(np.ones(TRUTH.shape), TRUTH).tp == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from napari_vlexplain.metrics import roar
 from napari_vlexplain.metrics.catalogue import GROUPS, METRICS, metric, metrics_of
 from napari_vlexplain.models.copying import trainable
 from napari_vlexplain.models.dual_encoder import DualEncoder
+from napari_vlexplain.running import generator
 
 IMAGE = np.random.default_rng(0).random((*SIZE, 3), dtype=np.float32)
 
@@ -126,6 +129,38 @@ def test_roar_without_degradation_is_zero_and_repeats() -> None:
     assert some[0].clean == none.clean and some[0].degraded != none.clean
     known = roar.roar_plus(model, clean, degraded, FAST, clean_loss=none.clean)
     assert known == some[0], "a clean loss that is known is not computed again, and changes nothing"
+
+
+def test_roar_trains_on_degraded_pairs_and_validates_on_clean_ones_it_never_saw() -> None:
+    """Noise in what must not be looked at changes no bit of the loss; noise in what must be, does."""
+    model = transformer(width=8, depth=1)
+    clean = pairs(model, 20)
+    degraded = clean.without_patches(list(np.random.default_rng(0).random((20, 3, 4))), model.image.patch)
+    shuffled = torch.randperm(20, generator=generator(FAST.seed, "roar+ split"))
+    validated, trained = shuffled[:4], shuffled[4:]  # a fifth
+    expected = roar.tuned_loss(model, degraded, clean, FAST)
+
+    def noisy(given: roar.Pairs, rows: torch.Tensor) -> roar.Pairs:
+        pixels = given.pixels.clone()
+        pixels[rows] = torch.randn(len(rows), 3, *SIZE, generator=torch.Generator().manual_seed(1))
+        return replace(given, pixels=pixels)
+
+    assert roar.tuned_loss(model, noisy(degraded, validated), clean, FAST) == expected
+    assert roar.tuned_loss(model, degraded, noisy(clean, trained), FAST) == expected
+    assert roar.tuned_loss(model, noisy(degraded, trained), clean, FAST) != expected
+    assert roar.tuned_loss(model, degraded, noisy(clean, validated), FAST) != expected
+
+
+def test_the_contrastive_loss_by_hand() -> None:
+    model = transformer(width=8, depth=1)
+    given = pairs(model, 5)
+    image, text = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (
+        model.encode_image(given.pixels).numpy(), model.encode_text(given.texts).numpy()))  # fmt: skip
+    logits = model.logit_scale * image @ text.T
+    chances = [np.exp(logits) / np.exp(logits).sum(axis=axis, keepdims=True) for axis in (0, 1)]
+    expected = -np.mean([np.log(np.diag(p)) for p in chances])
+    assert given.loss(model, torch.arange(5)).item() == pytest.approx(expected, rel=1e-5)
+    assert roar.Roar(clean=2.0, degraded=2.5).score == 25 and np.isnan(roar.Roar(0.0, 1.0).score)
 
 
 def test_roar_on_words_of_mini() -> None:

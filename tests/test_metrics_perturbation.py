@@ -61,6 +61,10 @@ def test_normalised_curves_run_from_one_to_zero() -> None:
 def test_ties_keep_the_order_of_the_array_both_ways() -> None:
     assert perturbation.order([1, 2, 2, 1]).tolist() == [1, 2, 0, 3]
     assert perturbation.order([1, 2, 2, 1], ascending=True).tolist() == [0, 3, 1, 2]
+    coarse = np.random.default_rng(0).integers(0, 4, 500)
+    for ascending in (False, True):
+        expected = sorted(range(500), key=lambda i: (coarse[i] if ascending else -coarse[i], i))
+        assert perturbation.order(coarse, ascending).tolist() == expected
     with pytest.raises(VLExplainError, match="NaN"):
         perturbation.order([1, np.nan])
 
@@ -68,6 +72,7 @@ def test_ties_keep_the_order_of_the_array_both_ways() -> None:
 def test_counts_of_the_protocols() -> None:
     assert perturbation.even_counts(10, 5) == [0, 2, 4, 6, 8, 10]
     assert perturbation.even_counts(3, 100) == [0, 1, 2, 3]
+    assert perturbation.even_counts(7, 5) == [0, 1, 3, 4, 6, 7]
     assert perturbation.rise_counts(10, 4) == [0, 4, 8, 10]
     kept36 = [36 - n for n in perturbation.removed_counts(36)]
     assert kept36 == [36, 27, 18, 9, 7, 5, 3, 1, 0]
@@ -123,6 +128,34 @@ def test_imputation_fills_smoothly_and_keeps_the_rest() -> None:
     np.testing.assert_allclose(empty[0], ramp[0].mean())
 
 
+def test_imputation_solves_for_the_mean_of_the_neighbours_that_exist() -> None:
+    """At the border too, where weights are those of the neighbours there are; by a dense solve."""
+    rng = np.random.default_rng(3)
+    image, kept = rng.random((2, 5, 6)), rng.random((5, 6)) > 0.6
+    kept[0, 0] = kept[0, 1] = kept[4, 5] = False
+    places = [(r, c) for r in range(5) for c in range(6)]
+    system, known = np.eye(30), np.zeros((30, 2))
+    for n, (r, c) in enumerate(places):
+        if kept[r, c]:
+            known[n] = image[:, r, c]
+            continue
+        near = [(i, j) for i, j in places if max(abs(i - r), abs(j - c)) == 1]
+        weights = np.array([1 / 6 if i == r or j == c else 1 / 12 for i, j in near])
+        for (i, j), weight in zip(near, weights / weights.sum(), strict=True):
+            system[n, i * 6 + j] -= weight
+    expected = np.linalg.solve(system, known).T.reshape(2, 5, 6)
+    np.testing.assert_allclose(impute(image, kept, np.random.default_rng(0), noise=0), expected, atol=1e-9)
+    large, gone = np.full((1, 80, 80), 0.5), np.zeros((80, 80), bool)
+    assert impute(large, gone, np.random.default_rng(0)).std() == pytest.approx(0.01, rel=0.05)
+
+
+def test_road_is_half_the_mean_distance_of_the_curves() -> None:
+    # Of six weights .4 .3 .2 .05 .05 0: one gone, two, three, four, five.
+    morf, lerf = [0.6, 0.3, 0.1, 0.05, 0.0], [1.0, 0.95, 0.9, 0.7, 0.4]
+    expected = np.mean(np.subtract(lerf, morf)) / 2
+    assert perturbation.road(linear, WEIGHTS, [n / 6 for n in range(1, 6)]) == pytest.approx(expected)
+
+
 def test_sensitivity_n_of_a_linear_model() -> None:
     rng = np.random.default_rng
     assert stability.sensitivity_n(linear, WEIGHTS, rng(0)) == pytest.approx(1)
@@ -140,6 +173,28 @@ def test_infidelity_of_a_linear_model() -> None:
     assert stability.infidelity(linear, 5 * WEIGHTS, rng(0), scaled=False) > 1
     assert stability.infidelity(linear, np.roll(WEIGHTS, 1), rng(0)) > 0.01
     assert np.isnan(stability.infidelity(linear, np.zeros_like(WEIGHTS), rng(0)))
+
+
+def test_random_subsets_are_of_the_sizes_and_shares_they_should_be() -> None:
+    assert stability.default_sizes(100) == [1, 3, 9, 27, 80]
+    assert stability.default_sizes(1) == [1]
+    seen: list[np.ndarray] = []
+
+    def watched(kept: np.ndarray) -> np.ndarray:
+        seen.append(kept)
+        return np.zeros(len(kept))
+
+    stability.infidelity(watched, WEIGHTS, np.random.default_rng(0), samples=2000)
+    assert seen[0][0].all() and seen[0][1:].mean() == pytest.approx(0.5, abs=0.02)
+    stability.sensitivity_n(watched, WEIGHTS, np.random.default_rng(0), sizes=[2, 5], subsets=30)
+    assert set((~seen[1][1:31]).sum(axis=(1, 2))) == {2} and set((~seen[1][31:]).sum(axis=(1, 2))) == {5}
+
+
+def test_max_sensitivity_is_a_share_of_the_map() -> None:
+    image = np.linspace(0.2, 1, 12).reshape(3, 4)
+    small = stability.max_sensitivity(lambda x: x, image, np.random.default_rng(3))
+    assert stability.max_sensitivity(lambda x: 7 * x, image, np.random.default_rng(3)) == pytest.approx(small)
+    assert 0 < small <= 0.02 * 12**0.5 / np.linalg.norm(image)
 
 
 def test_max_sensitivity_is_zero_for_a_fixed_map_and_repeats() -> None:
