@@ -81,6 +81,22 @@ def test_in_text_fields_letters_are_letters(main, qtbot, number):
     assert main.dock.pressed == ["next"]
 
 
+@pytest.mark.parametrize("kind", [QLineEdit, QSpinBox, QPlainTextEdit])
+@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Escape])
+def test_escape_and_return_end_typing_in_a_field_of_the_dock(main, qtbot, kind, key):
+    field = kind(main.dock)
+    field.show()
+    field.setFocus()
+    qtbot.waitUntil(field.hasFocus)
+    QTest.keyClick(field, Qt.Key.Key_7)
+    QTest.keyClick(field, key)
+    qtbot.wait(20)
+    ended = key == Qt.Key.Key_Escape or kind is not QPlainTextEdit
+    assert field.hasFocus() != ended and "7" in (field.toPlainText() if kind is QPlainTextEdit else field.text())
+    QTest.keyClick(main if ended else field, Qt.Key.Key_N)
+    assert main.dock.pressed == (["next"] if ended else [])
+
+
 def test_a_read_only_text_is_no_text_field(main, qtbot):
     main.parts[2].setReadOnly(True)
     press(qtbot, main.parts[2], "N")

@@ -84,7 +84,8 @@ class Judging(QWidget):
         self.reader.setToolTip("Who judges; what each reader says is kept apart.")
         self.reader.editingFinished.connect(lambda: self.reader_changed.emit(self.reader.text()))
         self.comment.setPlaceholderText("Comment")
-        self.comment.setToolTip("Kept with every letter that you type.")
+        self.comment.setToolTip(with_keys("Kept with every letter that you type", "comment"))
+        self.comment.setStyleSheet("QPlainTextEdit { border: 1px solid gray }")  # as a field: napari's style hides it
         self.comment.setTabChangesFocus(True)
         self.comment.setFixedHeight(2 * self.fontMetrics().lineSpacing() + 14)
         self.comment.textChanged.connect(lambda: self.said.emit({"comment": self.comment.toPlainText()}))
@@ -109,7 +110,8 @@ class Judging(QWidget):
             button = QPushButton(str(number))
             button.setCheckable(True)
             button.setMaximumWidth(34)
-            button.setToolTip(f"{number} of 5, from 1 (a guess) to 5 (certain); again to take it back")
+            tip = f"{number} of 5, from 1 (a guess) to 5 (certain); again to take it back"
+            button.setToolTip(with_keys(tip, f"confidence_{number}"))
             button.setStyleSheet("QPushButton:checked { background: #3b82c4; color: white }")
             button.clicked.connect(lambda on, number=number: self.said.emit({"confidence": number if on else 0}))
             self.confidence[number] = button

@@ -26,9 +26,9 @@ from ._form import guard_wheel
 
 COLUMNS: tuple[tuple[str, SortBy, str], ...] = (
     ("Phrase", "prompt", "What is looked for"),
-    ("Category", "category", "The study's class of the case"),
     ("Status", "status", "What you said of it"),
     ("IoU", "iou", "Overlap of the heatmap, cut at the threshold, with the ground truth"),
+    ("Category", "category", "The study's class of the case"),
     ("Dice", "dice", "The same as Dice coefficient"),
     ("Point", "pointing", "Pointing game: does the heatmap's maximum lie in the ground truth?"),
     ("Conf", "confidence", "How certain you are, from 1 (a guess) to 5 (certain)"),
@@ -115,7 +115,7 @@ class CaseTable(QTableView):
         self.setSortingEnabled(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         letter = self.fontMetrics().averageCharWidth()
-        for column, wide in enumerate((20, 9, 9, 6, 6, 6, 5, 30)):
+        for column, wide in enumerate((22, 10, 6, 14, 6, 6, 5, 30)):
             self.setColumnWidth(column, wide * letter)
         self.setMinimumHeight(7 * (self.fontMetrics().lineSpacing() + 6))
         selection = self.selectionModel()
@@ -218,7 +218,7 @@ class CaseList(QWidget):
             box.setAccessibleName(name)
             box.setToolTip("Show cases whose IoU lies in this range; from 0 to 1 also those without one.")
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-            box.setFixedWidth(46)
+            box.setStyleSheet("min-width: 36px; max-width: 36px")  # napari's style would leave no room for the search
         for combo in (self.category, self.status):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(8)

@@ -25,7 +25,7 @@ class Verdicts(QObject):
         self._panel = panel
         panel.said.connect(lambda said: self.judge(**said))
         panel.undo_button.clicked.connect(lambda: self.undo())
-        self.saving.told.connect(panel.show_saved)
+        self.saving.told.connect(self._on_told)
 
     def follow(self, session: ReadingSession) -> None:
         """It is about this study now."""
@@ -46,6 +46,12 @@ class Verdicts(QObject):
             again = self.session.judgement(self.session.current).verdict == verdict
             self.judge(verdict="" if again else verdict)
 
+    def rate(self, confidence: int) -> None:
+        """Be so certain, or take it back."""
+        if self.session is not None and self.session.current is not None:
+            again = self.session.judgement(self.session.current).confidence == confidence
+            self.judge(confidence=0 if again else confidence)
+
     def undo(self) -> None:
         """Take the last change back."""
         key = None if self.session is None else self.session.undo()
@@ -61,6 +67,10 @@ class Verdicts(QObject):
         panel.show_judgement(None if session is None or current is None else session.judgement(current))
         panel.show_progress(*progress([] if session is None else session.rows))
         panel.undo_button.setEnabled(session is not None and session.can_undo)
+
+    def _on_told(self, text: str, bad: bool) -> None:
+        nameless = self.session is not None and not self.session.reader and not bad
+        self._panel.show_saved("Saved without a name: write yours as Reader." if nameless else text, bad)
 
     def _tell(self) -> None:
         self.show()

@@ -19,7 +19,8 @@ from qtpy.QtWidgets import (
 from ._keys import KEYS
 
 NOTE = (
-    "They work whatever layer is active, while their dock is open, and rest while you type in a text field. "
+    "They work whatever layer is active, while their dock is open, and rest while you type in a text field: "
+    "Esc or Return end that. "
     "napari's own keys are under Help > Show Key Bindings."
 )
 
