@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,7 +103,7 @@ class Heartbeat:
         from qtpy.QtCore import QTimer
 
         self.gaps: list[tuple[float, float]] = []
-        self.stacks: list[tuple[float, str]] = []
+        self.stacks: list[tuple[float, float, list[str]]] = []
         self._last = time.perf_counter(), time.thread_time()
         self._timer = QTimer()
         self._timer.setInterval(BEAT_MS)
@@ -124,13 +123,42 @@ class Heartbeat:
         self.gaps.append((now[0] - self._last[0], now[1] - self._last[1]))
         self._last = now
 
+    def tell(self, name: str, most: int = 2) -> None:
+        """Print where the GUI thread was in the longest gaps that were traced, in ms by frame, and forget them."""
+        stacks, self.stacks = self.stacks, []
+        gaps: dict[float, list[tuple[float, list[str]]]] = {}
+        for began, late, stack in stacks:
+            gaps.setdefault(began, []).append((late, stack))
+        for seen in sorted(gaps.values(), key=lambda one: one[-1][0], reverse=True)[:most]:
+            print(f"--- {name}: {1e3 * seen[-1][0]:.0f} ms")
+            spent: dict[tuple[str, ...], float] = {}
+            before = 0.0
+            for late, stack in seen:
+                for depth in range(1, len(stack) + 1):
+                    spent[tuple(stack[:depth])] = spent.get(tuple(stack[:depth]), 0.0) + late - before
+                before = late
+            order = {path: place for place, path in enumerate(spent)}
+            shown = [path for path, time in spent.items() if time > 0.005]
+            told: list[tuple[str, ...]] = [()]
+            for path in sorted(shown, key=lambda path: [order[path[:n]] for n in range(1, len(path) + 1)]):
+                inside = max((spent[other] for other in shown if other[:-1] == path), default=0.0)
+                if inside < 0.85 * spent[path]:  # a frame that does no more than call another tells nothing
+                    told = [other for other in told if other == path[: len(other)]]
+                    print(f"{1e3 * spent[path]:6.0f} {' ' * len(told)}{' > '.join(path[len(told[-1]) :][-12:])}")
+                    told.append(path)
+
     def _watch(self, gui: int) -> None:
         while True:
-            time.sleep(0.01)
-            late = time.perf_counter() - self._last[0]
-            if late > 0.03:
+            time.sleep(0.003)
+            began = self._last[0]
+            late = time.perf_counter() - began
+            if late > 0.006:
                 frame = sys._current_frames().get(gui)
-                self.stacks.append((late, "".join(traceback.format_stack(frame)[-9:])))
+                stack = []
+                while frame is not None:
+                    stack.append(f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}:{frame.f_lineno}")
+                    frame = frame.f_back
+                self.stacks.append((began, late, stack[::-1]))
 
 
 def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
@@ -179,10 +207,7 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
             f"{name:38s} median {np.median(times):6.0f}  worst {max(times):6.0f} ms"
             f"   GUI thread held {clock:5.0f} ms, {processor:4.0f} ms of them its own"
         )
-        if beat.stacks:
-            late, stack = max(beat.stacks)
-            print(f"--- {1e3 * late:.0f} ms\n{stack}")
-            beat.stacks.clear()
+        beat.tell(name)
 
     opened = timed(lambda: dock.open_study(str(study)))
     settle()
