@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +10,8 @@ import typer
 from rich.console import Console
 
 from ..io.names import slug, unique_slugs
-from .console import output, progress, table, write_json
-from .options import DtypeOption, plane_of_text, values_of
+from . import options
+from .console import output, print_end, progress, table, write_json
 from .results import coloured_words, plain_words
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ SHOWN_BOXES = 5
 
 
 def ask(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)],
+    image: options.Image,
     questions: Annotated[
         list[str], typer.Argument(metavar="QUESTION...", help="What to ask; one or more.", show_default=False)
     ],
@@ -31,9 +29,7 @@ def ask(
     method: Annotated[
         str, typer.Option(help="relevance, rollout, dsmi, transformer_attribution, partial_lrp, ...")
     ] = "relevance",
-    param: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the method; repeat for more.")
-    ] = None,
+    param: options.Param = None,
     answer: Annotated[
         str | None, typer.Option(metavar="ANSWER", help="Explain this answer, not the most probable one.")
     ] = None,
@@ -43,30 +39,24 @@ def ask(
     detector: Annotated[
         str | None, typer.Option(metavar="FILE", help="Weights of a bottom-up-attention detector that finds boxes.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
-    dtype: DtypeOption = "auto",
-    contrast_limits: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
-    ] = None,
-    plane: Annotated[
-        str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")
-    ] = None,
-    truncate: Annotated[bool, typer.Option("--truncate", help="Cut questions that are too long.")] = False,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    contrast_limits: options.ContrastLimits = None,
+    plane: options.Plane = None,
+    truncate: options.Truncate = False,
+    download: options.Download = False,
     out: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Save a folder for each question in here: boxes and relevance as pictures."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Ask questions about an image; show the answers and what they rest on."""
-    # A library that prints must not spoil the document.
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
         report(0.0, "Starting the engine")
         from .. import ask as compute
         from ..methods.co_attention_parameters import co_attention_method
@@ -86,7 +76,7 @@ def ask(
             contrast_limits=contrast_limits,
             truncate=truncate,
             name=image,
-            **values_of(info, param or []),
+            **options.values_of(info, param or []),
         )
         folders = save_answers(answers, out, Path(image).stem)
     if as_json:
@@ -139,11 +129,7 @@ def print_answers(console: Console, answers: list[Answer], folders: list[Path | 
     console.print(listed)
     for each in answers:
         _print_boxes(console, each)
-    for folder in folders:
-        if folder is not None:
-            console.print(f"Saved {folder}", soft_wrap=True)
-    if warning := answers[0].provenance.get("warning"):
-        console.print(str(warning), style="yellow", soft_wrap=True)
+    print_end(console, folders, answers[0].provenance.get("warning"))
 
 
 def _print_boxes(console: Console, answer: Answer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +14,8 @@ import typer
 from ..datasets.catalogue import DATASETS, dataset_info, open_dataset
 from ..errors import VLExplainError
 from ..running import ProgressCallback
+from . import options
 from .console import output, progress, say, table, write_json
-from .options import DtypeOption
 
 if TYPE_CHECKING:
     from ..benchmark.runner import Outcome
@@ -26,10 +26,8 @@ SHOWN_PROBLEMS = 5
 
 
 def benchmark(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="See 'vlexplain datasets'.", show_default=False)],
-    root: Annotated[
-        str | None, typer.Argument(metavar="[ROOT]", help="Its folder, if it has one.", show_default=False)
-    ] = None,
+    dataset: options.DataSetName,
+    root: options.Root = None,
     models: Annotated[
         list[str] | None, typer.Option(metavar="NAME,...", help="See 'vlexplain models'; by default mini.")
     ] = None,
@@ -40,15 +38,13 @@ def benchmark(
     metrics: Annotated[
         list[str] | None, typer.Option(metavar="NAME,...", help="Metrics or groups; 'all' for everything.")
     ] = None,
-    target: Annotated[
-        str, typer.Option(help="What is explained: similarity, logit, margin or softmax.")
-    ] = "similarity",
+    target: options.TargetName = "similarity",
     split: Annotated[str | None, typer.Option(help="A part of the data set, such as test.")] = None,
     images: Annotated[
         str | None, typer.Option(metavar="DIR", help="Where the images are, if not in the data set's folder.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many cases, drawn by the seed.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random number.")] = 0,
+    seed: options.SeedFrom0 = 0,
     out: Annotated[
         str, typer.Option(metavar="DIR", help="Where rows go; the same folder goes on.")
     ] = "benchmark-output",
@@ -58,11 +54,11 @@ def benchmark(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://10.0.0.5:8786.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the fastest there is.")] = None,
-    dtype: DtypeOption = "auto",
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
     floors: Annotated[bool, typer.Option(help="Measure uniform, random, centre and edge maps too.")] = True,
     retry: Annotated[bool, typer.Option("--retry", help="Compute again what failed.")] = False,
-    download: Annotated[bool, typer.Option("--download", help="Fetch models if need be.")] = False,
+    download: options.Download = False,
 ) -> None:
     """Measure methods on a data set; what was finished is never computed twice."""
     from ..benchmark.plan import make_plan
@@ -73,12 +69,12 @@ def benchmark(
     data = open_dataset(dataset, root, split=split, images=images, limit=limit, seed=seed)
     tell_problems(data)
     plan = make_plan(
-        data, _words(models) or ["mini"], _words(methods) or ["relevance"], _words(metrics), target, seed, floors,
-        device, download, dtype,
+        data, options.listed(models) or ["mini"], options.listed(methods) or ["relevance"], options.listed(metrics),
+        target, seed, floors, device, download, dtype,
     )  # fmt: skip
     folder = Path(out)
     try:
-        with redirect_stdout(sys.stderr), _telling() as report:
+        with _telling() as report:
             outcome = run_benchmark(plan, folder, workers, scheduler, report, on_dashboard=_tell_dashboard, retry=retry)
     except KeyboardInterrupt:
         say(f"Stopped. What was finished is kept in {folder}; the same command goes on.")
@@ -99,7 +95,7 @@ def report(
         str, typer.Option(metavar="WHICH", help="Figures of papers beside ours: related, all or none.")
     ] = "related",
     page: Annotated[bool, typer.Option(help="Write the page with plots and pictures.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tables, CSV, Markdown and a page from the rows of a benchmark."""
     if published not in ("related", "all", "none"):
@@ -109,7 +105,7 @@ def report(
 
 def datasets(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show what must lie in its folder.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the data sets, or say what one looks like on disk."""
     chosen = list(DATASETS) if name is None else [dataset_info(name)]
@@ -181,8 +177,3 @@ def _print_report(
     from .benchmark_tables import print_report
 
     print_report(output(), made)
-
-
-def _words(given: list[str] | None) -> list[str]:
-    """Options repeated or separated by commas; a comma inside a method's parameters is no separator there: use ;."""
-    return [word.strip() for text in given or [] for word in text.split(",") if word.strip()]

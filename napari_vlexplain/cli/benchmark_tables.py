@@ -9,7 +9,7 @@ from rich.console import Console
 from ..benchmark.report import Report
 from ..benchmark.report_text import ARROWS, describe, difference_text, interval_text, number, provenance, reasons
 from ..benchmark.summary import better_of, title_of
-from .console import table
+from .console import print_end, table
 
 AT_ONCE = 5
 MOST_REASONS = 8
@@ -35,11 +35,8 @@ def print_report(console: Console, made: Report) -> None:
         console.print(f"Without a value: {metric}, {method}: {count} rows, {why}.", soft_wrap=True)
     if len(told) > MOST_REASONS:
         console.print(f"... and {len(told) - MOST_REASONS} more such lines in the report.", soft_wrap=True)
-    for path in made.files.values():
-        console.print(f"Saved {path}", soft_wrap=True)
     warnings = {f.get("warning", "") for s in made.header.get("starts", []) for f in s.get("models", {}).values()}
-    for warning in sorted(filter(None, warnings)):
-        console.print(warning, style="yellow", soft_wrap=True)
+    print_end(console, made.files.values(), *sorted(warnings))
 
 
 def as_document(made: Report) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +10,8 @@ from rich.console import Console
 
 from ..errors import VLExplainError
 from ..methods.catalogue import list_methods, method
-from .console import output, progress, table, write_json
-from .options import DtypeOption, plane_of_text, threshold_of_text, values_of
+from . import options
+from .console import output, print_end, progress, table, write_json, writing
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -23,10 +21,8 @@ _SHOWN = {"pointing": "pointing", "energy": "energy", "iou": "IoU", "dice": "Dic
 
 
 def compare(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)],
-    prompts: Annotated[
-        list[str], typer.Argument(metavar="PROMPT...", help="What to look for; one or more.", show_default=False)
-    ],
+    image: options.Image,
+    prompts: options.Prompts,
     methods: Annotated[
         str, typer.Option(metavar="A,B,...", help="Methods, or 'all'; see 'vlexplain methods'.")
     ] = "relevance,attention_grad_cam,raw_attention,rollout",
@@ -35,67 +31,52 @@ def compare(
         list[str] | None,
         typer.Option(metavar="METHOD.NAME=VALUE", help="A parameter of one of the methods; repeat for more."),
     ] = None,
-    target: Annotated[str, typer.Option(help="similarity, logit, margin or softmax.")] = "similarity",
-    against: Annotated[
-        list[str] | None, typer.Option(metavar="PROMPT", help="A contrast for margin or softmax; repeat.")
-    ] = None,
-    ground_truth: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A mask image, or JSON of boxes: measure against it.")
-    ] = None,
+    target: options.TargetName = "similarity",
+    against: options.Against = None,
+    ground_truth: options.GroundTruth = None,
     threshold: Annotated[
         str | None,
         typer.Option(metavar="T", help="Cut heatmaps at 0.5, q0.75 or otsu; by default as large as the ground truth."),
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
-    ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
-    dtype: DtypeOption = "auto",
-    contrast_limits: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
-    ] = None,
-    plane: Annotated[
-        str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of every random number.")] = 0,
-    truncate: Annotated[bool, typer.Option("--truncate", help="Cut prompts that are too long for the model.")] = False,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the models' weights if need be.")] = False,
+    check: options.Check = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    contrast_limits: options.ContrastLimits = None,
+    plane: options.Plane = None,
+    seed: options.Seed = 0,
+    truncate: options.Truncate = False,
+    download: options.Download = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Save a picture of the grid, and its figures as CSV, in here.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare methods (and models) on one image: a grid of heatmaps and a table of figures."""
-    names = [info.name for info in list_methods()] if methods.strip() == "all" else _listed(methods)
+    names = [info.name for info in list_methods()] if methods.strip() == "all" else options.listed(methods)
     parameters = _parameters(param or [])
-    if against and target not in ("margin", "softmax"):
-        raise VLExplainError(f"--against serves the targets margin and softmax, not {target}; leave it out.")
+    explained = options.target_of(target, against)
     if threshold and not ground_truth:
         raise VLExplainError("--threshold serves --ground-truth; give one as well.")
     if out:
         make_folder(Path(out))
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Reading the image")
-        from ..io.ground_truth import read_ground_truth
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
-        shape = (pixels.shape[0], pixels.shape[1])
-        truths = [read_ground_truth(ground_truth, shape, prompt) if ground_truth else None for prompt in prompts]
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
+        truths = options.truths_of(ground_truth, pixels, prompts)
         report(0.0, "Starting the engine")
         from ..comparing import compare as compute
-        from ..methods.targets import Target
 
         found = compute(
             pixels,
             prompts,
-            names,
-            _listed(models),
+            list(dict.fromkeys(names)),
+            list(dict.fromkeys(options.listed(models))),
             parameters=parameters,
             ground_truth=truths,
-            threshold=threshold_of_text(threshold) if threshold else None,
-            target=Target(target, tuple(against or ())),
+            threshold=options.threshold_of_text(threshold) if threshold else None,
+            target=explained,
             seed=seed,
             sanity=check,
             progress=report,
@@ -113,10 +94,6 @@ def compare(
         _print(output(), found, files)
 
 
-def _listed(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-
-
 def _parameters(typed: list[str]) -> dict[str, dict[str, Any]]:
     """``METHOD.NAME=VALUE`` by method."""
     pairs: dict[str, list[str]] = {}
@@ -125,7 +102,7 @@ def _parameters(typed: list[str]) -> dict[str, dict[str, Any]]:
         if not dot or "=" in owner:
             raise VLExplainError(f"--param {pair!r} should be METHOD.NAME=VALUE, such as rise.masks=500.")
         pairs.setdefault(owner.strip(), []).append(rest)
-    return {name: values_of(method(name), own) for name, own in pairs.items()}
+    return {name: options.values_of(method(name), own) for name, own in pairs.items()}
 
 
 def _save(found: Comparison, out: Path, stem: str) -> list[Path]:
@@ -134,7 +111,7 @@ def _save(found: Comparison, out: Path, stem: str) -> list[Path]:
     from ..io.names import slug
 
     picture, figures = out / f"{slug(stem)}_comparison.png", out / f"{slug(stem)}_comparison.csv"
-    try:
+    with writing(out):
         found.figure().save(picture)
         with figures.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -144,8 +121,6 @@ def _save(found: Comparison, out: Path, stem: str) -> list[Path]:
                 numbers = [measured.get(name, "") for name in _SHOWN]
                 keys = ("prompt", "model", "method", "score", "seconds")
                 writer.writerow([*(one[key] for key in keys), *numbers, one["problem"]])
-    except OSError as error:
-        raise VLExplainError(f"{out} cannot be written: {error.strerror or error}.") from None
     return [picture, figures]
 
 
@@ -177,11 +152,8 @@ def _print(console: Console, found: Comparison, files: list[Path]) -> None:
         )
     for line in dict.fromkeys(_remarks(found)):
         console.print(line, soft_wrap=True)
-    for file in files:
-        console.print(f"Saved {file}", soft_wrap=True)
     first = next(c.explanation for row in found.cells for c in row if c.explanation is not None)
-    if warning := first.provenance.get("warning"):
-        console.print(str(warning), style="yellow", soft_wrap=True)
+    print_end(console, files, first.provenance.get("warning"))
 
 
 def _remarks(found: Comparison) -> list[str]:

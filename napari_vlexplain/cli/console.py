@@ -6,8 +6,9 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..errors import VLExplainError
 from ..running import ProgressCallback
 
 _PIPED_WIDTH = 160
@@ -44,6 +46,15 @@ def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
     return found
 
 
+def print_end(console: Console, saved: Iterable[Path | None], *warnings: str | None) -> None:
+    """The last lines: what was saved, and what one should know of the model."""
+    for path in saved:
+        if path is not None:
+            console.print(f"Saved {path}", soft_wrap=True)
+    for warning in filter(None, warnings):
+        console.print(warning, style="yellow", soft_wrap=True)
+
+
 def write_json(document: Any) -> None:
     """One document on stdout; numbers that JSON does not know (NaN, infinite) become null."""
     sys.stdout.write(json.dumps(_strict(document), indent=1, allow_nan=False) + "\n")
@@ -57,12 +68,25 @@ def say(sentence: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[ProgressCallback]:
-    """A bar on stderr, if that is a terminal, which is gone when the work is done."""
+    """A bar on stderr, if that is a terminal, which is gone when the work is done.
+
+    Meanwhile a library that prints does so on stderr: it must not spoil the document on stdout.
+    """
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with redirect_stdout(sys.stderr), bar:
         task = bar.add_task("Starting", total=1.0)
         yield lambda share, text: bar.update(task, completed=share, description=text)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what is written to a file or folder; VLExplainError where the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise VLExplainError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
 def hide_stdout() -> None:

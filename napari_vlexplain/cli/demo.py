@@ -12,7 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from .console import output, progress, say, table
+from .console import output, progress, say, table, writing
 from .gui import has_display, refuse_without_window
 from .results import make_folder
 
@@ -134,10 +134,8 @@ def _pictures(
     for method, row in zip(METHODS, found, strict=True):
         pictures[out / f"{slug(sample.name)}_{slug(method)}.png"] = figure(row, truths)
     for path, picture in pictures.items():
-        try:
+        with writing(path):
             picture.save(path)
-        except OSError as error:
-            raise VLExplainError(f"{path} cannot be written: {error.strerror or error}.") from None
     return list(pictures)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +11,10 @@ from rich.console import Console
 
 from ..errors import VLExplainError
 from ..io.names import slug
+from ..latent_text.interpretation import remarks
 from . import latent_options as latent
-from .console import output, progress, table, write_json
-from .options import DtypeOption, plane_of_text
+from . import options
+from .console import output, print_end, progress, table, write_json
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ SHOWN_TEXTS = 8
 
 
 def edit(
-    image: latent.ImageFile,
+    image: options.Image,
     classes: Annotated[
         list[str],
         typer.Option(
@@ -64,25 +63,25 @@ def edit(
     edit_class_token: Annotated[
         bool, typer.Option("--edit-class-token", help="Do not spare the class token (the published way).")
     ] = False,
-    vocabulary: latent.VocabularyOption = None,
-    template: latent.TemplateOption = None,
+    vocabulary: latent.Vocabulary = None,
+    template: latent.Template = None,
     class_template: Annotated[
         str | None, typer.Option(metavar="SENTENCE", help='Sentence for the classes, such as "this is a {}".')
     ] = None,
-    model: latent.ModelName = "mini",
-    norm_axis: latent.NormOption = "embedding",
-    smooth: latent.SmoothOption = None,
-    drift_images: latent.DriftOption = None,
-    legacy_drift: latent.LegacyOption = False,
+    model: latent.Model = "mini",
+    norm_axis: latent.NormAxis = "embedding",
+    smooth: latent.Smooth = None,
+    drift_images: latent.DriftImages = None,
+    legacy_drift: latent.LegacyDrift = False,
     controls: Annotated[int, typer.Option(min=0, help="Edits of as many random tokens, for comparison.")] = 8,
-    device: latent.DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    seed: latent.SeedOption = 0,
-    contrast_limits: latent.LimitsOption = None,
-    plane: latent.PlaneOption = None,
-    download: latent.DownloadOption = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    seed: options.Seed = 0,
+    contrast_limits: options.ContrastLimits = None,
+    plane: options.Plane = None,
+    download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Save the result as JSON and CSV in here.")] = None,
-    as_json: latent.JsonOption = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Change tokens by what they say; show the prediction before and after."""
     replace = bool(with_ or donor)
@@ -90,11 +89,11 @@ def edit(
         raise VLExplainError("Give one of --zero, --remove and --with (or --donor): each says what becomes of a token.")
     if out:
         make_folder(Path(out))
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
         report(0.0, "Starting the engine")
         from .. import latent_text
         from ..latent_text.plan import expanded
@@ -120,7 +119,7 @@ def edit(
         found = latent_text.edit(
             loaded,
             pixels,
-            expanded(latent.listed(classes)),
+            expanded(options.listed(classes)),
             plan,
             latent.vocabulary_of(vocabulary),
             latent.template_of(template),
@@ -162,11 +161,9 @@ def show(console: Console, found: EditResult, plan: EditPlan, files: list[Path])
         counts = " ".join(map(str, found.per_layer))
         console.print(f"Tokens changed at layers 0 to {len(found.per_layer) - 1}: {counts}", soft_wrap=True)
         _print_said(console, found)
-    for file in files:
-        console.print(f"Saved {file}", soft_wrap=True)
-    for key in ("note", "warning"):
-        if text := found.provenance[key]:
-            console.print(str(text), style="yellow", soft_wrap=True)
+    for remark in remarks(found.provenance):
+        console.print(remark, soft_wrap=True)
+    print_end(console, files, found.provenance["note"], found.provenance["warning"])
 
 
 def _print_said(console: Console, found: EditResult) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +10,8 @@ import typer
 
 from ..errors import VLExplainError
 from . import latent_options as latent
-from .console import output, progress, table, write_json
-from .options import DtypeOption
+from . import options
+from .console import output, print_end, progress, table, write_json, writing
 
 if TYPE_CHECKING:
     from ..latent_text.experiments.report import Table
@@ -28,8 +26,9 @@ experiment = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-CountOption = Annotated[int | None, typer.Option(min=1, help="Images to score.", show_default="64 scenes, or all")]
-SaveOption = Annotated[str | None, typer.Option(metavar="FILE", help="Save the table as .json or .md as well.")]
+Count = Annotated[int | None, typer.Option(min=1, help="Images to score.", show_default="64 scenes, or all")]
+Samples = Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")]
+SaveTable = Annotated[str | None, typer.Option(metavar="FILE", help="Save the table as .json or .md as well.")]
 
 
 def _folder(name: str, layout: str) -> object:
@@ -39,16 +38,16 @@ def _folder(name: str, layout: str) -> object:
 @experiment.command()
 def typographic(
     imagenet: Annotated[str | None, _folder("imagenet", "ImageNet validation images")] = None,
-    count: CountOption = None,
+    count: Count = None,
     tune: Annotated[int, typer.Option(min=1, help="Images to choose layers and thresholds on; none is scored.")] = 32,
-    samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 50,
-    model: latent.ModelName = "mini",
-    device: latent.DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    seed: latent.SeedOption = 0,
-    download: latent.DownloadOption = False,
-    out: SaveOption = None,
-    as_json: latent.JsonOption = False,
+    samples: Samples = 50,
+    model: latent.Model = "mini",
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    seed: options.Seed = 0,
+    download: options.Download = False,
+    out: SaveTable = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Repair typographic attacks by zeroing tokens that read as printed text."""
 
@@ -69,15 +68,15 @@ def typographic(
 @experiment.command()
 def entities(
     uc_merced: Annotated[str | None, _folder("uc-merced", "the UC Merced land use images")] = None,
-    count: CountOption = None,
-    samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 20,
-    model: latent.ModelName = "mini",
-    device: latent.DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    seed: latent.SeedOption = 0,
-    download: latent.DownloadOption = False,
-    out: SaveOption = None,
-    as_json: latent.JsonOption = False,
+    count: Count = None,
+    samples: Samples = 20,
+    model: latent.Model = "mini",
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    seed: options.Seed = 0,
+    download: options.Download = False,
+    out: SaveTable = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Replace the tokens of cars by those of airplanes, and see the prediction follow."""
 
@@ -97,15 +96,15 @@ def entities(
 @experiment.command()
 def spurious(
     celeba: Annotated[str | None, _folder("celeba", "the CelebA faces")] = None,
-    count: CountOption = None,
-    samples: Annotated[int, typer.Option(min=1, help="Noise draws of the smoothing.")] = 10,
-    model: latent.ModelName = "mini",
-    device: latent.DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    seed: latent.SeedOption = 0,
-    download: latent.DownloadOption = False,
-    out: SaveOption = None,
-    as_json: latent.JsonOption = False,
+    count: Count = None,
+    samples: Samples = 10,
+    model: latent.Model = "mini",
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    seed: options.Seed = 0,
+    download: options.Download = False,
+    out: SaveTable = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a head on biased images, with and without the tokens that carry the bias."""
 
@@ -123,14 +122,14 @@ def spurious(
 
 @experiment.command()
 def verify(
-    count: CountOption = None,
-    model: latent.ModelName = "mini",
-    device: latent.DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    seed: latent.SeedOption = 0,
-    download: latent.DownloadOption = False,
-    out: SaveOption = None,
-    as_json: latent.JsonOption = False,
+    count: Count = None,
+    model: latent.Model = "mini",
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    seed: options.Seed = 0,
+    download: options.Download = False,
+    out: SaveTable = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Black out objects and see texts change; see what tokens that name an object attend to."""
 
@@ -153,7 +152,7 @@ def _run(
 ) -> None:
     if out is not None and Path(out).suffix.lower() not in (".json", ".md"):
         raise VLExplainError(f"--out is {out!r}, but it must end in .json or .md.")
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Starting the engine")
         from ..latent_text.tails import check_readable
         from ..models import load_model
@@ -183,7 +182,7 @@ def _show(found: Table, warning: str) -> None:
     console.print(shown)
     for note in found.notes:
         console.print(note, soft_wrap=True)
-    console.print(warning, style="yellow", soft_wrap=True)
+    print_end(console, [], warning)
 
 
 def _save(found: Table, file: Path) -> None:
@@ -191,8 +190,6 @@ def _save(found: Table, file: Path) -> None:
 
     notes = "".join(f"\n{note}\n" for note in found.notes)
     text = f"### {found.title}\n\n{found.markdown()}{notes}"
-    try:
+    with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found.to_dict(), indent=1) if file.suffix == ".json" else text, encoding="utf-8")
-    except OSError as error:
-        raise VLExplainError(f"{file} cannot be written: {error.strerror or error}.") from None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +10,8 @@ import typer
 
 from ..errors import VLExplainError
 from ..running import Run
+from . import options
 from .console import output, progress, say, write_json
-from .options import parameters_of, threshold_of_text
 
 if TYPE_CHECKING:
     from ..reading_room.journal import Journal
@@ -43,9 +41,7 @@ def export(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Explain by this model what is not explained yet.")] = None,
     method: Annotated[str | None, typer.Option(help="Explain by this method what is not explained yet.")] = None,
-    param: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the method; repeat for more.")
-    ] = None,
+    param: options.Param = None,
     explanations: Annotated[
         str | None, typer.Option(metavar="DIR", help="Take saved explanations in here instead.")
     ] = None,
@@ -53,8 +49,8 @@ def export(
         str, typer.Option(metavar="T", help="Where heatmaps are cut: a value (0.5), a quantile (q0.75), or otsu.")
     ] = "0.5",
     prompt: Annotated[str, typer.Option(help="Asked of cases that come without a phrase.")] = "",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
+    device: options.Device = None,
+    download: options.Download = False,
     paths: Annotated[
         bool, typer.Option("--paths", help="Tell where the images lay; folders are often named after patients.")
     ] = False,
@@ -69,19 +65,19 @@ def export(
             "else a pseudonym stands there.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write the cases of a study with masks, figures and judgements to a folder or zip."""
     from ..reading_room.export import export_study, notes_of, options_of, refuse_foreign, target_of
 
-    words = [word.strip() for word in what.split(",") if word.strip()]
+    words = options.listed(what)
     if out.lower().endswith(".zip") and "zip" not in words:
         words.append("zip")
-    options = options_of(words, paths=paths, anonymise=anonymise, deidentify=not keep_patient)
-    refuse_foreign(target_of(Path(out), options), options.zip)  # before anything is computed
-    mode, value = threshold_of_text(threshold)
+    wanted = options_of(words, paths=paths, anonymise=anonymise, deidentify=not keep_patient)
+    refuse_foreign(target_of(Path(out), wanted), wanted.zip)  # before anything is computed
+    mode, value = options.threshold_of_text(threshold)
     problems: list[str] = []
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Opening the study")
         from ..reading_room.saved import WithSaved
         from ..reading_room.session import Threshold
@@ -94,7 +90,7 @@ def export(
         records: Iterable[CaseRecord] = session.records(None, problems)
         if explanations is not None:
             records = WithSaved(session.records(None, problems), Path(explanations), session.threshold)
-        written = export_study(records, Path(out), options, Run(report).part(0.8, 1.0).step)
+        written = export_study(records, Path(out), wanted, Run(report).part(0.8, 1.0).step)
     notes = [*problems, *notes_of(written)]
     _tell(written, notes, as_json)
 
@@ -138,7 +134,7 @@ def _ask(
         asked.model = model
     if method is not None:
         asked.method = method
-    for name, value in parameters_of(asked.method, typed).items():
+    for name, value in options.parameters_of(asked.method, typed).items():
         asked.set_value(name, value)
     session.choose_asked(asked)
 

@@ -14,36 +14,26 @@ if TYPE_CHECKING:
     from ..latent_text.reading import Reading
     from ..models.dual_encoder import DualEncoder
 
-ImageFile = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)]
-ModelName = Annotated[str, typer.Option(help="A name, see 'vlexplain models', or the folder of a CLIP.")]
-VocabularyOption = Annotated[
+Model = Annotated[str, typer.Option(help="A name, see 'vlexplain models', or the folder of a CLIP.")]
+Vocabulary = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME|FILE|TEXTS", help="A packaged list, a text file, or texts with commas; repeat to join."),
 ]
-TemplateOption = Annotated[
+Template = Annotated[
     list[str] | None,
     typer.Option(metavar="SENTENCE", help='Sentence with {} for a text, "a photo of {}"; repeat to average.'),
 ]
-SmoothOption = Annotated[
+Smooth = Annotated[
     str | None, typer.Option(metavar="WHERE", help="Random smoothing: final (readout) or all (every tail block).")
 ]
-DriftOption = Annotated[
+DriftImages = Annotated[
     str | None,
     typer.Option(metavar="DIR", help="Images that tell smoothing how large the drift is; else sticker scenes."),
 ]
-LegacyOption = Annotated[
+LegacyDrift = Annotated[
     bool, typer.Option("--legacy-drift", help="Measure the drift one block late, as the published code of 'all' does.")
 ]
-NormOption = Annotated[str, typer.Option(help="embedding (cosine), or token (as in the published notebooks).")]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")]
-SeedOption = Annotated[int, typer.Option(help="Of every random number.")]
-LimitsOption = Annotated[
-    tuple[float, float] | None,
-    typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
-]
-PlaneOption = Annotated[str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+NormAxis = Annotated[str, typer.Option(help="embedding (cosine), or token (as in the published notebooks).")]
 
 
 def reading_of(
@@ -107,8 +97,3 @@ def patch_of(text: str, grid: tuple[int, int]) -> tuple[int, int]:
             f"--patch is {text!r}, but it must be ROW,COLUMN, from 0,0 to {grid[0] - 1},{grid[1] - 1}."
         )
     return int(found[1]), int(found[2])
-
-
-def listed(texts: list[str] | None) -> list[str]:
-    """Options that may hold several texts, split at commas; ``@name`` stays as it is."""
-    return [part.strip() for text in texts or [] for part in text.split(",") if part.strip()]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,29 +15,26 @@ from ..errors import Cancelled, VLExplainError
 from ..lattice_adapter import Options
 from ..methods.parameters import describe
 from .console import output, progress, say, table, write_json
-from .options import typed_values
+from .options import AsJson, Device, Download, listed, typed_values
 
 if TYPE_CHECKING:
     from ..lattice_adapter.data import TrainingData
     from ..lattice_adapter.evaluate import Evaluation
 
-DataArgument = Annotated[
+DataSetName = Annotated[
     str, typer.Argument(metavar="DATASET", help="stickers, folder, cub or imagenet-s.", show_default=False)
 ]
-RootArgument = Annotated[
+Root = Annotated[
     str | None, typer.Argument(metavar="[ROOT]", help="Its folder; stickers are drawn.", show_default=False)
 ]
-ScenesOption = Annotated[
+Scenes = Annotated[
     str | None,
     typer.Option(metavar="N,N,N", help="Sticker scenes to train, validate and test on.", show_default="1200,200,200"),
 ]
-ClassesOption = Annotated[
+Classes = Annotated[
     str | None, typer.Option(metavar="NAME,...", help="Stickers to tell apart.", show_default="24 of them")
 ]
-WorkersOption = Annotated[int, typer.Option(min=0, max=256, help="Processes that read images; they change no number.")]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the fastest there is.")]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the model if need be.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Workers = Annotated[int, typer.Option(min=0, max=256, help="Processes that read images; they change no number.")]
 
 
 def _listed(asked: bool) -> None:
@@ -54,8 +50,8 @@ def _listed(asked: bool) -> None:
 
 
 def train_adapter(
-    dataset: DataArgument,
-    root: RootArgument = None,
+    dataset: DataSetName,
+    root: Root = None,
     model: Annotated[str, typer.Option(help="A name, see 'vlexplain models', or a folder; with a ViT.")] = "mini",
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder of the run, and then of the model.")] = "adapter",
     param: Annotated[
@@ -65,15 +61,15 @@ def train_adapter(
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.", show_default="120")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order, crops, scenes and splits.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
-    scenes: ScenesOption = None,
-    classes: ClassesOption = None,
-    workers: WorkersOption = 0,
-    device: DeviceOption = None,
-    download: DownloadOption = False,
+    scenes: Scenes = None,
+    classes: Classes = None,
+    workers: Workers = 0,
+    device: Device = None,
+    download: Download = False,
     options: Annotated[
         bool, typer.Option("--options", help="List the options of training and stop.", is_eager=True, callback=_listed)
     ] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train an Attention Lattice Adapter over a model's image tower; Ctrl-C saves, --resume goes on."""
     from ..running import Run
@@ -82,7 +78,7 @@ def train_adapter(
     chosen = Options(**{"seed": seed, **({} if epochs is None else {"epochs": epochs}), **asked})
     folder = Path(out)
     try:
-        with redirect_stdout(sys.stderr), progress() as report, stopping() as stopped:
+        with progress() as report, stopping() as stopped:
             report(0.0, "Starting the engine")
             from ..lattice_adapter.training import train
             from ..models import load_model
@@ -110,8 +106,8 @@ def train_adapter(
 
 
 def evaluate_adapter(
-    dataset: DataArgument,
-    root: RootArgument = None,
+    dataset: DataSetName,
+    root: Root = None,
     model: Annotated[str, typer.Option(help="What train-adapter left in DIR, or mini-lattice.")] = "mini-lattice",
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     rule: Annotated[
@@ -123,15 +119,15 @@ def evaluate_adapter(
     steps: Annotated[int, typer.Option(min=1, help="Steps of these curves, both ends included.")] = 100,
     fill: Annotated[str, typer.Option(help="What stands for a pixel taken away: black or mean.")] = "black",
     seed: Annotated[int, typer.Option(min=0, help="Of the scenes and splits, as in training.")] = 0,
-    scenes: ScenesOption = None,
-    classes: ClassesOption = None,
-    workers: WorkersOption = 0,
-    device: DeviceOption = None,
-    download: DownloadOption = False,
-    as_json: JsonOption = False,
+    scenes: Scenes = None,
+    classes: Classes = None,
+    workers: Workers = 0,
+    device: Device = None,
+    download: Download = False,
+    as_json: AsJson = False,
 ) -> None:
     """Mean IoU beside the floor of all-ones masks, insertion, deletion and ID of a trained adapter."""
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Starting the engine")
         from ..lattice_adapter.data import SPLITS
         from ..lattice_adapter.evaluate import evaluate
@@ -184,7 +180,7 @@ def _open(
         raise VLExplainError("--scenes and --classes are for stickers; leave them out.")
     given: dict[str, Any] = {} if scenes is None else {"scenes": _counts(scenes)}
     if classes is not None:
-        given["classes"] = tuple(name.strip() for name in classes.split(",") if name.strip())
+        given["classes"] = tuple(listed(classes))
     return open_training(dataset, root, seed=seed, **given)
 
 

@@ -11,14 +11,13 @@ from ..methods import MethodInfo, list_methods
 from ..methods.catalogue import method
 from ..models import ModelInfo, list_models
 from ..models.places import is_here
+from . import options
 from .console import output, table, write_json
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 
 def models(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show all that is known of this one.")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the models, or what is known of one; the folder of a model works too."""
     found = list_models() if name is None else [model_info(name)]
@@ -67,7 +66,7 @@ def _show_model(info: ModelInfo) -> None:
 
 def methods(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the parameters of this one.")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the methods, or the parameters of one."""
     found = list_methods() if name is None else [method(name)]

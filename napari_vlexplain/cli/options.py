@@ -1,18 +1,53 @@
-"""What people type after ``--param`` and ``--threshold``, understood."""
+"""What several commands are given: their arguments and options, and how what people type there is understood."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from ..io.ground_truth import Mask, read_ground_truth
 from ..methods.catalogue import method
 from ..methods.info import MethodInfo
 from ..methods.parameters import Parameter, parse
+from ..methods.targets import Target
 from ..metrics.thresholds import Mode
 
-DtypeOption = Annotated[str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")]
+Image = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)]
+Prompts = Annotated[
+    list[str], typer.Argument(metavar="PROMPT...", help="What to look for; one or more.", show_default=False)
+]
+DataSetName = Annotated[str, typer.Argument(metavar="DATASET", help="See 'vlexplain datasets'.", show_default=False)]
+Root = Annotated[str | None, typer.Argument(metavar="[ROOT]", help="Its folder, if it has one.", show_default=False)]
+Model = Annotated[str, typer.Option(help="A name, see 'vlexplain models', or a folder.")]
+Param = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the method; repeat for more.")
+]
+TargetName = Annotated[str, typer.Option(help="What is explained: similarity, logit, margin or softmax.")]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PROMPT", help="A prompt that only serves margin or softmax as contrast; repeat."),
+]
+GroundTruth = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A mask image, or JSON of boxes: measure against it.")
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")]
+Dtype = Annotated[str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")]
+Seed = Annotated[int, typer.Option(help="Of every random number.")]
+SeedFrom0 = Annotated[int, typer.Option(min=0, help="Of every random number.")]
+ContrastLimits = Annotated[
+    tuple[float, float] | None,
+    typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
+]
+Plane = Annotated[str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")]
+Truncate = Annotated[bool, typer.Option("--truncate", help="Cut what is too long for the model to read.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch weights if need be.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
 def parameters_of(name: str, typed: list[str]) -> dict[str, Any]:
@@ -80,6 +115,30 @@ def plane_of_text(text: str | None) -> tuple[int, ...]:
     if not all(word.isdecimal() for word in words):
         raise VLExplainError(f"--plane is {text!r}, but it must be whole numbers from 0, such as 3 or 3,1.")
     return tuple(int(word) for word in words)
+
+
+def target_of(name: str, against: list[str] | None) -> Target:
+    """``--target`` and ``--against``.
+
+    Raises
+    ------
+    VLExplainError : no such target, or a contrast for one that needs none.
+    """
+    if against and name not in ("margin", "softmax"):
+        raise VLExplainError(f"--against serves the targets margin and softmax, not {name}; leave it out.")
+    return Target(name, tuple(against or ()))
+
+
+def truths_of(file: str | None, image: NDArray, prompts: list[str]) -> list[Mask | None]:
+    """``--ground-truth`` of an image (H, W) or (H, W, C) for each prompt."""
+    shape = (image.shape[0], image.shape[1])
+    return [read_ground_truth(file, shape, prompt) if file else None for prompt in prompts]
+
+
+def listed(texts: str | list[str] | None) -> list[str]:
+    """Words separated by commas, of an option that may be repeated."""
+    given = [texts] if isinstance(texts, str) else texts or []
+    return [word.strip() for text in given for word in text.split(",") if word.strip()]
 
 
 def _example(offered: list[Parameter]) -> str:

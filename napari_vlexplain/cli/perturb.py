@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +10,8 @@ from rich.console import Console
 
 from ..errors import VLExplainError
 from ..perturbation.published import PUBLISHED, SOURCE
-from .console import output, progress, table, write_json
-from .options import DtypeOption
+from . import options
+from .console import output, progress, table, write_json, writing
 
 if TYPE_CHECKING:
     from ..perturbation.result import How, Perturbed
@@ -41,11 +39,11 @@ def perturb(
         str, typer.Option(help="Of how many parts stay: published (as the code has it) or exact.")
     ] = "published",
     seed: Annotated[int, typer.Option(help="Of the scenes and of the random order.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
-    dtype: DtypeOption = "auto",
-    download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Write all figures and curves as JSON.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Take away what methods find relevant, and see how well a model still answers."""
     if rounding not in ("published", "exact"):
@@ -56,8 +54,8 @@ def perturb(
         raise VLExplainError("--regions describe the images of --data; give that as well.")
     if out and Path(out).is_dir():
         raise VLExplainError(f"--out names the folder {out}; name a file.")
-    names = None if methods == "all" else [name.strip() for name in methods.split(",") if name.strip()]
-    with redirect_stdout(sys.stderr), progress() as report:
+    names = None if methods == "all" else options.listed(methods)
+    with progress() as report:
         report(0.0, "Starting the engine")
         found = _run(model, names, cases, data, regions, rounding, seed, device, dtype, download, report)
     from ..perturbation.result import document
@@ -181,7 +179,5 @@ def write_file(file: Path, figures: dict[str, Any]) -> None:
     """Raises VLExplainError where the disk refuses."""
     import json
 
-    try:
+    with writing(file):
         file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise VLExplainError(f"The figures cannot be saved as {file}: {error.strerror or error}.") from None

@@ -18,7 +18,7 @@ from ..io.colour import diverging, ink_on
 from ..io.names import slug, unique_slugs
 from ..measuring import Figures, measure
 from ..metrics.thresholds import Mode, threshold_of
-from .console import table
+from .console import print_end, table, writing
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
@@ -83,10 +83,8 @@ def save_results(results: list[Result], out: Path, stem: str, with_mask: bool) -
             with np.errstate(invalid="ignore"):
                 masks["prediction"] = result.explanation.heatmap >= result.threshold
         result.folder = result.explanation.save(out / f"{slug(stem)}_{name}_{method}.vlexplain", masks=masks)
-    try:
+    with writing(picture):
         figure(explanations, [result.truth for result in results]).save(picture)
-    except OSError as error:
-        raise VLExplainError(f"The picture cannot be saved as {picture}: {error.strerror or error}.") from None
     return picture
 
 
@@ -121,12 +119,9 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
                 f"The map for {result.explanation.prompt!r} is the same everywhere: it says nothing.", soft_wrap=True
             )
         _print_sanity(console, result.explanation)
-        if result.folder is not None:
-            console.print(f"Saved {result.folder}", soft_wrap=True)
-    if picture is not None:
-        console.print(f"Saved {picture}", soft_wrap=True)
-    if warning := results[0].explanation.provenance.get("warning"):
-        console.print(str(warning), style="yellow", soft_wrap=True)
+    print_end(
+        console, [*(result.folder for result in results), picture], results[0].explanation.provenance.get("warning")
+    )
 
 
 def coloured_words(words: list[tuple[str, float]]) -> Text:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +9,7 @@ import typer
 
 from ..datasets.catalogue import open_dataset
 from ..errors import VLExplainError
+from . import options
 from .benchmark import tell_problems
 from .console import output, progress, say, table, write_json
 from .perturb import write_file
@@ -20,10 +19,8 @@ if TYPE_CHECKING:
 
 
 def roar(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="See 'vlexplain datasets'.", show_default=False)],
-    root: Annotated[
-        str | None, typer.Argument(metavar="[ROOT]", help="Its folder, if it has one.", show_default=False)
-    ] = None,
+    dataset: options.DataSetName,
+    root: options.Root = None,
     model: Annotated[str, typer.Option(help="See 'vlexplain models'; its image tower needs patches.")] = "mini",
     methods: Annotated[str, typer.Option(metavar="NAME,...", help="As for 'vlexplain benchmark'.")] = "relevance",
     limit: Annotated[int, typer.Option(min=5, help="At most so many pairs, drawn by the seed.")] = 200,
@@ -32,11 +29,11 @@ def roar(
     epochs: Annotated[int, typer.Option(min=1, help="Of fine-tuning.")] = 5,
     batch: Annotated[int, typer.Option(min=2, help="Pairs that are told apart at a time.")] = 64,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = 1e-6,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random number.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the fastest there is.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the model if need be.")] = False,
+    seed: options.SeedFrom0 = 0,
+    device: options.Device = None,
+    download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Write all rows as JSON.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """ROAR+: fine-tune copies of a model on pairs that lost what methods find relevant, and on whole ones."""
     from .. import load_model
@@ -47,11 +44,11 @@ def roar(
 
     if out and not Path(out).expanduser().resolve().parent.is_dir():
         raise VLExplainError(f"--out names {out}, whose folder does not exist; make it first.")
-    choices = [MethodChoice.parse(word.strip()) for word in methods.split(",") if word.strip()]
+    choices = [MethodChoice.parse(word) for word in options.listed(methods)]
     data = open_dataset(dataset, root, limit=limit, seed=seed)
     tell_problems(data)
     tuning = FineTuning(epochs, batch, learning_rate, seed=seed)
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Loading the model")
         loaded = load_model(model, device, download)
         found = measure_roar(data, loaded, choices, share, repetitions, tuning, Run(report))

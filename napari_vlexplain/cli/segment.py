@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +9,8 @@ import typer
 from rich.console import Console
 
 from ..io.names import slug
-from .console import output, progress, table, write_json
-from .options import DtypeOption, plane_of_text
+from . import options
+from .console import output, print_end, progress, table, write_json
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def segment(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)],
+    image: options.Image,
     model: Annotated[str, typer.Option(help="A name, see 'vlexplain models', or a folder; best is DINOv2.")] = "mini",
     features: Annotated[
         str | None, typer.Option(metavar="X", help="keys or values of a block's attention, or its output.")
@@ -41,19 +39,14 @@ def segment(
         bool, typer.Option("--whole", help="The object may be several pieces, not only the largest.")
     ] = False,
     patches: Annotated[bool, typer.Option("--patches", help="Outlines along the edges of patches.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")] = None,
-    dtype: DtypeOption = "auto",
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
     seed: Annotated[int, typer.Option(help="Of the clustering.")] = 0,
-    contrast_limits: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
-    ] = None,
-    plane: Annotated[
-        str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")
-    ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the model's weights if need be.")] = False,
+    contrast_limits: options.ContrastLimits = None,
+    plane: options.Plane = None,
+    download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Save a folder of pictures and arrays here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Segment an image by what a vision tower sees as alike."""
     typed = {
@@ -70,11 +63,11 @@ def segment(
     parameters |= {"smooth": False} if patches else {}
     if out:
         make_folder(Path(out))
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
         report(0.0, "Starting the engine")
         from .. import segment as compute
 
@@ -123,7 +116,4 @@ def print_segments(console: Console, found: Segmentation, folder: Path | None) -
     console.print(f"Object: {share:.1%} of the image, in the box x {x0} to {x1}, y {y0} to {y1}.")
     values = ", ".join(f"{value:.4g}" for value in found.eigenvectors.values)
     console.print(f"Eigenvalues: {values}", soft_wrap=True)
-    if folder is not None:
-        console.print(f"Saved {folder}", soft_wrap=True)
-    if warning := facts.get("warning"):
-        console.print(str(warning), style="yellow", soft_wrap=True)
+    print_end(console, [folder], facts.get("warning"))

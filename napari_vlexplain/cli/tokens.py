@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from ..errors import VLExplainError
 from ..io.names import slug
 from . import latent_options as latent
-from .console import output, progress, table, write_json
-from .options import DtypeOption, plane_of_text
+from . import options
+from .console import output, print_end, progress, table, write_json, writing
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -24,8 +21,8 @@ SHOWN_TEXTS = 6
 
 
 def tokens(
-    image: latent.ImageFile,
-    vocabulary: latent.VocabularyOption = None,
+    image: options.Image,
+    vocabulary: latent.Vocabulary = None,
     layer: Annotated[
         list[int] | None, typer.Option(help="A layer, 0 to the last or -1; repeat for more; all without.")
     ] = None,
@@ -35,38 +32,38 @@ def tokens(
     find: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Show where a text is among the nearest; repeat.")
     ] = None,
-    template: latent.TemplateOption = None,
+    template: latent.Template = None,
     top: Annotated[int, typer.Option(help="Texts for each token.")] = 5,
-    model: latent.ModelName = "mini",
+    model: latent.Model = "mini",
     mode: Annotated[
         str, typer.Option(help="local (attention disabled), or skip (left out; another method).")
     ] = "local",
-    norm_axis: latent.NormOption = "embedding",
+    norm_axis: latent.NormAxis = "embedding",
     centre: Annotated[
         bool, typer.Option("--centre", help="Subtract each joined list's mean score before they compete.")
     ] = False,
-    smooth: latent.SmoothOption = None,
-    drift_images: latent.DriftOption = None,
-    legacy_drift: latent.LegacyOption = False,
-    device: latent.DeviceOption = None,
-    dtype: DtypeOption = "auto",
-    seed: latent.SeedOption = 0,
-    contrast_limits: latent.LimitsOption = None,
-    plane: latent.PlaneOption = None,
-    download: latent.DownloadOption = False,
+    smooth: latent.Smooth = None,
+    drift_images: latent.DriftImages = None,
+    legacy_drift: latent.LegacyDrift = False,
+    device: options.Device = None,
+    dtype: options.Dtype = "auto",
+    seed: options.Seed = 0,
+    contrast_limits: options.ContrastLimits = None,
+    plane: options.Plane = None,
+    download: options.Download = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Save everything as JSON and CSV, and a picture, in here.")
     ] = None,
-    as_json: latent.JsonOption = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show what every part of an image says, layer by layer."""
     if out:
         make_folder(Path(out))
-    with redirect_stdout(sys.stderr), progress() as report:
+    with progress() as report:
         report(0.0, "Reading the image")
         from ..io.images import as_rgb, read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
         report(0.0, "Starting the engine")
         from ..latent_text import interpret
         from ..models import load_model
@@ -99,10 +96,8 @@ def save(found: Interpretation, pixels: Any, folder: Path, stem: str) -> list[Pa
 
     layers = None if len(found.layers) == found.depth + 1 else found.layers[:6]
     picture = folder / f"{stem}_tokens.png"
-    try:
+    with writing(picture):
         figure(found, pixels, layers).save(picture)
-    except OSError as error:
-        raise VLExplainError(f"The picture cannot be saved as {picture}: {error.strerror or error}.") from None
     return [found.save(folder / f"{stem}_tokens.{ending}") for ending in ("json", "csv")] + [picture]
 
 
@@ -126,11 +121,7 @@ def show(
         _print_search(console, found, text)
     for remark in found.remarks:
         console.print(remark, soft_wrap=True)
-    for file in files:
-        console.print(f"Saved {file}", soft_wrap=True)
-    for key in ("note", "warning"):
-        if text := found.provenance[key]:
-            console.print(str(text), style="yellow", soft_wrap=True)
+    print_end(console, files, found.provenance["note"], found.provenance["warning"])
 
 
 def _print_grid(console: Console, found: Interpretation) -> None:
