@@ -12,7 +12,7 @@ from npe2 import PluginManager, PluginManifest
 from napari_vlexplain.looking import SEQUENTIAL
 from napari_vlexplain.models.precision import PRECISIONS
 from napari_vlexplain.widgets._model_box import ModelBox
-from napari_vlexplain.widgets._settings import PLUGIN, Settings, settings
+from napari_vlexplain.widgets._settings import PLUGIN, Settings, remember_reader, settings
 from napari_vlexplain.widgets.explain import ExplainDock
 
 MANIFEST = Path(__file__).resolve().parent.parent / "napari.yaml"
@@ -40,6 +40,16 @@ def test_every_choice_is_read(page):
     assert settings() == Settings(
         precision="bfloat16", offline=True, opacity=0.5, reader="AB", cache_mb=100, cache_folder="/tmp/x"
     )
+
+
+def test_who_reads_is_remembered(page, tmp_path):
+    from napari import settings as naparis
+
+    remember_reader("Kim")
+    remember_reader("")
+    assert settings().reader == page.reading.reader == "Kim"
+    naparis._clear_plugin_settings_cache()
+    assert naparis.get_plugin_settings(path_dir=tmp_path)[PLUGIN].reading.reader == "Kim", "and in the next session"
 
 
 def test_what_is_out_of_range_is_refused(page):

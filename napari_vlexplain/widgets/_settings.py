@@ -56,6 +56,17 @@ def settings() -> Settings:
         return Settings()
 
 
+def remember_reader(name: str) -> None:
+    """Have the Preferences know who reads, for the next session; where napari has no such page nothing happens."""
+    from npe2 import PluginManager
+
+    if name and name != settings().reader and PLUGIN in PluginManager.instance():
+        with suppress(ImportError, KeyError, AttributeError, OSError, ValueError):
+            from napari.settings import get_plugin_settings
+
+            get_plugin_settings(PLUGIN).reading.reader = name
+
+
 def follow_settings(asked: Any, model: ModelBox) -> None:
     """Let a request, and the box that its model is chosen in, have device, precision and offline as they are now."""
     looks = settings()

@@ -29,7 +29,7 @@ from ._hooks import Lifetime
 from ._jobs import jobs_of
 from ._keys import Keys
 from ._latest import LatestOnly
-from ._settings import settings
+from ._settings import remember_reader, settings
 from .window_level import WindowLevel
 
 if TYPE_CHECKING:
@@ -289,6 +289,7 @@ class CasesDock(QWidget):
             self.go(session.items[key])
 
     def _on_reader(self, name: str) -> None:
+        remember_reader(name.strip())
         session = self.session
         if session is not None and session.reader != name.strip():
             self.own_mask.let_go()
