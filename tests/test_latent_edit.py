@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from napari_vlexplain import load_model
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.latent_text import (
+    Donor,
     Drift,
     EditPlan,
     Reading,
@@ -188,6 +189,35 @@ class TestDonors:
         found = run(reader, z, EditPlan(tokens=((None, 2),), action="replace"), bank=bank)
         assert found.changed[0].any(-1).all(-1).tolist() == [True, False, True]
 
+    def test_a_layer_without_donors_may_take_those_of_the_last(self, reader: Reader, z: torch.Tensor) -> None:
+        streams = reader.tower.streams(z[:1], range(3))
+        said = [{WORDS[i] for i in read_now(reader, streams[n], n)[0, 1:].tolist()} for n in range(3)]
+        text = next(text for text in sorted(said[2]) if text not in said[0] & said[1])
+        skipped, last = (donors(reader, z[:1], (text,), empty=empty) for empty in ("skip", "last"))
+        own = [text in words for words in said]
+        assert [bool(len(tokens)) for tokens in skipped.tokens] == own != [True, True, True]
+        for layer in range(3):
+            assert torch.equal(last.tokens[layer], skipped.tokens[layer if own[layer] else 2])
+        plan = EditPlan(tokens=((None, 3),), action="replace", with_texts=(text,))
+        for empty, changed in (("skip", list(map(int, own))), ("last", [1, 1, 1])):
+            found = edit(reader.model, tiny_clip.picture(), CLASSES, replace(plan, empty=empty), WORDS, "{}")
+            assert found.per_layer == changed
+
+    def test_each_edit_may_have_a_donor_of_its_own(self, model: DualEncoder) -> None:
+        pictures = [tiny_clip.picture(seed=seed) for seed in range(3)]
+        plans = [EditPlan(tokens=((layer, 3 + layer),), action="replace", layers=(layer, layer)) for layer in (0, 1)]
+        deep = Donor("deep", np.stack([pictures[1].astype(np.uint16) * 4] * 2), (0, 4 * 255), (1,))
+        together, apart = (
+            edit(model, pictures[0], CLASSES, plans, WORDS, "{}", donor=donor)
+            for donor in ([deep, pictures[2]], [pictures[1], pictures[2]])
+        )
+        assert [one["name"] for one in together.provenance["donors"]] == ["deep", "image"]
+        np.testing.assert_allclose(together.after, apart.after, atol=0.01)
+        same = edit(model, pictures[0], CLASSES, plans, WORDS, "{}", donor=pictures[1])
+        assert not np.allclose(same.after, apart.after, atol=1e-4)
+        with pytest.raises(VLExplainError, match="There are 2 edits, but 1 donors"):
+            edit(model, pictures[0], CLASSES, plans, WORDS, "{}", donor=[None])
+
     def test_the_seed_draws(self, reader: Reader, z: torch.Tensor) -> None:
         bank = donors(reader, z)
         plan = EditPlan(tokens=tuple((None, t) for t in range(1, 9)), action="replace")
@@ -342,6 +372,26 @@ class TestTheDoor:
     def test_bad_plans(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(VLExplainError):
             EditPlan(**wrong)
+
+    def test_a_record_gives_the_plan_again(self) -> None:
+        plan = EditPlan(find=("a", "@words"), others=True, layers=(1, 2), when="ahead", read=(2, 3), protect_cls=False)
+        hand = EditPlan(tokens=((None, 3), (1, 4)), action="replace", with_texts=("b",), empty="last")
+        for one in (plan, hand):
+            for record in (one.to_dict(), one.changed(), json.loads(json.dumps(one.changed()))):
+                assert EditPlan.from_dict(record) == one
+        assert set(hand.changed()) == {"tokens", "action", "with_texts", "empty"}
+
+    @pytest.mark.parametrize(
+        "record",
+        [
+            [], "x", None, {}, {"find": "a"}, {"find": [1]}, {"find": ["a"], "what": 1}, {"find": ["a"], "layers": [1]},
+            {"find": ["a"], "layers": [1.5, 2]}, {"tokens": [3]}, {"tokens": "ab"}, {"find": ["a"], "others": "no"},
+            {"find": ["a"], "action": ["zero"]}, {"find": ["a"], "empty": "all"},
+        ],
+    )  # fmt: skip
+    def test_records_that_are_no_edit(self, record: Any) -> None:
+        with pytest.raises(VLExplainError):
+            EditPlan.from_dict(record)
 
     def test_no_removal_where_all_tokens_are_read(self, model: DualEncoder) -> None:
         pool = model.image.pool

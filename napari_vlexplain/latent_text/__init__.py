@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from .editing import edit
     from .interpretation import Interpretation
     from .interpreting import interpret
-    from .plan import EditPlan
+    from .plan import Donor, EditPlan
     from .reading import Reading
     from .smoothing import Drift, Smoothing, drift
     from .text_banks import text_bank
     from .vocabularies import Vocabulary, packaged_vocabularies, vocabulary
 
 _HOMES = {
+    "Donor": "plan",
     "Drift": "smoothing",
     "EditPlan": "plan",
     "EditResult": "edit_result",
@@ -35,6 +36,7 @@ _HOMES = {
     "vocabulary": "vocabularies",
 }
 __all__ = [
+    "Donor",
     "Drift",
     "EditPlan",
     "EditResult",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import VLExplainError
+from .plan import Empty
 from .selection import Reader
 
 
@@ -26,7 +27,9 @@ class Donors:
 
 
 @torch.no_grad()
-def donors(reader: Reader, z: Tensor, texts: Sequence[str] = (), tokens: Sequence[int] = ()) -> Donors:
+def donors(
+    reader: Reader, z: Tensor, texts: Sequence[str] = (), tokens: Sequence[int] = (), empty: Empty = "skip"
+) -> Donors:
     """Collect donors from images.
 
     Parameters
@@ -34,6 +37,7 @@ def donors(reader: Reader, z: Tensor, texts: Sequence[str] = (), tokens: Sequenc
     z : (B, T, D), the streams before block 0.
     texts : take the patches that read as one of these, layer by layer.
     tokens : take these; with neither, all patches.
+    empty : ``last`` gives layers without donors those of the last layer, see :class:`EditPlan`.
 
     Raises
     ------
@@ -56,4 +60,4 @@ def donors(reader: Reader, z: Tensor, texts: Sequence[str] = (), tokens: Sequenc
             f"No patch of the donor image says {' or '.join(repr(text) for text in texts[:3])}; "
             "choose another donor image or another text."
         )
-    return Donors(tuple(found))
+    return Donors(tuple(bank if len(bank) or empty == "skip" else found[-1] for bank in found))

@@ -18,7 +18,7 @@ from .donors import Donors, donors
 from .edit_result import EditResult
 from .engine import control, edited, prepare
 from .interpreting import PLAIN, bank_for, record
-from .pictures import Picture, opened, picture
+from .pictures import Picture, donor_picture, opened, picture
 from .plan import EditPlan
 from .reading import Reading
 from .retrieval import class_probabilities, cosines
@@ -61,7 +61,8 @@ def edit(
     classes : what the image may show; probabilities are the softmax of the model's logits over them.
     plans : what to change; several are applied in order at every layer.
     class_template : sentence for the classes; by default what suits the model.
-    donor : image whose tokens replace others; by default the edited image itself.
+    donor : image whose tokens replace others, or a :class:`Donor`; or a list of one for each plan. None is the
+        edited image itself.
     controls : edits of as many random tokens, whose mean probabilities are the control.
     seed : of donors, controls and smoothing.
 
@@ -78,12 +79,13 @@ def edit(
     loaded = opened(model, device, download, run.part(0.0, 0.1), dtype)
     check_readable(loaded)
     shown = picture(loaded, image, contrast_limits, name, plane)
-    given = None if donor is None else picture(loaded, donor)
+    each = list(donor) if isinstance(donor, list | tuple) else [donor] * len(chosen)
+    if len(each) != len(chosen):
+        raise VLExplainError(f"There are {len(chosen)} edits, but {len(each)} donors; give one for each, or None.")
+    given = [donor_picture(loaded, one) for one in each]
     bank = covering_bank(loaded, bank_for(loaded, vocabulary, template, run=run.part(0.1, 0.4)), chosen)
     weights = encode(loaded, names, class_template or recommended(loaded.info)["class_template"])
-    return edit_picture(
-        loaded, shown, names, weights, chosen, bank, [given] * len(chosen), reading, controls, seed, run.part(0.4, 1.0)
-    )
+    return edit_picture(loaded, shown, names, weights, chosen, bank, given, reading, controls, seed, run.part(0.4, 1.0))
 
 
 def edit_picture(
@@ -156,7 +158,8 @@ def _donors(plan: EditPlan, reader: Reader, z: Tensor, given: Picture | None) ->
         return None
     if not plan.with_texts and given is None:
         raise VLExplainError("Tokens to put in place are missing: name the text that they say, or give a donor image.")
-    return donors(reader, z if given is None else reader.tower.embed(given.pixels), plan.donor_texts)
+    own = z if given is None else reader.tower.embed(given.pixels)
+    return donors(reader, own, plan.donor_texts, empty=plan.empty)
 
 
 def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:

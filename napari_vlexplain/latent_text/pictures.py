@@ -16,6 +16,7 @@ from ..models.dual_encoder import DualEncoder
 from ..models.precision import in_precision
 from ..request import ImageIdentity
 from ..running import Run
+from .plan import Donor
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,13 @@ def picture(
     source, called, limits = source_of(image, name, contrast_limits, plane)
     pixels, geometry = model.pixels(as_rgb(source, limits))
     return Picture(pixels, geometry, ImageIdentity.of(source, called, limits, plane), source)
+
+
+def donor_picture(model: DualEncoder, donor: Any) -> Picture | None:
+    """The picture of a :class:`Donor`, or of anything that :func:`picture` takes; None for None."""
+    if isinstance(donor, Donor):
+        return picture(model, donor.image, donor.contrast_limits, donor.name, donor.plane)
+    return None if donor is None else picture(model, donor)
 
 
 def opened(model: str | DualEncoder, device: str | None, download: bool, run: Run, dtype: str = "auto") -> DualEncoder:

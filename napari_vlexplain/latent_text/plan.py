@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from operator import index
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import VLExplainError
 from .vocabularies import packaged_vocabularies, vocabulary
 
+if TYPE_CHECKING:
+    from ..reproducing import ImageSource
+
+EXAMPLE = '{"find": ["@words"], "action": "zero"}'
 Action = Literal["zero", "replace", "remove"]
 When = Literal["sequential", "ahead"]
+Empty = Literal["skip", "last"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class EditPlan:
     read : first and last layer to read for ``ahead``; a token counts if most of these layers say so. None is the
         last quarter.
     protect_cls : is the class token left alone? The published code edits it like any other.
+    empty : at a layer where no donor was found, ``skip`` changes nothing; ``last`` takes the donors of the last layer,
+        as the published code does.
     """
 
     find: tuple[str, ...] = ()
@@ -43,12 +51,13 @@ class EditPlan:
     when: When = "sequential"
     read: tuple[int, int] | None = None
     protect_cls: bool = True
+    empty: Empty = "skip"
 
     def __post_init__(self) -> None:
         for name in ("find", "with_texts"):
             if isinstance(getattr(self, name), str):
                 raise VLExplainError(f"{name} must be a list of texts, not the text {getattr(self, name)!r}.")
-        for name, allowed in (("action", get_args(Action)), ("when", get_args(When))):
+        for name, allowed in (("action", get_args(Action)), ("when", get_args(When)), ("empty", get_args(Empty))):
             if getattr(self, name) not in allowed:
                 raise VLExplainError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(allowed)}.")
         named = any(text.strip() for text in self.find)
@@ -71,6 +80,25 @@ class EditPlan:
         """For records."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> EditPlan:
+        """From such a record, or from as much of one as departs from the defaults.
+
+        Raises
+        ------
+        VLExplainError : a record that is none.
+        """
+        try:
+            return cls(**{name: _READ.get(name, str)(value) for name, value in record.items()})
+        except VLExplainError:
+            raise
+        except (AttributeError, TypeError, ValueError) as error:
+            raise VLExplainError(f"This is no edit ({error}); one is such as {EXAMPLE}.") from None
+
+    def changed(self) -> dict[str, Any]:
+        """What departs from the defaults."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+
     def describe(self) -> str:
         """One line for a list of edits."""
         verb = {"zero": "zero", "remove": "remove", "replace": "replace"}[self.action]
@@ -83,6 +111,21 @@ class EditPlan:
         by = f" by tokens that say “{self.with_texts[0]}”" if self.action == "replace" and self.with_texts else ""
         where = "" if self.layers is None else f", layers {self.layers[0]} to {self.layers[1]}"
         return f"{verb} {what}{by}{where}"
+
+
+@dataclass(frozen=True, eq=False)
+class Donor:
+    """An image that gives tokens: a path, or pixels, with the values that become black and white.
+
+    plane : of a file that holds a stack, the index of the image along each leading axis. source : where pixels that
+    were given can be found again, a :class:`napari_vlexplain.reproducing.ImageSource`.
+    """
+
+    name: str
+    image: Any
+    contrast_limits: tuple[float, float] | None = None
+    plane: tuple[int, ...] = ()
+    source: ImageSource | None = None
 
 
 def split_texts(text: str) -> tuple[str, ...]:
@@ -110,3 +153,37 @@ def expanded(texts: Iterable[str]) -> tuple[str, ...]:
 
 def _names() -> str:
     return ", ".join(f"@{name}" for name in packaged_vocabularies())
+
+
+def _texts(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
+        raise TypeError(f"{given!r} is no list of texts")
+    return tuple(given)
+
+
+def _span(given: Any) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    first, last = given
+    return index(first), index(last)
+
+
+def _tokens(given: Any) -> tuple[tuple[int | None, int], ...]:
+    return tuple((None if layer is None else index(layer), index(token)) for layer, token in given)
+
+
+def _flag(given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise TypeError(f"{given!r} is neither true nor false")
+    return given
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "find": _texts,
+    "with_texts": _texts,
+    "layers": _span,
+    "read": _span,
+    "tokens": _tokens,
+    "others": _flag,
+    "protect_cls": _flag,
+}

@@ -12,7 +12,7 @@ import numpy as np
 from ..models.zoo import MINI
 from .interpretation import Interpretation
 from .legend import Colour, colours
-from .plan import Action, EditPlan, When
+from .plan import Action, Donor, EditPlan, When
 
 if TYPE_CHECKING:
     from ..models.dual_encoder import DualEncoder
@@ -57,15 +57,6 @@ class Read:
     vocabulary: Any
     suggested: tuple[str, ...]
     reading: Reading
-
-
-@dataclass(frozen=True, eq=False)
-class Donor:
-    """An image that gives tokens: a path, or pixels with the values that become black and white."""
-
-    name: str
-    image: Any
-    contrast_limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +153,7 @@ def compute_edit(
     from ..running import Run
     from .editing import checked_classes, edit_picture
     from .interpreting import bank_for
-    from .pictures import picture
+    from .pictures import donor_picture
     from .selection import covering_bank
     from .templates import recommended
     from .text_banks import encode
@@ -171,7 +162,7 @@ def compute_edit(
     names = checked_classes(classes)
     bank = covering_bank(model, bank_for(model, read.vocabulary, read.asked.template or None), plans)
     weights = encode(model, names, recommended(model.info)["class_template"])
-    given = [d if d is None else picture(model, d.image, d.contrast_limits, d.name) for d in (e.donor for e in edits)]
+    given = [donor_picture(model, edit.donor) for edit in edits]
     controls = CONTROLS if plans else 0
     run = Run(cancel=cancel)
     return edit_picture(model, read.shown, names, weights, plans, bank, given, read.reading, controls, run=run)

@@ -64,7 +64,7 @@ class Editor:
         reader = Reader(self.model, self.bank, Reading())
         with torch.no_grad():
             z = torch.cat([self.model.image.embed(pixels) for _, pixels in images.batches(self.model)])
-        return donors(reader, z, plan.donor_texts)
+        return donors(reader, z, plan.donor_texts, empty=plan.empty)
 
     def _noise(self, what: str, piece: slice) -> torch.Generator:
         return generator(self.seed, "experiment", what, str(piece.start), device=self.model.device)
