@@ -15,6 +15,7 @@ import pytest
 from dicom_files import dataset, placed, save, write
 from export_records import image_of, masks_of_shape, record, write_radiograph
 from pydicom.sr._concepts_dict import concepts
+from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
 from napari_vlexplain.io.dicom import read_dicom_image
 from napari_vlexplain.reading_room.dicom_source import _FINDINGS
@@ -29,7 +30,7 @@ DX, SC, US = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.7", "1.2.84
 XA, US_FRAMES, CT = "1.2.840.10008.5.1.4.1.1.12.1", "1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.2.1"
 
 
-def said_by(program: str, *files: Path) -> list[str]:
+def said_by(program: str, *files: Path | str) -> list[str]:
     """What a program says of files, line by line."""
     if shutil.which(program) is None:
         pytest.fail(f"There is no {program}; get it with: tools/system-packages.sh test")
@@ -125,3 +126,27 @@ def test_findings_are_called_as_the_standard_calls_them() -> None:
     bundled = {code: meaning for names in concepts["SCT"].values() for code, (meaning, _) in names.items()}
     known = {code: meaning for code, meaning in _FINDINGS.values() if code in bundled}
     assert known == {code: bundled[code] for code in known} and len(known) >= 3
+
+
+@pytest.mark.parametrize(
+    ("pixels", "stored"),
+    [
+        (np.arange(12_000, dtype=np.uint16).reshape(100, 120) % 4096, 12),
+        (np.arange(12_000, dtype=np.uint16).reshape(100, 120) * 5, 16),
+        (np.arange(12_000, dtype=np.uint16).reshape(4, 50, 60) % 4096, 12),
+        ((np.arange(12_000).reshape(100, 120) % 256).astype(np.uint8), 8),
+        ((np.arange(12_000).reshape(100, 120) - 6000).astype(np.int16), 16),
+    ],
+    ids=["12 bits", "16 bits", "frames", "8 bits", "signed"],
+)
+@pytest.mark.parametrize("process", ["+e1", "+el"])
+def test_jpeg_lossless_is_read_to_the_bit(tmp_path: Path, pixels: np.ndarray, stored: int, process: str) -> None:
+    kind = {"SOPClassUID": XA, "Modality": "XA"} if pixels.ndim == 3 else {}
+    plain = write(tmp_path / "plain.dcm", pixels, stored, PhotometricInterpretation="MONOCHROME1", **kind)
+    said_by("dcmcjpeg", process, plain, tmp_path / "packed.dcm")
+    assert pydicom.dcmread(tmp_path / "packed.dcm").file_meta.TransferSyntaxUID in (JPEGLossless, JPEGLosslessSV1)
+    found, wanted = read_dicom_image(tmp_path / "packed.dcm"), read_dicom_image(plain)
+    assert found.pixels.dtype == wanted.pixels.dtype
+    np.testing.assert_array_equal(found.pixels, wanted.pixels)
+    if pixels.ndim == 3:
+        np.testing.assert_array_equal(read_dicom_image(tmp_path / "packed.dcm", 2).pixels, wanted.pixels[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,24 @@ def _decoded(file: Path, header: Dataset, frame: int | None) -> NDArray[Any]:
         )
     if syntax.is_deflated:
         return pixel_array(dcmread(file), index=frame)
-    return pixel_array(file, index=frame, transfer_syntax_uid=syntax)
+    *others, last = _plugins(decoder, header)
+    for plugin in others:
+        with suppress(Exception):  # it may not know this variety; the last one tells what is wrong
+            return pixel_array(file, index=frame, transfer_syntax_uid=syntax, decoding_plugin=plugin)
+    return pixel_array(file, index=frame, transfer_syntax_uid=syntax, decoding_plugin=last)
+
+
+def _plugins(decoder: Any, header: Dataset) -> list[str]:
+    """Who may decode. GDCM only what nobody else does: JPEG Lossless, and JPEG of 12 bits, which Pillow does not know;
+    files from strangers do not reach more of it than need be."""
+    from pydicom.uid import JPEGExtended12Bit
+
+    found = [name for name in decoder.available_plugins if name != "gdcm"]
+    syntax, bits = decoder.UID, int(header.get("BitsAllocated") or 8)
+    deep = syntax == JPEGExtended12Bit and bits > 8
+    if "gdcm" in decoder.available_plugins and (deep or not found):
+        found.append("gdcm")
+    return found or [""]
 
 
 def _image(header: Dataset, stored: NDArray[Any], frames: int, frame: int | None) -> DicomImage:
@@ -195,10 +213,10 @@ def _syntax(header: Dataset) -> Any:
 
 
 def _get(decoder: Any) -> str:
-    """How to install what a decoder misses."""
-    named = re.findall(r"pylibjpeg-\w+", " ".join(decoder.missing_dependencies))
-    gdcm = " (or python-gdcm)" if any("gdcm" in one for one in decoder.missing_dependencies) else ""
-    return f"pip install pylibjpeg {named[0]}{gdcm}" if named else "pip install python-gdcm"
+    """How to install what a decoder misses: GDCM where it can (BSD; pylibjpeg's libjpeg is GPL)."""
+    missing = " ".join(decoder.missing_dependencies)
+    named = re.search(r"pylibjpeg-\w+", missing)
+    return "pip install python-gdcm" if named is None or "gdcm" in missing else f"pip install pylibjpeg {named[0]}"
 
 
 def _why(file: Path, header: Dataset, error: Exception) -> str:
