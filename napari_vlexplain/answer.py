@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .explanation import joined_words, min_max
-from .request import ImageIdentity, Place, older, plain
+from .request import ImageIdentity, Place, call, common, key_of, older, plain
 
 Painting = Literal["max", "sum"]
 
@@ -40,23 +38,19 @@ class QuestionRequest:
 
     @property
     def key(self) -> str:
-        """sha256 over everything that decides the result."""
-        return hashlib.sha256(json.dumps(older(self.to_dict()), sort_keys=True).encode()).hexdigest()
+        return key_of(older(self.to_dict()))
 
     def to_dict(self) -> dict[str, Any]:
         return plain(self)
 
     def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
-        extra: list[tuple[str, Any]] = [("answer", self.answer)] if self.answer is not None else []
-        extra += (place or Place()).keywords(self.image, self.truncate, self.dtype)
-        extra += [("regions", self.regions)] if self.regions != "model" else []
-        settings = "".join(f"    {name}={value!r},\n" for name, value in [*extra, *self.parameters])
-        return (
-            f"from napari_vlexplain import ask\n\n"
-            f"answers = ask(\n    {self.image.name!r},\n    {list(self.questions)!r},\n    model={self.model!r},\n"
-            f"    method={self.method!r},\n{settings})\n"
-        )
+        named: list[tuple[str, Any]] = [("model", self.model), ("method", self.method)]
+        named += [("answer", self.answer)] if self.answer is not None else []
+        named += (place or Place()).keywords(self.image, self.truncate, self.dtype)
+        named += [("regions", self.regions)] if self.regions != "model" else []
+        given = [repr(self.image.name), repr(list(self.questions))]
+        return f"from napari_vlexplain import ask\n\n{call('answers = ask', given, [*named, *self.parameters])}"
 
     def as_command(self, place: Place | None = None) -> str:
         """The same as a command line."""
@@ -71,15 +65,12 @@ class QuestionRequest:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> QuestionRequest:
         return cls(
-            image=ImageIdentity.from_dict(data["image"]),
+            **common(data),
             questions=tuple(data["questions"]),
-            model=data["model"],
             method=data["method"],
-            parameters=tuple(sorted(data["parameters"].items())),
             answer=data["answer"],
             regions=data["regions"],
             truncate=data["truncate"],
-            dtype=data.get("dtype", "float32"),
         )
 
 

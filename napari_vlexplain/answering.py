@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answer import Answer, QuestionRequest
-from .door import source_of, texts_of, versions
+from .door import provenance, source_of, texts_of
 from .errors import VLExplainError
 from .io.images import as_rgb
 from .methods.co_attention_parameters import co_attention_method
 from .methods.info import MethodInfo
-from .methods.parameters import describe, fill
+from .methods.parameters import fill
 from .models.regions import Regions
 from .request import ImageIdentity
 from .running import ProgressCallback, Run, chunks
@@ -103,7 +102,7 @@ def ask(
         questions=questions,
         model=model.info.name,
         method=info.name,
-        parameters=tuple(sorted((p.name, getattr(filled, p.name)) for p in describe(info.parameters_form))),
+        parameters=tuple(sorted(asdict(filled).items())),
         answer=answer,
         regions=called_regions,
         truncate=truncate,
@@ -145,21 +144,9 @@ def _compute(
 
     chunks(len(request.questions), QUESTIONS_AT_ONCE, work)
     size = (source.shape[0], source.shape[1])
-    record = {
-        "model": model.info.name,
-        "licence": model.info.licence,
-        "warning": model.info.warning,
-        "weights_sha256": model.weights_hash(),
-        "method": info.name,
-        "source": info.source,
-        "regions": request.regions,
-        "painted": "each pixel the highest score of the boxes that cover it",
-        "device": str(model.device),
-        "dtype": request.dtype,
-        "versions": versions(),
-        "seconds": round(time.perf_counter() - began, 4),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    painted = "each pixel the highest score of the boxes that cover it"
+    facts = {"method": info.name, "source": info.source, "regions": request.regions, "painted": painted}
+    record = provenance(model, request.dtype, began, **facts)
     return [
         _answer(request, question, one, model, seen.on(size), seen.labels, size, record, source)
         for question, one in zip(request.questions, read, strict=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .door import source_of, versions
+from .door import provenance, source_of
 from .errors import VLExplainError
 from .explanation import min_max
 from .geometry import Geometry
@@ -173,22 +172,8 @@ def detect(
         if len(kept):
             scores = info.function()(Recorded(found.sites, kept, values, run.part(0.2, 1.0)), filled)
     size = (rgb.shape[0], rgb.shape[1])
-    record = {
-        "image": called,
-        "model": model.info.name,
-        "licence": model.info.licence,
-        "warning": model.info.warning,
-        "weights_sha256": model.weights_hash(),
-        "method": info.name,
-        "parameters": dict(vars(filled)),
-        "keep": float(keep),
-        "source": info.source,
-        "device": str(model.device),
-        "dtype": "float32",
-        "versions": versions(),
-        "seconds": round(time.perf_counter() - began, 4),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    facts = {"method": info.name, "parameters": dict(vars(filled)), "keep": float(keep), "source": info.source}
+    record = provenance(model, "float32", began, image=called, **facts)
     run.step(1.0, "Done")
     return Detections(
         labels=tuple(model.labels[c] for c in classes[kept].tolist()),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from .io.images import Limits, as_array, as_rgb, read_shown
 from .methods.catalogue import method as method_named
 from .methods.catalogue import refuse_unfit
 from .methods.info import MethodInfo
-from .methods.parameters import describe, fill
+from .methods.parameters import fill
 from .methods.targets import Target
 from .models import load_model
 from .request import ImageIdentity, Request
@@ -112,7 +113,7 @@ def explain(
         prompts=prompts,
         model=loaded.info.name,
         method=info.name,
-        parameters=tuple(sorted((p.name, getattr(filled, p.name)) for p in describe(info.parameters_form))),
+        parameters=tuple(sorted(asdict(filled).items())),
         target=chosen,
         seed=int(seed),
         truncate=truncate,
@@ -150,20 +151,7 @@ def _compute(
         raise VLExplainError(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
-    record = {
-        "model": model.info.name,
-        "licence": model.info.licence,
-        "warning": model.info.warning,
-        "weights_sha256": model.weights_hash(),
-        "method": info.name,
-        "source": info.source,
-        "device": str(model.device),
-        "dtype": request.dtype,
-        "versions": versions(),
-        "seconds": round(time.perf_counter() - began, 4),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "notes": scores.notes,
-    }
+    record = provenance(model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes)
     return [
         Explanation(
             request=request,
@@ -220,6 +208,25 @@ def source_of(
     if len(plane) > max(pixels.ndim - 2, 0):
         raise VLExplainError(f"The image has shape {pixels.shape}, which has no plane {tuple(plane)}.")
     return pixels[tuple(plane)], name or getattr(image, "filename", "") or "image", contrast_limits
+
+
+def provenance(model: Any, dtype: str, began: float, **more: Any) -> dict[str, Any]:
+    """What a result says of the model behind it, and of when and on what it was computed.
+
+    model : loaded, of any kind. dtype : of its matrix products. began : the ``time.perf_counter`` of the start.
+    """
+    return {
+        "model": model.info.name,
+        "licence": model.info.licence,
+        "warning": model.info.warning,
+        "weights_sha256": model.weights_hash(),
+        **more,
+        "device": str(model.device),
+        "dtype": dtype,
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - began, 4),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,12 +22,13 @@ from .models.places import is_here
 from .models.zoo import MINI, known_models
 from .reproducing import ImageSource
 from .request import ImageIdentity, Request, resolved
+from .running import ProgressCallback, Run, is_out_of_memory, release_memory
 
 if TYPE_CHECKING:
     from .answer import Answer
     from .explanation import Explanation
-    from .running import ProgressCallback
 
+T = TypeVar("T")
 NEED_OTHERS = tuple(name for name in TARGETS if name in ("margin", "softmax"))
 SCORE_NAMES = {"similarity": "Cosine", "logit": "Logit", "margin": "Margin", "softmax": "Probability"}
 
@@ -185,32 +186,36 @@ def compute(
     So whoever shows them has nothing to compute. ``image`` may be lazy. Raises as :func:`napari_vlexplain.explain`
     does; running out of memory becomes a VLExplainError too, and memory is given back.
     """
-    from .door import explain
-    from .running import Run, is_out_of_memory, release_memory
 
-    run = Run(progress, cancel)
-    try:
-        run.step(0.0, "Starting" if "torch" in sys.modules else "Loading the libraries, once a session")
+    def work(run: Run) -> list[Explanation | Answer]:
+        from .door import explain
+
         pixels, texts, report = np.asarray(image), list(asked.prompts), run.part(0.0, 0.95).step
         found: list[Explanation | Answer]
         if asked.asks:
             found = [*compute_answers(pixels, texts, name, contrast_limits, report, cancel, asked.options())]
         else:
-            options = asked.options()
-            found = [
-                *explain(
-                    pixels,
-                    texts,
-                    progress=report,
-                    cancel=cancel,
-                    contrast_limits=contrast_limits,
-                    name=name,
-                    **options,
-                )
-            ]
+            given = {**asked.options(), "contrast_limits": contrast_limits, "name": name}
+            found = [*explain(pixels, texts, progress=report, cancel=cancel, **given)]
         for number, one in enumerate(found):
             run.step(0.95 + 0.05 * number / len(found), "Drawing heatmaps")
             one.heatmap  # noqa: B018 - cached
+        return found
+
+    return guarded(work, progress, cancel)
+
+
+def guarded(work: Callable[[Run], T], progress: ProgressCallback | None, cancel: Callable[[], bool] | None) -> T:
+    """What a dock's job computes, told from beginning to end.
+
+    Raises
+    ------
+    VLExplainError : of ``work``; and when memory runs out, which is then given back.
+    """
+    run = Run(progress, cancel)
+    try:
+        run.step(0.0, "Starting" if "torch" in sys.modules else "Loading the libraries, once a session")
+        found = work(run)
         run.step(1.0, "Done")
         return found
     except Exception as error:
@@ -246,8 +251,6 @@ _HUB_NAME = re.compile(r"(open_clip:|timm:|remoteclip:).+|[\w.-]+/[\w.-]+")
 
 def remedy(error: BaseException) -> str:
     """An error as one message that says what to do about it."""
-    from .running import is_out_of_memory
-
     if isinstance(error, VLExplainError):
         return str(error)
     if isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error)):

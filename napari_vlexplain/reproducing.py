@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 from .errors import VLExplainError
 from .io.answers import FORMAT as ANSWER
 from .io.ground_truth import Mask, boxes_of, words_of
-from .request import ImageIdentity, Place, Request, resolved
+from .request import ImageIdentity, Place, Request, call, resolved
 
 IMAGE = "IMAGE"
 LONGEST = 100_000
@@ -75,12 +75,6 @@ def verified(source: ImageSource, pixels: Any) -> ImageSource:
         return replace(source, path=None, plane=())
     same = found.dtype == shown.dtype and np.array_equal(found, shown)
     return source if same else replace(source, path=None, plane=())
-
-
-def call(function: str, given: Iterable[str], named: Iterable[tuple[str, Any]]) -> str:
-    """A function call, an argument a line: code for those by position, values for those by name."""
-    lines = [*given, *(f"{name}={value!r}" for name, value in named)]
-    return f"{function}(\n" + "".join(f"    {line},\n" for line in lines) + ")\n"
 
 
 @dataclass(frozen=True, eq=False)

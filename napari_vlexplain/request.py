@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,6 +39,21 @@ def plain(request: Any) -> dict[str, Any]:
     if not found["image"]["plane"]:
         del found["image"]["plane"]
     return found
+
+
+def common(data: dict[str, Any]) -> dict[str, Any]:
+    """From :func:`plain` values, what every request has: image, model, parameters and dtype."""
+    return {
+        "image": ImageIdentity.from_dict(data["image"]),
+        "model": data["model"],
+        "parameters": tuple(sorted(data["parameters"].items())),
+        "dtype": data.get("dtype", PRECISIONS[0]),
+    }
+
+
+def key_of(asked: dict[str, Any]) -> str:
+    """sha256 over everything that decides a result."""
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def older(asked: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +127,12 @@ class Place:
         return [*found, *self.options]
 
 
+def call(function: str, given: Iterable[str], named: Iterable[tuple[str, Any]]) -> str:
+    """A function call, an argument a line: code for those by position, values for those by name."""
+    lines = [*given, *(f"{name}={value!r}" for name, value in named)]
+    return f"{function}(\n" + "".join(f"    {line},\n" for line in lines) + ")\n"
+
+
 @dataclass(frozen=True)
 class Request:
     """One image, one or more prompts, a model, a method with all its parameters resolved, a target and a seed.
@@ -130,8 +152,7 @@ class Request:
 
     @property
     def key(self) -> str:
-        """sha256 over everything that decides the result."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        return key_of(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         return plain(self)
@@ -139,29 +160,22 @@ class Request:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Request:
         return cls(
-            image=ImageIdentity.from_dict(data["image"]),
+            **common(data),
             prompts=tuple(data["prompts"]),
-            model=data["model"],
             method=data["method"],
-            parameters=tuple(sorted(data["parameters"].items())),
             target=Target(data["target"]["name"], tuple(data["target"]["against"])),
             seed=data["seed"],
             truncate=data["truncate"],
-            dtype=data.get("dtype", "float32"),
         )
 
     def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
-        target = repr(self.target) if self.target.against else repr(self.target.name)
-        extra = (place or Place()).keywords(self.image, self.truncate, self.dtype)
-        settings = "".join(f"    {name}={value!r},\n" for name, value in [*extra, *self.parameters])
+        target = self.target if self.target.against else self.target.name
+        named = [("model", self.model), ("method", self.method), ("target", target), ("seed", self.seed)]
+        named += [*(place or Place()).keywords(self.image, self.truncate, self.dtype), *self.parameters]
+        program = call("explanations = explain", [repr(self.image.name), repr(list(self.prompts))], named)
         also = "from napari_vlexplain.methods.targets import Target\n" if self.target.against else ""
-        return (
-            f"from napari_vlexplain import explain\n{also}\n"
-            f"explanations = explain(\n    {self.image.name!r},\n    {list(self.prompts)!r},\n"
-            f"    model={self.model!r},\n    method={self.method!r},\n    target={target},\n    seed={self.seed},\n"
-            f"{settings})\n"
-        )
+        return f"from napari_vlexplain import explain\n{also}\n{program}"
 
     def as_command(self, place: Place | None = None) -> str:
         """The same as a command line."""

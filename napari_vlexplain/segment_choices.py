@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import VLExplainError
-from .explaining import model_info, remedy
+from .explaining import guarded, model_info
 from .methods.parameters import Parameter, check, describe
 from .models.zoo import MINI
-from .reproducing import ImageSource, call
-from .request import resolved
+from .reproducing import ImageSource
+from .request import call, resolved
+from .running import ProgressCallback, Run
 from .spectral.parameters import RECOMMENDED, CutParameters, EigenParameters
 
 if TYPE_CHECKING:
-    from .running import ProgressCallback
     from .segmentation import Segmentation
 
 EIGEN = describe(EigenParameters)
@@ -105,12 +104,10 @@ def compute(
 
     ``image`` may be lazy. Running out of memory becomes a VLExplainError, and memory is given back.
     """
-    from .running import Run, is_out_of_memory, release_memory
-    from .segmenting import segment
 
-    run = Run(progress, cancel)
-    try:
-        run.step(0.0, "Starting" if "torch" in sys.modules else "Loading the libraries, once a session")
+    def work(run: Run) -> tuple[Segmentation, np.ndarray]:
+        from .segmenting import segment
+
         found = segment(
             np.asarray(image),
             progress=run.part(0.0, 0.9).step,
@@ -122,15 +119,9 @@ def compute(
         run.step(0.9, "Drawing eigenvectors")
         maps = found.eigenvectors.at_source()
         found.areas  # noqa: B018 - cached
-        run.step(1.0, "Done")
         return found, maps
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        message = remedy(error)
-    # Outside the handler the traceback, and the tensors that it holds, are gone.
-    release_memory()
-    raise VLExplainError(message)
+
+    return guarded(work, progress, cancel)
 
 
 def _known(name: str) -> Parameter:

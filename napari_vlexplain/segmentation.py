@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .request import ImageIdentity, plain
+from .request import ImageIdentity, common, key_of, plain
 from .spectral.eigenvectors import Eigenvectors
 from .spectral.parameters import CutParameters
 from .spectral.segments import Cut, cut
@@ -30,21 +28,14 @@ class SegmentRequest:
 
     @property
     def key(self) -> str:
-        """sha256 over everything that decides the result."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        return key_of(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         return plain(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:
-        return cls(
-            image=ImageIdentity.from_dict(data["image"]),
-            model=data["model"],
-            parameters=tuple(sorted(data["parameters"].items())),
-            seed=int(data["seed"]),
-            dtype=data.get("dtype", "float32"),
-        )
+        return cls(**common(data), seed=int(data["seed"]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .door import source_of, versions
+from .door import provenance, source_of
 from .errors import VLExplainError
 from .io.images import as_rgb
 from .methods.parameters import fill
@@ -85,19 +84,7 @@ def segment(
         seed=int(seed),
         dtype=precision_of(loaded),
     )
-    record = {
-        "model": loaded.info.name,
-        "licence": loaded.info.licence,
-        "warning": loaded.info.warning,
-        "weights_sha256": loaded.weights_hash(),
-        "source": SOURCE,
-        **facts,
-        "device": str(loaded.device),
-        "dtype": request.dtype,
-        "versions": versions(),
-        "seconds": round(time.perf_counter() - began, 4),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    record = provenance(loaded, request.dtype, began, source=SOURCE, **facts)
     return Segmentation(request, found, pieces, record, source)
 
 

@@ -140,11 +140,11 @@ def test_compute_can_be_cancelled_before_anything_is_read():
 
 def test_out_of_memory_becomes_one_sentence(monkeypatch):
     import napari_vlexplain.door
-    from napari_vlexplain import running
+    from napari_vlexplain import explaining
 
     given_back = []
     monkeypatch.setattr(napari_vlexplain.door, "explain", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
-    monkeypatch.setattr(running, "release_memory", lambda: given_back.append(True))
+    monkeypatch.setattr(explaining, "release_memory", lambda: given_back.append(True))
     with pytest.raises(VLExplainError, match="Memory ran out: close other programs"):
         compute(Explaining(prompts=("a dog",)), picture(), "p")
     assert given_back

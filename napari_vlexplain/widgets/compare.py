@@ -11,9 +11,11 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from ..comparing import Comparison, Mask, compare
 from ..errors import VLExplainError
+from ..explaining import guarded
 from ..metrics.regions import Grid
 from ..prompt_history import PromptHistory
 from ..reproducing import ComparisonChoices
+from ..running import Run
 from ._compare_view import CompareView
 from ._copying import Copier
 from ._hooks import Lifetime
@@ -177,22 +179,26 @@ def _computed(
     asked: ComparisonChoices, picture: Picture, progress: Callable[[float, str], None], cancelled: Callable[[], bool]
 ) -> Comparison:
     """On the thread: everything, heatmaps at source pixels included."""
-    found = compare(
-        np.asarray(picture.pixels),
-        asked.prompts,
-        asked.methods,
-        asked.models,
-        ground_truth=asked.truths,
-        sanity=asked.sanity,
-        progress=progress,
-        cancel=cancelled,
-        name=picture.name,
-        contrast_limits=picture.contrast_limits,
-        device=asked.device,
-        dtype=asked.dtype,
-    )
-    for row in found.cells:
-        for cell in row:
-            if cell.explanation is not None:
-                cell.explanation.heatmap  # noqa: B018 - cached
-    return found
+
+    def work(run: Run) -> Comparison:
+        found = compare(
+            np.asarray(picture.pixels),
+            asked.prompts,
+            asked.methods,
+            asked.models,
+            ground_truth=asked.truths,
+            sanity=asked.sanity,
+            progress=run.step,
+            cancel=cancelled,
+            name=picture.name,
+            contrast_limits=picture.contrast_limits,
+            device=asked.device,
+            dtype=asked.dtype,
+        )
+        for row in found.cells:
+            for cell in row:
+                if cell.explanation is not None:
+                    cell.explanation.heatmap  # noqa: B018 - cached
+        return found
+
+    return guarded(work, progress, cancelled)
