@@ -375,6 +375,21 @@ def test_a_case_is_judged_by_keys_alone(dock, folder, qtbot):
     assert session.judgement(("0.png/finding 0", "finding 0")).confidence == 0
 
 
+def test_return_takes_the_name_as_typed_while_others_are_offered(dock, folder, qtbot):
+    session = opened(dock, folder, qtbot)
+    reader = dock.view.judging.reader
+    dock.view.judging.offer_readers(["Kim", "Kimberly"])
+    dock.activateWindow()
+    reader.clear()
+    reader.setFocus()
+    qtbot.keyClicks(reader, "Kim")
+    popup = reader.completer().popup()
+    qtbot.waitUntil(popup.isVisible)
+    qtbot.keyClick(popup, Qt.Key.Key_Return)
+    settle(dock, qtbot)
+    assert session.reader == "Kim" and not popup.isVisible() and not reader.hasFocus()
+
+
 def test_a_verdict_without_a_name_is_kept_and_says_so(dock, folder, qtbot):
     opened(dock, folder, qtbot)
     dock.view.judging.reader.clear()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCompleter,
@@ -73,6 +74,21 @@ class Judging(QWidget):
         self._names = QCompleter(names, self)
         self._names.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.reader.setCompleter(self._names)
+        popup = self._names.popup()
+        assert popup is not None
+        popup.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Return takes the name as it is typed, also while others are offered: Qt would only close their list."""
+        popup = self._names.popup()
+        if popup is None or watched is not popup or not isinstance(event, QKeyEvent):
+            return False
+        returned = event.type() == QEvent.Type.KeyPress and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if not returned or popup.currentIndex().isValid():
+            return False
+        popup.hide()
+        QCoreApplication.sendEvent(self.reader, event)
+        return True
 
     def show_saved(self, text: str, bad: bool = False) -> None:
         """Where it is kept, or why not."""
