@@ -49,21 +49,20 @@ def main() -> int:
             print(json.dumps(rig.held), flush=True)
             os._exit(0)
     broken = 0
-    print(f"{'worst time that the window was held (ms)':44s} {'with ours':>10s} {'napari alone':>13s}")
+    print(f"{'worst time that the window was held, and its own part of it (ms)':66s} with ours  napari alone")
     for part in options.only:
         ours, alone = (child(part, which, options.trace) for which in ("--ours", "--bare"))
-        for name, held in ours.items():
+        for name, (held, own) in ours.items():
             control = alone.get(name)
-            late = held > max(LIMIT_MS, control or 0)
+            late = held > max(LIMIT_MS, control[0] if control else 0)
             broken += late
-            print(
-                f"{name:44s} {held:10.0f} {'' if control is None else f'{control:.0f}':>13s}{'  late' if late else ''}"
-            )
+            told = f"{control[0]:6.0f} {control[1]:6.0f}" if control else ""
+            print(f"{name:61s} {held:6.0f} {own:6.0f} {told:>13s}{'  late' if late else ''}")
     print("as promised" if not broken else f"{broken} phases held the window longer than {LIMIT_MS} ms and than napari")
     return 1 if broken else 0
 
 
-def child(part: str, which: str, trace: bool) -> dict[str, float]:
+def child(part: str, which: str, trace: bool) -> dict[str, tuple[float, float]]:
     """The figures of one part, from a process of its own."""
     command = [sys.executable, __file__, which, part, *(["--trace"] if trace else [])]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -71,19 +70,22 @@ def child(part: str, which: str, trace: bool) -> dict[str, float]:
         print(answer.stderr, file=sys.stderr)
     *told, last = answer.stdout.strip().splitlines() or ["{}"]
     print(*told, sep="\n", end="\n" if told else "")
-    found: dict[str, float] = json.loads(last)
+    found: dict[str, tuple[float, float]] = json.loads(last)
     return found
 
 
 class Rig:
-    """A viewer, what is done to it, and how long it was held at worst: ``held``, in ms by phase."""
+    """A viewer, what is done to it, and how long it was held at worst.
+
+    ``held`` : in ms by phase, by the clock and of the processor's time that the GUI thread took.
+    """
 
     def __init__(self, folder: Path, trace: bool, bare: bool) -> None:
         import napari
         from qtpy.QtWidgets import QApplication
 
         self.folder, self.bare = folder, bare
-        self.held: dict[str, float] = {}
+        self.held: dict[str, tuple[float, float]] = {}
         self.viewer = napari.Viewer()
         self.app: Any = QApplication.instance()
         spin(self.app, 6.0)  # napari's toasts come and go
@@ -98,7 +100,7 @@ class Rig:
         while not until():
             spin(self.app, 0.01)
         spin(self.app, 0.5)
-        self.held[name] = max(self.held.get(name, 0.0), self.beat.worst()[0])
+        self.held[name] = max(self.held.get(name, (0.0, 0.0)), self.beat.worst())
         self.beat.tell(name)
 
     def turns(self, *steps: Callable[[], Any]) -> None:
@@ -151,8 +153,8 @@ class Rig:
                 explained.clear()
                 step(1)()
                 while not explained:
-                    self.app.processEvents()
-                self.app.processEvents()
+                    spin(self.app, 0.005)
+                spin(self.app, 0.005)
 
         self.during("Cases: next-next-next", through, quiet)
 
@@ -198,7 +200,7 @@ class Rig:
         def quick(*steps: Callable[[], Any]) -> None:
             for step in steps:
                 step()
-                self.app.processEvents()
+                spin(self.app, 0.005)
 
         self.during("Cases: next-next-next", lambda: [following(k, quick) for k in range(ROOM)])
 

@@ -21,6 +21,7 @@ from ..reading_room.opened import Opened
 from ..reading_room.study import Item
 from ._heatmaps import faded
 from ._layers import copy_geometry, ensure_id, find_layers, geometry, layer_kind, mark, new_metadata
+from ._pieces import DRAW, PAUSE, Pieces
 from ._samples import COLOURS
 from ._settings import settings
 
@@ -52,15 +53,30 @@ class CaseLayers:
         """Is it one of these?"""
         return any(layer is mine for mine in (self.image, self.heatmap, self.boxes, self.truth, self.reader))
 
-    def show_case(self, opened: Opened, item: Item) -> None:
-        """The image and its boxes; the last case's heatmap is taken out of sight."""
+    def show_case(self, opened: Opened, item: Item) -> Pieces:
+        """The image, its boxes and its ground truth, in pieces; the last case's heatmap is taken out of sight.
+
+        Left off before its end, it shows nothing: no picture may stand under what belongs to another.
+        """
         self._forget_removed()
         active = self.viewer.layers.selection.active
-        self._remove_made_elsewhere()
-        self.hide_heatmap()
-        self.drop_reader()
-        self._show_image(opened, item)
-        self._show_boxes(opened, item)
+        whole = False
+        try:
+            self._remove_made_elsewhere()
+            self.hide_heatmap()
+            self.drop_reader()
+            yield PAUSE
+            # The first layer of a kind builds its shaders when it is drawn: one at a time.
+            pause = DRAW if self.image is None and self.boxes is None and self.truth is None else PAUSE
+            self._show_image(opened, item)
+            yield pause
+            self._show_boxes(opened, item)
+            yield pause
+            self._show_truth(opened, item)
+            whole = True
+        finally:
+            if not whole:
+                self.show_nothing()
         while self._hidden:
             layer = getattr(self, self._hidden.pop())
             if layer is not None:
@@ -191,9 +207,8 @@ class CaseLayers:
                 mark(other, layer_kind(other) or "truth", layer)
         return layer
 
-    def show_truth(self, opened: Opened, item: Item) -> None:
+    def _show_truth(self, opened: Opened, item: Item) -> None:
         """What is known to be right, as a mask to be edited; out of sight where boxes say it too."""
-        self._forget_removed()
         truth = opened.truths[item.number]
         if truth is None:
             self._remove("truth")

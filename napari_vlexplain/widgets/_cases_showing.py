@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from ..explaining import remedy
 from ..reading_room.ahead import Prepared, Question
@@ -14,7 +14,9 @@ from ._cases_explaining import CaseExplaining
 from ._cases_layers import CaseLayers
 from ._cases_mask import ReaderMask
 from ._latest import LatestOnly
+from ._pieces import DRAW, PAUSE, Pieces, Piecewise
 from ._threshold_box import ThresholdBox
+from ._window_text import first_letter
 
 
 class CaseShowing(QObject):
@@ -34,11 +36,8 @@ class CaseShowing(QObject):
         self.session: ReadingSession | None = None
         self._layers, self._own_mask, self._threshold, self._work = layers, own_mask, threshold, work
         self._turn = 0
-        self._rest: tuple[Item, Looked, Any] | None = None
         self._reading, self._recalling = LatestOnly(self), LatestOnly(self)
-        self._then = QTimer(self)
-        self._then.setSingleShot(True)
-        self._then.timeout.connect(self._show_rest)
+        self._pieces = Piecewise(threshold)
         self._reading.done.connect(self._on_looked)
         self._recalling.done.connect(self._on_recalled)
         for thread in (self._reading, self._recalling):
@@ -52,7 +51,7 @@ class CaseShowing(QObject):
     @property
     def busy(self) -> bool:
         """Is something still to be read or shown?"""
-        return self._then.isActive() or self._reading.busy or self._recalling.busy
+        return self._pieces.busy or self._reading.busy or self._recalling.busy
 
     def follow(self, session: ReadingSession) -> None:
         """It is about this study now."""
@@ -63,13 +62,14 @@ class CaseShowing(QObject):
         session = self.session
         assert session is not None
         self._turn += 1
-        self._then.stop()
+        self._pieces.stop()
         question = session.question(item)
         prepared = session.preparing.prepared(question)
         if prepared is not None and not session.journal.has_mask(*item.key, session.reader, item.entry.frame):
-            self._show(item, prepared, None)
+            self._pieces.do(self._show(item, prepared, None))
         else:
             turn, reader = self._turn, session.reader
+            self._pieces.do(first_letter(self._layers.viewer))
             self._reading.submit(lambda: (turn, item, *session.look(item, question, reader)))
 
     def ask_again(self) -> None:
@@ -96,17 +96,18 @@ class CaseShowing(QObject):
 
     def close(self) -> None:
         """Nothing that is under way is shown any more."""
-        self._turn, self._rest = self._turn + 1, None
+        self._turn += 1
+        self._pieces.stop()
         for thread in (self._reading, self._recalling):
             thread.close()
 
     def _on_looked(self, found: tuple[int, Item, Looked, Any]) -> None:
         turn, item, looked, mask = found
         if turn == self._turn:
-            self._show(item, looked, mask)
+            self._pieces.do(self._show(item, looked, mask))
 
-    def _show(self, item: Item, looked: Looked, mask: Any) -> None:
-        """The image; ``mask`` is the reader's, a sentence why it cannot be read, or None."""
+    def _show(self, item: Item, looked: Looked, mask: Any) -> Pieces:
+        """In pieces; ``mask`` is the reader's, a sentence why it cannot be read, or None."""
         assert self.session is not None
         self.session.mark_broken(item.entry.id, looked if isinstance(looked, str) else "")
         self._threshold.show_counts(None)
@@ -116,23 +117,15 @@ class CaseShowing(QObject):
             self.said.emit(f"{looked} What you say of this case is kept; go on with Next.", True)
         else:
             opened = looked.opened if isinstance(looked, Prepared) else looked
-            self._layers.show_case(opened, item)
+            yield from self._layers.show_case(opened, item)
             self.said.emit(mask if isinstance(mask, str) else " ".join(opened.notes), isinstance(mask, str))
-        self._rest = item, looked, mask
-        self._then.start()  # the image is drawn first: all of it in one go would hold the window too long
-
-    def _show_rest(self) -> None:
-        """What lies above the image: ground truth, heatmap, the reader's mask."""
-        rest, self._rest = self._rest, None
-        if rest is None:
-            return  # the dock was closed in between
-        item, looked, mask = rest
-        if not isinstance(looked, str):
-            self._layers.show_truth(looked.opened if isinstance(looked, Prepared) else looked, item)
+            yield DRAW
             if mask is not None and not isinstance(mask, str):
                 self._own_mask.show(item, mask)
-        if isinstance(looked, Prepared):
-            self.show_explanation(item, looked)
+                yield PAUSE
+            if isinstance(looked, Prepared):
+                self.show_explanation(item, looked)
+        yield DRAW
         self.changed.emit()
         self.shown.emit(item.key)
         self._work.go_on()

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from ._latest import LatestOnly
 
-MODULES = ("pandas", "scipy.ndimage", "skimage.draw")
+MODULES = ("pandas", "scipy.ndimage", "skimage.draw", "skimage.color.colorconv")
 LATER_MS = 200  # the dock is drawn first
 _fetched = False
 

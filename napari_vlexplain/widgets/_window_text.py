@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._pieces import DRAW, PAUSE, Pieces
+
 if TYPE_CHECKING:
     import napari
 
@@ -32,6 +34,20 @@ class WindowText:
             overlay.position = "bottom_left"
         self._written = text
         overlay.text, overlay.visible = text, True
+
+
+def first_letter(viewer: Any) -> Pieces:
+    """Have an empty canvas draw a letter that nobody sees: its first takes as long as a picture."""
+    overlay = text_overlay(viewer)
+    if overlay.visible or len(viewer.layers):
+        return
+    before = overlay.text
+    overlay.text, overlay.visible = " ", True
+    try:
+        yield DRAW
+        yield PAUSE
+    finally:
+        overlay.visible, overlay.text = False, before
 
 
 def text_overlay(viewer: Any) -> Any:
