@@ -230,21 +230,31 @@ def test_nothing_of_the_patient_reaches_layers_or_bundles(viewer: ViewerModel, t
             assert file.is_dir() or b"SECRET" not in file.read_bytes()
 
 
-def test_dicom_files_open_with_us_where_nobody_chose(qtbot: Any, viewer: ViewerModel, tmp_path: Path) -> None:
-    """napari has a reader for their suffix too, and would ask each time."""
+def test_which_reader_opens_dicom_is_left_to_the_user(qtbot: Any, viewer: ViewerModel, tmp_path: Path) -> None:
+    """napari has a reader for their suffix too; what it made can be had again, with window and spacing."""
     from napari.settings import get_settings
 
     from napari_vlexplain.widgets.window_level import WindowLevelDock
 
-    plugins = get_settings().plugins
-    before = plugins.extension2reader
-    try:
-        plugins.extension2reader = {"*.dicom": "another"}
-        for _ in range(2):
-            qtbot.addWidget(WindowLevelDock(viewer))
-            assert plugins.extension2reader == {"*.dicom": "another", "*.dcm": PLUGIN}
-        assert "DICOM files open with VL Explain" in told()
-        (layer,) = viewer.open(str(write(tmp_path / "a.dcm", CHEST, 12)), plugin=None)
-        assert layer.source.reader_plugin == PLUGIN
-    finally:
-        plugins.extension2reader = before
+    before = dict(get_settings().plugins.extension2reader)
+    path = write(tmp_path / "a.dcm", CHEST, 12, PixelSpacing=[0.2, 0.1])
+    dock = WindowLevelDock(viewer)
+    qtbot.addWidget(dock)
+    dock.show()
+    button = dock.part.again_button
+    (other,) = (viewer.add_image(CHEST),)
+    assert button.isHidden()
+    other._source = other.source.model_copy(update={"path": str(path)})
+    viewer.layers.selection.active = None
+    viewer.layers.selection.active = other
+    dock.part._show()
+    assert not button.isHidden()
+    button.click()
+    assert viewer.layers[-1].source.reader_plugin == PLUGIN and tuple(viewer.layers[-1].scale) == (0.2, 0.1)
+    viewer.layers.selection.active = viewer.layers[-1]
+    assert button.isHidden()
+    viewer.layers.selection.active = other
+    path.write_bytes(b"")
+    button.click()
+    assert "empty" in dock.part.state.text() or "empty" in told()
+    assert get_settings().plugins.extension2reader == before

@@ -1,23 +1,40 @@
-"""Who opens DICOM files: napari brings a reader of its own, without window, MONOCHROME1 and spacing, and would ask."""
+"""DICOM files by our reader, whichever the user has chosen for them; that choice stays the user's.
+
+napari brings a reader of its own, without window, MONOCHROME1 and spacing, and asks which one to take.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from napari.layers import Layer
+
+from ..io.dicom_header import is_dicom
+from ..io.napari_dicom import read_dicom_layers
+from ._layers import info
 from ._settings import PLUGIN
 
-PATTERNS = ("*.dcm", "*.dicom")
+if TYPE_CHECKING:
+    import napari
 
 
-def claim_dicom() -> None:
-    """Let napari open DICOM files with us where nobody has chosen a reader, and say so, once.
+def open_dicom(viewer: napari.viewer.Viewer, path: str) -> None:
+    """Open a file or folder with our reader, by way of napari where it knows us, so that it keeps the path.
 
-    The choice stands in Preferences, under Plugins, and is the user's from then on.
+    Raises
+    ------
+    VLExplainError : it cannot be read.
     """
-    from napari.settings import get_settings
-    from napari.utils.notifications import show_info
     from npe2 import PluginManager
 
-    chosen = get_settings().plugins.extension2reader
-    free = [pattern for pattern in PATTERNS if pattern not in chosen]
-    if free and PLUGIN in PluginManager.instance():
-        get_settings().plugins.extension2reader = {**chosen, **dict.fromkeys(free, PLUGIN)}
-        show_info("DICOM files open with VL Explain from now on; Preferences > Plugins has the choice.")
+    if PLUGIN not in PluginManager.instance():
+        for data in read_dicom_layers(path):
+            viewer.add_layer(Layer.create(*data))
+    elif not viewer.open(path, plugin=PLUGIN):
+        read_dicom_layers(path)  # says why
+
+
+def opened_by_another(layer: Layer | None) -> str | None:
+    """The path of the DICOM file that another reader made the layer of, else None."""
+    path = None if layer is None else layer.source.path
+    return str(path) if path and "dicom" not in info(layer) and is_dicom(path) else None

@@ -14,15 +14,15 @@ from qtpy.QtWidgets import QWidget
 from ..errors import VLExplainError
 from ..io.dicom_header import is_dicom
 from ..io.napari_bundle import napari_get_reader, read_bundles
-from ..io.napari_dicom import read_dicom_layers
 from ..reading_room.study import PACKAGED, is_study
 from . import _samples
+from ._dicom_choice import open_dicom
 from ._docks import dock_class, dock_named
+from ._settings import PLUGIN
 from .cases import CasesDock
 from .explain import ExplainDock
 from .measure import MeasureDock
 
-PLUGIN = "napari-vlexplain"
 DEMO_PROMPTS = ("a photo of a dog", "a photo of a sunflower")
 
 
@@ -121,19 +121,9 @@ def _open(viewer: napari.Viewer, file: str) -> None:
         add_cases(viewer, file if file == PACKAGED else path)
         return
     if is_dicom(path):
-        _open_dicom(viewer, path)
+        open_dicom(viewer, path)
         return
     try:
         viewer.open(path)
     except Exception as error:
         raise VLExplainError(f"{file} cannot be opened: {error}") from None
-
-
-def _open_dicom(viewer: napari.Viewer, path: str) -> None:
-    """By our reader, whichever is set for such files; by way of napari where it knows us, so that it keeps the path."""
-    from npe2 import PluginManager
-
-    if PLUGIN not in PluginManager.instance():
-        add_layers(viewer, read_dicom_layers(path))
-    elif not viewer.open(path, plugin=PLUGIN):
-        read_dicom_layers(path)  # says why

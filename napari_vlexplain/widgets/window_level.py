@@ -20,8 +20,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..errors import VLExplainError
 from ..io.dicom_voi import Window
-from ._dicom_choice import claim_dicom
+from ._dicom_choice import open_dicom, opened_by_another
 from ._hooks import Lifetime
 from ._keys import Keys, with_keys
 from ._scroll import fill_scrolling
@@ -49,7 +50,6 @@ class WindowLevelDock(QWidget):
 
     def _attach(self) -> None:
         self.part.attach()
-        claim_dicom()
 
 
 class WindowLevel(QWidget):
@@ -61,12 +61,14 @@ class WindowLevel(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        self._viewer = viewer
         self.control: WindowControl = window_control(viewer)
         self._offered: tuple[Preset, ...] = ()
         self.width_box, self.level_box = _number_box(), _number_box()
         self.preset_buttons: list[QPushButton] = []
         self.tool_button, self.invert_button = _toggle("Drag"), _toggle("Invert")
         self.reset_button = QPushButton("Reset")
+        self.again_button = QPushButton("Open it as DICOM")
         self.text_box = QCheckBox("Write it on the image")
         self.name, self.state = QLabel(), QLabel()
         self._build()
@@ -106,6 +108,9 @@ class WindowLevel(QWidget):
         )
         self.invert_button.setToolTip(with_keys("Swap black and white; the pixels stay as they are", "invert"))
         self.reset_button.setToolTip("Back to the window that the image was opened with.")
+        self.again_button.setToolTip(
+            "Another reader opened this file, without its window, spacing and MONOCHROME1: open it once more with ours."
+        )
         self.text_box.setToolTip("Show width and level in a corner of the canvas.")
         self.text_box.setChecked(self.control.text_shown)
         for label in (self.name, self.state):
@@ -123,6 +128,7 @@ class WindowLevel(QWidget):
         layout.addWidget(self.name)
         for part in (numbers, self._grid, tools):
             layout.addLayout(part)
+        layout.addWidget(self.again_button)
         layout.addWidget(self.text_box)
         layout.addWidget(self.state)
         layout.addStretch(1)
@@ -133,11 +139,13 @@ class WindowLevel(QWidget):
         self.tool_button.clicked.connect(self.control.tool.set_on)
         self.invert_button.clicked.connect(self.control.toggle_inverted)
         self.reset_button.clicked.connect(self.control.reset)
+        self.again_button.clicked.connect(lambda: self._open_again())
         self.text_box.toggled.connect(self._on_text)
 
     def _show(self) -> None:
         layer, window = self.control.layer, self.control.window
         self.name.setText("" if layer is None else layer.name)
+        self.again_button.setVisible(opened_by_another(layer) is not None)
         self._offer(self.control.presets)
         for part in (self.width_box, self.level_box, self.tool_button, self.invert_button, self.reset_button):
             part.setEnabled(window is not None)
@@ -184,6 +192,14 @@ class WindowLevel(QWidget):
         asked = Window(self.level_box.value(), self.width_box.value(), window.function)
         if abs(asked.width - window.width) > 1e-9 or abs(asked.centre - window.centre) > 1e-9:
             self.control.set_window(asked)
+
+    def _open_again(self) -> None:
+        path = opened_by_another(self.control.layer)
+        try:
+            if path is not None:
+                open_dicom(self._viewer, path)
+        except VLExplainError as error:
+            self.state.setText(str(error))
 
     def _on_text(self, shown: bool) -> None:
         self.control.text_shown = shown
