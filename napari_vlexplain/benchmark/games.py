@@ -17,6 +17,7 @@ from torch import Tensor
 from ..methods.baselines import fill_id, image_baseline
 from ..methods.forwards import cosines, image_values, images_at_once, prompts_at_once, word_values
 from ..methods.inputs import Inputs
+from ..methods.patches import per_pixel
 from ..metrics.imputation import impute
 from ..metrics.perturbation import Score
 from ..running import chunks
@@ -93,8 +94,8 @@ def softly_masked(inputs: Inputs, scores: NDArray[np.floating]) -> tuple[float, 
     is 0 everywhere.
     """
     x = inputs.pixels
-    small = torch.from_numpy(np.asarray(scores, dtype=np.float32)).to(x)[None, None]
-    mask = F.interpolate(small, size=x.shape[-2:], mode="bilinear", align_corners=False)
+    small = torch.from_numpy(np.asarray(scores, dtype=np.float32)).to(x)[None]
+    mask = per_pixel(small, inputs.model.image, (x.shape[-2], x.shape[-1]))
     low, high = mask.min(), mask.max()
     mask = (mask - low) / (high - low) if float(high - low) > 1e-12 else torch.zeros_like(mask)
     before, after = image_values(inputs, torch.cat([x, x * mask]))[:, 0].tolist()

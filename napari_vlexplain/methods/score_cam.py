@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..running import Run
@@ -14,7 +13,7 @@ from .features import image_features, layer_index, word_features
 from .forwards import has_words
 from .inputs import Inputs, Scores, grid, no_words, patches
 from .masking import masked_values, score_masks
-from .patches import patch_size
+from .patches import per_pixel
 from .word_subsets import WordSubsets
 
 
@@ -46,16 +45,11 @@ def _image(inputs: Inputs, layer: int, parameters: ScoreCAM, run: Run) -> Tensor
     x = image_features(inputs, layer).x
     a = most_varied(x[0, patches(tower, x.shape[1])], parameters.channels)
     height, width = inputs.pixels.shape[-2:]
-    covered = [g * p for g, p in zip(grid(tower), patch_size(tower), strict=True)]
     scores = torch.empty(a.shape[1], inputs.count, device=a.device)
 
     def draw(piece: slice) -> tuple[Tensor, Tensor]:
-        maps = unit_range(a[:, piece].T).unflatten(1, grid(tower))[:, None]
-        masks = F.interpolate(maps, size=covered, mode="bilinear", align_corners=False)
-        # Pixels behind the last whole patch go with their neighbours.
-        return torch.arange(a.shape[1], device=a.device)[piece], F.pad(
-            masks, (0, width - covered[1], 0, height - covered[0]), mode="replicate"
-        )[:, 0]
+        maps = unit_range(a[:, piece].T).unflatten(1, grid(tower))
+        return torch.arange(a.shape[1], device=a.device)[piece], per_pixel(maps, tower, (height, width))
 
     def use(channels: Tensor, values: Tensor) -> None:
         scores[channels] = values
