@@ -18,6 +18,7 @@ from napari_vlexplain.methods.baselines import image_baseline
 from napari_vlexplain.methods.black_box_parameters import LIME, RISE
 from napari_vlexplain.methods.exact_shapley import phrases
 from napari_vlexplain.methods.inputs import Inputs
+from napari_vlexplain.methods.kernel_shap import Regression
 from napari_vlexplain.methods.lime import WeightedRidge
 from napari_vlexplain.methods.masking import in_blocks, masked_values
 from napari_vlexplain.methods.occlusion import windows
@@ -231,6 +232,59 @@ def test_coalitions_are_drawn_by_shapleys_kernel_and_paired() -> None:
     assert torch.allclose(keep.float().mean(dim=0), torch.tensor(0.5), atol=0.01)
 
 
+def test_sampled_kernel_shap_is_plain_least_squares_on_what_was_drawn(model: DualEncoder) -> None:
+    """Sizes are drawn by the kernel, so the regression has no weights; Σ φ = f(whole) - f(empty) is a constraint."""
+    inputs = toys.make_inputs(model)
+    drawn: list[tuple[Tensor, Tensor]] = []
+    add = Regression.add
+
+    def spy(self: Regression, keep: Tensor, values: Tensor) -> None:
+        drawn.append((keep, values))
+        add(self, keep, values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Regression, "add", spy)
+        found = toys.run("kernel_shap", inputs, samples=100, word_samples=7, chunk=33)
+    image, words = drawn[:4], drawn[4:]
+    assert [len(keep) for keep, _ in image] == [33, 33, 33, 1]
+    ends = masked_values(inputs, torch.cat([torch.zeros_like(inputs.pixels), inputs.pixels]))
+    keep = torch.cat([keep for keep, _ in image])
+    whole = masked_values(inputs, cells(inputs, None).masks(keep)[:, None] * inputs.pixels)
+    for k in range(inputs.count):
+        expected = constrained(keep, whole[:, k] - ends[0, k], float(ends[1, k] - ends[0, k]))
+        np.testing.assert_allclose(found.image[k].flatten(), expected, atol=1e-4)
+    subsets = WordSubsets.of(inputs, "first", fill(RISE, {}, "rise"))
+    for k, (keep, _) in enumerate(words):
+        count = keep.shape[1]
+        if 2**count > 7:
+            empty, full = subsets.values(k, torch.tensor([[False] * count, [True] * count]))
+            expected = constrained(keep, subsets.values(k, keep) - empty, float(full - empty))
+            np.testing.assert_allclose(toys.words_of(inputs, found.text, k), expected, atol=1e-4)
+
+
+def constrained(keep: Tensor, values: Tensor, total: float) -> np.ndarray:
+    """Least squares with a sum of ``total``: the last weight is what the others leave, the least change if free."""
+    z, y = keep.double().numpy(), values.double().numpy()
+    even = np.full(z.shape[1], total / z.shape[1])
+    along = np.linalg.svd(np.ones((1, z.shape[1])))[2][1:].T  # directions that leave the sum as it is
+    return even + along @ np.linalg.lstsq(z @ along, y - z @ even, rcond=1e-10)[0]
+
+
+def test_lime_looks_at_the_whole_image_first(model: DualEncoder) -> None:
+    seen: list[Tensor] = []
+    add = WeightedRidge.add
+
+    def spy(self: WeightedRidge, keep: Tensor, values: Tensor) -> None:
+        seen.append(keep)
+        add(self, keep, values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WeightedRidge, "add", spy)
+        toys.run("lime", toys.make_inputs(model), samples=200, segments=8, word_samples=6)
+    assert seen[0][0].all() and not seen[0][1:].all(dim=1).any()
+    assert all(keep.all(dim=1).any() for keep in seen[-3:])
+
+
 def test_captum_finds_the_same_shapley_values(model: DualEncoder) -> None:
     inputs = toys.make_inputs(model)
     regions = cells(inputs, 2)
@@ -300,15 +354,17 @@ def test_rise_as_published_is_its_formula(model: DualEncoder) -> None:
 
 
 def test_rise_of_few_words_is_the_expectation(model: DualEncoder) -> None:
+    """``E[f | word kept] - E[f]``, each word kept with probability 0.3, over all subsets."""
     inputs = toys.make_inputs(model)
     exact = toys.run("rise", inputs, masks=1, probability=0.3).text
     subsets = WordSubsets.of(inputs, "first", RISE())
     for k, prompt in enumerate(inputs.texts.prompts):
-        source = torch.Generator().manual_seed(k)
-        keep = torch.rand(4000, len(prompt.content), generator=source) < 0.3
-        values = subsets.values(k, keep)
-        sampled = [float(values[keep[:, i]].mean() - values.mean()) for i in range(keep.shape[1])]
-        np.testing.assert_allclose(toys.words_of(inputs, exact, k), sampled, atol=0.06)
+        words = len(prompt.content)
+        every = list(itertools.product([False, True], repeat=words))
+        values = subsets.values(k, torch.tensor(every)).double().numpy()
+        chance = np.array([0.3 ** sum(kept) * 0.7 ** (words - sum(kept)) for kept in every])
+        expected = [(values * chance)[[kept[i] for kept in every]].sum() / 0.3 for i in range(words)]
+        np.testing.assert_allclose(toys.words_of(inputs, exact, k), expected - values @ chance, atol=1e-5)
 
 
 def test_blocks_are_the_same_wherever_a_chunk_begins() -> None:

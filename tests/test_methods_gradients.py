@@ -10,10 +10,10 @@ import toys
 from torch import Tensor, nn
 
 from napari_vlexplain.methods import baselines, gradient_parameters, patches
-from napari_vlexplain.methods.forwards import image_values
+from napari_vlexplain.methods.forwards import image_values, word_values
 from napari_vlexplain.methods.gradients import image_gradient, word_noise
 from napari_vlexplain.methods.guided import guided, guided_relu
-from napari_vlexplain.methods.path_gradients import shuffled
+from napari_vlexplain.methods.path_gradients import _image_references, _word_references, shuffled
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.running import Run
 
@@ -144,6 +144,41 @@ def test_captum_integrates_the_same(model: DualEncoder) -> None:
         torch.testing.assert_close(
             found.image[k][None], patches.per_patch(pixels.sum(1), model.image), atol=1e-5, rtol=1e-4
         )
+
+
+@pytest.mark.parametrize("reference", ["colour", "shuffled"])
+def test_expected_gradients_add_up_to_the_distance_from_the_mean_reference(model: DualEncoder, reference: str) -> None:
+    """``Σ φ`` tends to ``F(x) - E F(x')`` only if the slopes are taken along the way from each reference."""
+    inputs = toys.make_inputs(model)
+    count = 1200
+    found = toys.run("expected_gradients", inputs, samples=count, reference=reference)
+    pixels = _image_references(inputs, slice(0, count), reference)
+    with torch.no_grad():
+        change = image_values(inputs, inputs.pixels) - image_values(inputs, pixels)
+        words = word_values(
+            inputs, torch.cat([model.text.embed(inputs.explained.ids)[None], _word_references(inputs, count)])
+        )
+    for given, expected in (
+        (found.image.sum(dim=(1, 2)), change.mean(dim=0)),
+        (found.text.sum(dim=1), (words[0] - words[1:]).mean(dim=0)),
+    ):
+        np.testing.assert_allclose(given, expected, atol=0.04)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_smoothgrad_by_hand(model: DualEncoder, squared: bool) -> None:
+    inputs = toys.make_inputs(model)
+    found = toys.run("smoothgrad", inputs, samples=3, noise=0.4, squared=squared, channels="l2", patch="max").image
+    sigma = 0.4 * (inputs.pixels.max() - inputs.pixels.min())
+    total = torch.zeros(3, *inputs.pixels.shape[1:])
+    for n in range(3):
+        source = inputs.generator("smoothgrad", "image", str(n))
+        x = (inputs.pixels + sigma * torch.randn(inputs.pixels.shape[1:], generator=source)).requires_grad_()
+        values = image_values(inputs, x)[0]
+        g = torch.stack([torch.autograd.grad(v, x, retain_graph=True)[0][0] for v in values])
+        total += (g**2 if squared else g) / 3
+    expected = patches.per_patch(total.square().sum(dim=1).sqrt(), model.image, "max")
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
 
 
 def test_captum_has_the_same_saliency(model: DualEncoder) -> None:
