@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from ..datasets.dataset import DataSet
 from ..datasets.reading import read_case
 from ..errors import VLExplainError
 from ..explanation import min_max
-from ..io.overlay import as_uint8, outline, overlay
+from ..io.overlay import as_source, as_uint8, outline, overlay
 from .rows import row_key
 from .store import iterate_records
 from .summary import Summary, better_of
@@ -84,8 +82,6 @@ def show(folder: Path, data: DataSet, wanted: list[tuple[Item, Arm]]) -> list[Sh
 
 def picture(shown: Shown) -> str:
     """Image and overlay side by side with the ground truth's outline, as the source of an <img>."""
-    from PIL import Image
-
     plain = as_uint8(shown.image)
     heat = overlay(shown.image, shown.heatmap)
     if shown.truth is not None:
@@ -93,8 +89,4 @@ def picture(shown: Shown) -> str:
         rim = outline(shown.truth, width)
         plain, heat = plain.copy(), heat.copy()
         plain[rim] = heat[rim] = _TRUTH
-    both = Image.fromarray(np.concatenate([plain, heat], axis=1))
-    both.thumbnail((2 * WIDTH, 2 * WIDTH))
-    stream = io.BytesIO()
-    both.save(stream, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return as_source(np.concatenate([plain, heat], axis=1), 2 * WIDTH)

@@ -21,7 +21,7 @@ from ..answer import Answer, QuestionRequest
 from ..errors import VLExplainError
 from .boxes import boxes_on
 from .images import LARGEST
-from .overlay import overlay
+from .overlay import overlay, under
 from .saved import MANIFEST, Saved, write_manifest
 
 FORMAT = "napari-vlexplain answer"
@@ -102,9 +102,7 @@ def _write(answer: Answer, folder: Path) -> None:
 
     heatmap = np.ascontiguousarray(answer.heatmap, dtype=np.float32)
     tifffile.imwrite(folder / FILES["heatmap"], heatmap, compression="zlib", photometric="minisblack", metadata=None)
-    image, limits = answer.image, answer.request.image.contrast_limits
-    if image is None:  # loaded: boxes and relevance stand alone
-        image, limits = np.zeros(answer.size, dtype=np.uint8), None
+    image, limits = under(answer.image, answer.request.image.contrast_limits, answer.size)
     drawn = boxes_on(image, answer.boxes, answer.box_shares(), limits)
     Image.fromarray(drawn).save(folder / FILES["boxes"], format="PNG")
     painted = overlay(image, heatmap, contrast_limits=limits)

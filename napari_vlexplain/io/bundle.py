@@ -25,7 +25,7 @@ from ..explanation import Explanation
 from .images import LARGEST
 from .manifest import EXPLANATION, HEATMAP, MASKS, OVERLAY, PATCH_SCORES, explanation_of, geometry_of, manifest_of
 from .names import unique_slugs
-from .overlay import overlay
+from .overlay import overlay, under
 from .replace import replace_folder
 from .saved import MANIFEST, write_manifest
 
@@ -104,9 +104,7 @@ def _write(explanation: Explanation, folder: Path, masks: Masks) -> None:
     heatmap = explanation.heatmap
     for name, values in ((HEATMAP, heatmap), (PATCH_SCORES, explanation.patch_scores)):
         _write_values(folder / name, values)
-    image, limits = explanation.image, explanation.request.image.contrast_limits
-    if image is None:  # loaded from a bundle: the heatmap stands alone
-        image, limits = np.zeros(heatmap.shape, dtype=np.uint8), None
+    image, limits = under(explanation.image, explanation.request.image.contrast_limits, heatmap.shape)
     _write_png(folder / OVERLAY, overlay(image, heatmap, contrast_limits=limits))
     names = {name: f"{MASKS}/{slug}.png" for name, slug in zip(masks, unique_slugs(list(masks)), strict=True)}
     if masks:
