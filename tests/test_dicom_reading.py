@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -531,3 +532,32 @@ def test_the_same_pixels_explain_the_same_from_dicom_and_from_png(tmp_path: Path
 
 def test_the_limit_of_pixels_is_that_of_other_images() -> None:
     assert dicom.LARGEST == 2**28 and isinstance(DicomImage.__doc__, str)
+
+
+def test_the_window_of_a_file_is_chosen_by_name_or_number(tmp_path: Path) -> None:
+    names = ["LUNG", "2"]
+    several = {"WindowCenter": ["100", "2000"], "WindowWidth": ["51", "1001"], "WindowCenterWidthExplanation": names}
+    path = write(tmp_path / "a.dcm", TWELVE, 12, **several, VOILUTSequence=lut([0, 128, 255], 50, 8))
+    image = read_dicom_image(path)
+    for asked, which in {"lung": 0, "1": 0, "2": 1, " 3 ": 2}.items():
+        assert image.window(asked) is image.windows[which]
+        assert read_shown(path, window=asked)[1] == image.windows[which].limits
+    for asked in ("4", "0", "bone", ""):
+        with pytest.raises(VLExplainError, match="1 LUNG, 2 2, 3"):
+            read_shown(path, window=asked)
+    with pytest.raises(VLExplainError, match="leave one out"):
+        read_shown(path, (0, 1), window="1")
+    with pytest.raises(VLExplainError, match="none: give contrast limits"):
+        read_shown(write(tmp_path / "b.dcm", TWELVE, 12), window="1")
+    with pytest.raises(VLExplainError, match="no DICOM file"):
+        read_shown(tmp_path / "c.png", window="1")
+
+
+def test_the_command_takes_a_window(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from napari_vlexplain.cli.app import app
+
+    path = write(tmp_path / "a.dcm", TWELVE, 12, WindowCenter=["100", "2000"], WindowWidth=["51", "1001"])
+    done = CliRunner().invoke(app, ["explain", str(path), "a lung", "--window", "2", "--json"])
+    assert json.loads(done.stdout)["request"]["image"]["contrast_limits"] == [1499.5, 2499.5]

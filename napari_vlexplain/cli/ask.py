@@ -42,6 +42,7 @@ def ask(
     device: options.Device = None,
     dtype: options.Dtype = "auto",
     contrast_limits: options.ContrastLimits = None,
+    window: options.Window = None,
     plane: options.Plane = None,
     truncate: options.Truncate = False,
     download: options.Download = False,
@@ -56,7 +57,7 @@ def ask(
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
         report(0.0, "Starting the engine")
         from .. import ask as compute
         from ..methods.co_attention_parameters import co_attention_method

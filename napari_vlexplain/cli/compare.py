@@ -42,6 +42,7 @@ def compare(
     device: options.Device = None,
     dtype: options.Dtype = "auto",
     contrast_limits: options.ContrastLimits = None,
+    window: options.Window = None,
     plane: options.Plane = None,
     seed: options.Seed = 0,
     truncate: options.Truncate = False,
@@ -63,7 +64,7 @@ def compare(
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
         truths = options.truths_of(ground_truth, pixels, prompts)
         report(0.0, "Starting the engine")
         from ..comparing import compare as compute

@@ -78,6 +78,7 @@ def edit(
     dtype: options.Dtype = "auto",
     seed: options.Seed = 0,
     contrast_limits: options.ContrastLimits = None,
+    window: options.Window = None,
     plane: options.Plane = None,
     download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Save the result as JSON and CSV in here.")] = None,
@@ -93,7 +94,7 @@ def edit(
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
         report(0.0, "Starting the engine")
         from .. import latent_text
         from ..latent_text.plan import expanded

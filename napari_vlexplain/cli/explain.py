@@ -33,6 +33,7 @@ def explain(
     dtype: options.Dtype = "auto",
     seed: options.Seed = 0,
     contrast_limits: options.ContrastLimits = None,
+    window: options.Window = None,
     plane: options.Plane = None,
     truncate: options.Truncate = False,
     download: options.Download = False,
@@ -53,7 +54,7 @@ def explain(
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
         truths = options.truths_of(ground_truth, pixels, prompts)
         report(0.0, "Starting the engine")
         from .. import explain as compute

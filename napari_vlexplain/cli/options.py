@@ -44,6 +44,10 @@ ContrastLimits = Annotated[
     tuple[float, float] | None,
     typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
 ]
+Window = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|N", help="Of a DICOM file's windows the one to see it through: its name, or 1, 2, ..."),
+]
 Plane = Annotated[str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")]
 Truncate = Annotated[bool, typer.Option("--truncate", help="Cut what is too long for the model to read.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch weights if need be.")]

@@ -43,6 +43,7 @@ def segment(
     dtype: options.Dtype = "auto",
     seed: Annotated[int, typer.Option(help="Of the clustering.")] = 0,
     contrast_limits: options.ContrastLimits = None,
+    window: options.Window = None,
     plane: options.Plane = None,
     download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Save a folder of pictures and arrays here.")] = None,
@@ -67,7 +68,7 @@ def segment(
         report(0.0, "Reading the image")
         from ..io.images import read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
         report(0.0, "Starting the engine")
         from .. import segment as compute
 

@@ -49,6 +49,7 @@ def tokens(
     dtype: options.Dtype = "auto",
     seed: options.Seed = 0,
     contrast_limits: options.ContrastLimits = None,
+    window: options.Window = None,
     plane: options.Plane = None,
     download: options.Download = False,
     out: Annotated[
@@ -63,7 +64,7 @@ def tokens(
         report(0.0, "Reading the image")
         from ..io.images import as_rgb, read_shown
 
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane))
+        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
         report(0.0, "Starting the engine")
         from ..latent_text import interpret
         from ..models import load_model

@@ -74,6 +74,22 @@ class DicomImage:
         chosen = voi or next(iter(self.windows), Window.of_limits(self.limits, "LINEAR_EXACT"))
         return chosen.shown(self.pixels)
 
+    def window(self, asked: str, file: str = "The image") -> Voi:
+        """One of ``windows`` by its name, else by its number from 1.
+
+        Raises
+        ------
+        VLExplainError : there is none of that name or number.
+        """
+        wanted = asked.strip().casefold()
+        for voi in self.windows:
+            if voi.name and voi.name.casefold() == wanted:
+                return voi
+        if wanted.isdecimal() and 0 < int(wanted) <= len(self.windows):
+            return self.windows[int(wanted) - 1]
+        offered = ", ".join(f"{number} {voi.name}".strip() for number, voi in enumerate(self.windows, start=1))
+        raise VLExplainError(f"{file} has no window {asked!r}; it has {offered or 'none: give contrast limits'}.")
+
 
 def read_dicom_image(path: str | Path, frame: int | None = None) -> DicomImage:
     """Read a DICOM file.
