@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from napari.components import ViewerModel
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_vlexplain.io.dicom_voi import Curve, Window, percentiles, record_of, sample_of, voi_of
 from napari_vlexplain.reading_room.windowing import AUTO, FULL, dragged, full_range, function_of, presets
@@ -130,6 +133,17 @@ def test_numbers_and_layer_follow_each_other(qtbot: Any, viewer: ViewerModel) ->
     dock.width_box.setFocus()
     dock.width_box.clearFocus()
     assert tuple(layer.contrast_limits) == (0, 1999), "leaving a field changes nothing"
+
+
+def test_the_wheel_that_scrolls_past_the_numbers_leaves_them(qtbot: Any, viewer: ViewerModel) -> None:
+    layer = viewer.add_image(GREY, contrast_limits=(0, 1999))
+    dock = dock_of(qtbot, viewer)
+    none = Qt.KeyboardModifier.NoModifier
+    for box in (dock.width_box, dock.level_box):
+        wheel = QWheelEvent(QPointF(5, 5), QPointF(5, 5), QPoint(), QPoint(0, -120), Qt.MouseButton.NoButton, none,
+                            Qt.ScrollPhase.NoScrollPhase, False)  # fmt: skip
+        QApplication.sendEvent(box, wheel)
+    assert tuple(layer.contrast_limits) == (0, 1999)
 
 
 def test_the_files_own_numbers_are_read_on_the_screen(qtbot: Any, viewer: ViewerModel) -> None:
