@@ -15,6 +15,8 @@ from toys import make_inputs, transformer
 
 from napari_vlexplain.cli import main
 from napari_vlexplain.errors import Cancelled, VLExplainError
+from napari_vlexplain.methods import single_stream, two_stream
+from napari_vlexplain.methods.co_attention_parameters import co_attention_method
 from napari_vlexplain.metrics.perturbation import LXMERT_STEPS, removed_counts
 from napari_vlexplain.models.question_loading import load_question_model
 from napari_vlexplain.models.questions import question_batch
@@ -214,6 +216,40 @@ def test_curves_of_question_models_by_hand(model):
                 ends = (*([t - 2] if single else []), t - 1)
                 answer = int(alone(model, batch, Row(0, (0, *kept, *ends), tuple(range(n)))).argmax())
                 assert found.curves[k, 2, 1, s, at] == 100 * case.labels.get(model.answers[answer], 0)
+
+
+def test_what_is_taken_away_follows_the_predicted_answers_relevance(model, monkeypatch):
+    """Of words, [CLS] and [SEP] always stay, and of VisualBERT the token before [SEP], which it reads."""
+    asked = []
+
+    def watched(model, batch, rows, run=None):
+        asked.extend(rows)
+        return best_answers(model, batch, rows, run)
+
+    monkeypatch.setattr("napari_vlexplain.perturbation.questions.best_answers", watched)
+    cases = cases_of(model)
+    found = perturb_questions(model, cases, 3, ["relevance"])
+    single = model.architecture == "single_stream"
+    expected = []
+    for k, case in enumerate(cases):
+        batch = question_batch(model, [case.question], [case.see()])
+        logits, sites = model.forward(batch, track=True)
+        family = single_stream if single else two_stream
+        info = co_attention_method("relevance", model.architecture, "it")
+        recorded = family.Recorded(batch, logits[:, int(logits.argmax())], sites)
+        ((words, boxes),) = info.function()(recorded, info.parameters_form())
+        t, n = len(words), len(boxes)
+        ranked = [i for i in range(t) if i not in (0, t - 1, t - 2 if single else 0)]
+        for items, scores, steps in ((range(n), boxes, found.steps[0]), (ranked, words, found.steps[1])):
+            for sign in (1, -1):  # most relevant first, then least
+                order = sorted(items, key=lambda i: (sign * float(scores[i]), i))
+                for p in steps:
+                    kept = order[: int((1 - p) * len(order))]
+                    if items is ranked:
+                        expected.append(Row(k, tuple(sorted({*range(t)} - {*ranked} | {*kept})), tuple(range(n))))
+                    else:
+                        expected.append(Row(k, tuple(range(t)), tuple(sorted(kept))))
+    assert asked == expected
 
 
 def test_chunks_do_not_matter(model, monkeypatch):
