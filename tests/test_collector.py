@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_vlexplain.widgets import _collector
@@ -24,8 +26,8 @@ class Knot:
         self.itself = self
 
 
-def test_what_is_settled_waits_until_the_last_one_lets_go() -> None:
-    first, second = Settled(), Settled()
+def test_what_is_settled_waits_until_the_last_one_lets_go(viewer_model: Any) -> None:
+    first, second = Settled(viewer_model), Settled(viewer_model)
     knot = Knot()
     seen = weakref.ref(knot)
     first.hold("a case is shown")
@@ -46,8 +48,25 @@ def test_what_is_settled_waits_until_the_last_one_lets_go() -> None:
     assert seen() is None
 
 
-def test_a_new_occasion_takes_hold_of_what_came_since() -> None:
-    settled = Settled()
+def test_for_a_layer_that_was_there_the_collector_looks_at_everything(viewer_model: Any, qtbot: Any) -> None:
+    settled = Settled(viewer_model)
+    viewer_model.add_image(np.zeros((4, 4)))
+    settled.hold("a case is shown")
+    viewer_model.add_image(np.zeros((4, 4)))
+    viewer_model.layers.pop()
+    assert gc.get_freeze_count() > 0, "it came later: napari's look at the heap is a short one"
+    viewer_model.layers.pop()
+    assert gc.get_freeze_count() == 0
+    qtbot.waitUntil(lambda: gc.get_freeze_count() > 0)
+    settled.let_go()
+    viewer_model.add_image(np.zeros((4, 4)))
+    viewer_model.layers.pop()
+    qtbot.wait(20)
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_new_occasion_takes_hold_of_what_came_since(viewer_model: Any) -> None:
+    settled = Settled(viewer_model)
     settled.hold("a case is shown")
     before = gc.get_freeze_count()
     kept = [Knot() for _ in range(100)]

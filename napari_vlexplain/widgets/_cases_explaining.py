@@ -31,7 +31,9 @@ class CaseExplaining(QObject):
     changed = Signal()
     ahead = Signal()
 
-    def __init__(self, jobs: Jobs, view: CasesView, method: MethodChoice, reading: Callable[[], bool]) -> None:
+    def __init__(
+        self, jobs: Jobs, view: CasesView, method: MethodChoice, reading: Callable[[], bool], settled: Settled
+    ) -> None:
         """``reading`` : is the case in view still being read from its file?"""
         super().__init__(view)
         self.jobs = jobs
@@ -41,7 +43,7 @@ class CaseExplaining(QObject):
         self.in_view: object = None
         self._view, self._method, self._reading = view, method, reading
         self._ahead: tuple[object, Question] | None = None
-        self._settled = Settled()
+        self._settled = settled
         jobs.changed.connect(self._on_jobs)
         jobs.progressed.connect(self._on_progress)
 

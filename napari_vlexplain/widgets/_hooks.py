@@ -10,7 +10,6 @@ from weakref import WeakMethod
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
-from ._collector import Settled
 from ._warm import warm_up
 
 
@@ -39,35 +38,23 @@ class Lifetime(QObject):
     napari takes a dock away by giving it no parent, without a close event, so that counts as going. When Qt has
     destroyed the widget with its window, ``release`` runs on what is left: Python attributes work, Qt calls raise
     RuntimeError, which is swallowed, so let ``release`` drop connections first and touch widgets last.
-
-    While it is in use, Python's collector passes over what was there before: napari calls it for every layer that is
-    removed, which would hold the window for 0.2 s and more.
     """
 
     def __init__(self, widget: QWidget, attach: Callable[[], None], release: Callable[[], None]) -> None:
         super().__init__(widget)
         self._widget, self._attach, self._release = widget, attach, release
         self._attached = False
-        self._settled = settled = Settled()
         widget.installEventFilter(self)
         last_rites = WeakMethod(release)  # a strong one would keep the widget alive for good
         widget.destroyed.connect(lambda: _call(last_rites()))
-        widget.destroyed.connect(lambda: settled.let_go())
         self._set(True)
 
     def _set(self, attached: bool) -> None:
         if attached != self._attached:
             self._attached = attached
             if attached:
-                self._settled.hold("in use")
-                warm_up(self, self._hold_again)
-            else:
-                self._settled.let_go()
+                warm_up(self)
             (self._attach if attached else self._release)()
-
-    def _hold_again(self) -> None:
-        if self._attached:
-            self._settled.hold("all is fetched")
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         if watched is self._widget and event is not None:

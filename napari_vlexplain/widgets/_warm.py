@@ -6,7 +6,6 @@ Either would hold the window for 0.1 to 0.5 s at the first picture.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,20 +18,15 @@ LATER_MS = 200  # the dock is drawn first
 _fetched = False
 
 
-def warm_up(parent: QObject, then: Callable[[], None] | None = None) -> None:
-    """Begin, unless this program has before; ``then`` is called when it is through."""
+def warm_up(parent: QObject) -> None:
+    """Begin, unless this program has before."""
     global _fetched
     if _fetched:
         return
     _fetched = True
     thread = LatestOnly(parent)
 
-    def keep(registry: Any) -> None:
-        _keep(registry)
-        if then is not None:
-            then()
-
-    thread.done.connect(keep)
+    thread.done.connect(_keep)
     QTimer.singleShot(LATER_MS, lambda: thread.submit(_fetch))
 
 

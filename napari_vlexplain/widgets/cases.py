@@ -25,6 +25,7 @@ from ._cases_method import MethodChoice
 from ._cases_showing import CaseShowing
 from ._cases_verdicts import Verdicts
 from ._cases_view import CasesView
+from ._collector import Settled
 from ._hooks import Lifetime
 from ._jobs import jobs_of
 from ._keys import Keys
@@ -61,7 +62,7 @@ class CasesDock(QWidget):
         self.saving = self.verdicts.saving
         jobs = jobs_of(viewer)
         self.exporting = Exporting(jobs, self)
-        self.work = CaseExplaining(jobs, self.view, self.method, lambda: self.showing.reading)
+        self.work = CaseExplaining(jobs, self.view, self.method, lambda: self.showing.reading, Settled(viewer))
         self.showing = CaseShowing(self.layers, self.own_mask, self.view.threshold, self.work)
         self.keys = Keys(self)
         self._threshold = Threshold()

@@ -15,6 +15,7 @@ from ..explaining import remedy
 from ..reading_room import correcting
 from ..reading_room.agreement import Agreement
 from ..reading_room.correcting import Box, Change
+from ._collector import Settled
 from ._correct_layers import (
     READER,
     Writer,
@@ -58,7 +59,7 @@ class CorrectDock(QWidget):
         self._viewer = viewer
         self.view = CorrectView(viewer)
         self.agreements: list[Agreement] = []
-        self._hooks = Hooks()
+        self._hooks, self._settled = Hooks(), Settled(viewer)
         self._counting, self._correcting = LatestOnly(self), LatestOnly(self)
         self._writer = Writer(self)
         self._turn = 0
@@ -271,6 +272,7 @@ class CorrectDock(QWidget):
         self._viewer.layers.selection.events.active.connect(self._on_active)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
         self._suggest(list(self._viewer.layers))
+        self._settled.hold("in use")
         self._on_layers()
         self._refresh()
 
@@ -280,6 +282,7 @@ class CorrectDock(QWidget):
         for combo in self.view.combos:
             combo.unfollow()
         self._hooks.clear()
+        self._settled.let_go()
         self._counting.close()
         self._correcting.close()
         self._pause.stop()
