@@ -66,8 +66,6 @@ def test_a_map_of_the_model_falls_and_an_edge_detector_stays() -> None:
     fallen = rand.compare(relevance, model, rand.cascading(model))
     assert abs(fallen[-1].spearman) < 0.9
     assert rand.mean_similarity(fallen) < 0.95 < rand.mean_similarity(fixed)
-    single = rand.compare(relevance, model, rand.independent(model))
-    assert single[0] == fallen[0] and single[2] != fallen[2]
 
 
 def test_the_embedded_model_can_be_randomised() -> None:
@@ -194,7 +192,7 @@ def test_the_catalogue_is_consistent() -> None:
     names = [info.name for info in METRICS]
     assert len(set(names)) == len(names)
     assert all(info.source and info.summary and info.title for info in METRICS)
-    assert metric("cnr").needs == {"truth"} and not metric("cnr").costly and metric("road").costly
+    assert metric("cnr").needs == {"truth"}
     assert [m.name for m in metrics_of(["cnr", "complexity", "cnr"])] == ["cnr", "complexity", "sparseness"]
     assert len(metrics_of(["all"])) == len(METRICS)
     assert "localisation" in GROUPS

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..models.blocks import Block, Linear
 from ..models.dual_encoder import DualEncoder
-from ..models.towers import RowPool, Tower
+from ..models.towers import Tower
 from ..running import Run
 from .reading import Mode, Reading
 from .smoothing import smooth_readout, smooth_step
@@ -199,8 +199,3 @@ def _read(tower: Tower, stack: Tensor, with_last: bool, reading: Reading, genera
 def compare(u: Tensor, axis: str) -> Tensor:
     """Tokens (..., T, P) scaled for the comparison with unit text embeddings."""
     return F.normalize(u, dim=-1 if axis == "embedding" else -2)
-
-
-def has_class_token(tower: Tower) -> bool:
-    """Is the embedding read from token 0?"""
-    return isinstance(tower.pool, RowPool) and tower.prefix_tokens > 0

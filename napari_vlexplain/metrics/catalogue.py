@@ -39,11 +39,6 @@ class MetricInfo:
     source: str
     summary: str
 
-    @property
-    def costly(self) -> bool:
-        """Does it run the model again and again?"""
-        return bool(self.needs - {"truth"})
-
 
 def _truth(
     name: str, title: str, source: str, summary: str, low: float | None = 0.0, high: float | None = 1.0

@@ -72,16 +72,6 @@ def average_precision(heatmap: ArrayLike, truth: ArrayLike) -> float:
     return float((gained * hits / (hits + false)).sum())
 
 
-def iou_image_mean(ious: ArrayLike) -> float:
-    """Mean of the images' IoUs, [0, 1], higher is better; images whose IoU is NaN do not count. NaN without any.
-
-    One of three meanings of "mIoU" (Selvaraju; M2IB; ALA); say at which threshold.
-    """
-    values = np.asarray(ious, dtype=np.float64)
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
-
-
 def iou_dataset_fg_bg(counts: Iterable[Confusion]) -> float:
     """Mean over foreground and background of the IoU of pixels pooled over a data set, [0, 1], higher is better.
 

@@ -59,14 +59,6 @@ def cascading(
         yield name, current
 
 
-def independent(
-    model: DualEncoder, seed: int = 0, how: How = "normal", side: Side = "image"
-) -> Iterator[tuple[str, DualEncoder]]:
-    """The model with one stage randomised at a time, the others as they were."""
-    for name in stage_names(model, side):
-        yield name, randomised(model, name, seed, how, side)
-
-
 def randomised(model: DualEncoder, stage: str, seed: int, how: How = "normal", side: Side = "image") -> DualEncoder:
     """A copy with one stage's parameters replaced; the others are shared with ``model``, which stays as it is.
 

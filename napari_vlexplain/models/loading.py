@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -22,6 +24,8 @@ from .zoo import known_models, other_door
 
 REMEMBERED_MODELS = 2
 _loaded: OrderedDict[tuple[str, str], DualEncoder] = OrderedDict()
+M = TypeVar("M")
+Opening = Callable[[str, torch.device, bool, Run], M]
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -40,17 +44,23 @@ def pick_device(name: str | None = None) -> torch.device:
 
 def load(name: str, device: str | None, download: bool, run: Run) -> DualEncoder:
     """See :func:`napari_vlexplain.models.load_model`."""
+    return remembered(_loaded, name, device, download, run, _open)
+
+
+def remembered(
+    kept: OrderedDict[tuple[str, str], M], name: str, device: str | None, download: bool, run: Run, opened: Opening[M]
+) -> M:
+    """The model that is ``kept`` under its name and device, else the one that ``opened`` gives; the latest stay."""
     where = pick_device(device)
     key = (str(name), str(where))
-    if key in _loaded:
-        _loaded.move_to_end(key)
-        return _loaded[key]
+    if key in kept:
+        kept.move_to_end(key)
+        return kept[key]
     run.step(0.0, f"Loading {name}")
     guard_torchvision()
-    model = _open(str(name), where, download, run.part(0.0, 0.9))
-    _loaded[key] = model
-    while len(_loaded) > REMEMBERED_MODELS:
-        _loaded.popitem(last=False)
+    model = kept[key] = opened(str(name), where, download, run.part(0.0, 0.9))
+    while len(kept) > REMEMBERED_MODELS:
+        kept.popitem(last=False)
     run.step(1.0, f"Loaded {name}")
     return model
 

@@ -15,7 +15,7 @@ from ..running import Run
 from .encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
 from .files import hash_of, read_json, weights_file
 from .from_transformers import pretrained
-from .loading import load, pick_device
+from .loading import load, remembered
 from .mini_vqa import mini_sight
 from .model_info import info_of
 from .places import hub_folder
@@ -24,12 +24,10 @@ from .questions import See
 from .single_stream import SingleStream, single_stream
 from .text import HuggingFaceTokenizer
 from .tokenizer_files import TOKENIZERS, fast_tokenizer
-from .torchvision_guard import guard_torchvision
 from .two_stream import TwoStream, two_stream
 from .zoo import MINI, MINI_VQA, RESOURCES, ModelInfo, known_models
 
 Attentive = TwoStream | SingleStream | EncoderDecoder
-REMEMBERED_MODELS = 2
 _loaded: OrderedDict[tuple[str, str], Attentive] = OrderedDict()
 
 CLASSES = {
@@ -63,7 +61,7 @@ def load_question_model(
         that it does not run in.
     """
     resolved(dtype)
-    found = _load(name, device, download, run or Run())
+    found = remembered(_loaded, name, device, download, run or Run(), _open)
     if isinstance(found, EncoderDecoder):
         raise VLExplainError(f"{name} finds objects and answers no questions: use detect(image, model={name!r}).")
     return in_precision(found, dtype)
@@ -78,32 +76,12 @@ def load_detector(
     ------
     VLExplainError : an unknown name, a model that finds no objects, missing or damaged files.
     """
-    found = _load(name, device, download, run or Run())
+    found = remembered(_loaded, name, device, download, run or Run(), _open)
     if not isinstance(found, EncoderDecoder):
         raise VLExplainError(
             f"{name} answers questions and finds no objects: use ask(image, question, model={name!r})."
         )
     return found
-
-
-def forget_question_models() -> None:
-    """Let go of every loaded question model and detector."""
-    _loaded.clear()
-
-
-def _load(name: str, device: str | None, download: bool, run: Run) -> Attentive:
-    where = pick_device(device)
-    key = (str(name), str(where))
-    if key in _loaded:
-        _loaded.move_to_end(key)
-        return _loaded[key]
-    run.step(0.0, f"Loading {name}")
-    guard_torchvision()
-    model = _loaded[key] = _open(str(name), where, download, run.part(0.0, 0.9))
-    while len(_loaded) > REMEMBERED_MODELS:
-        _loaded.popitem(last=False)
-    run.step(1.0, f"Loaded {name}")
-    return model
 
 
 def _open(name: str, device: torch.device, download: bool, run: Run) -> Attentive:

@@ -69,7 +69,7 @@ class SourceBox(QWidget):
             template=self.template.text().strip(),
             smooth=smooth,
             drift_images=self._folder if smooth else "",
-            device=None if looks.device == "auto" else looks.device,
+            device=looks.torch_device,
             download=self.model.tick.isChecked() and not looks.offline,
             dtype=looks.precision,
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QPushButton
 
+from ..errors import VLExplainError
 from ..explaining import remedy
 from ._jobs import Jobs, Work
 from ._status import ProgressBar, StatusLine
+
+T = TypeVar("T")
 
 
 class Runner(QObject):
@@ -44,12 +47,17 @@ class Runner(QObject):
         else:
             self._run()
 
-    def ready(self) -> bool:
-        """May a run begin? If not, it is said why."""
+    def choices(self, read: Callable[[], T]) -> T | None:
+        """What is to be run, as ``read`` finds it; None if nothing may be, and then it is said why."""
         why = self._problem() or (f"One at a time: “{self._jobs.title}” is running." if self._jobs.busy else "")
         if why:
             self._status.say(why, bad=True)
-        return not why
+            return None
+        try:
+            return read()
+        except VLExplainError as error:
+            self.fail(str(error))
+            return None
 
     def start(self, title: str, work: Work, done: Callable[[Any], None]) -> None:
         """Run ``work`` on a thread; ``done`` shows its result and calls :meth:`end`."""

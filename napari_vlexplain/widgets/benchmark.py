@@ -53,7 +53,7 @@ class BenchmarkDock(QWidget):
     def run(self) -> None:
         """Compute what is missing in the folder; what comes of it is told by ``finished``."""
         session, looks = self.view.session(), settings()
-        session.device, session.dtype = None if looks.device == "auto" else looks.device, looks.precision
+        session.device, session.dtype = looks.torch_device, looks.precision
         problem = self._problem(session)
         if problem:
             self.view.say(problem, bad=True)

@@ -56,13 +56,10 @@ class CompareDock(QWidget):
 
     def run(self) -> None:
         """Compare; what comes of it is told by ``finished``."""
-        if not self.runner.ready():
+        found = self.runner.choices(self._asked_now)
+        if found is None:
             return
-        try:
-            picture, asked = self._asked_now()
-        except VLExplainError as error:
-            self.runner.fail(str(error))
-            return
+        picture, asked = found
         self.view.prompts.remember()
         self.runner.start(
             f"Comparison of {self.view.image.currentText()}",

@@ -64,13 +64,10 @@ class ExplainDock(QWidget):
 
     def run(self) -> None:
         """Explain the prompts for the image in view; what comes of it is told by ``finished``."""
-        if not self.runner.ready():
+        found = self.runner.choices(self._asked_now)
+        if found is None:
             return
-        try:
-            picture, asked = self._asked_now()
-        except VLExplainError as error:
-            self.runner.fail(str(error))
-            return
+        picture, asked = found
         self.view.prompts.remember()
         self.runner.start(
             f"{asked.method_info.title} of {self.view.image.currentText()}",

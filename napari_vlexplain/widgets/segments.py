@@ -71,13 +71,10 @@ class SegmentsDock(QWidget):
 
     def run(self) -> None:
         """Segment the image in view; what comes of it is told by ``finished``."""
-        if not self.runner.ready():
+        found = self.runner.choices(self._asked_now)
+        if found is None:
             return
-        try:
-            picture, asked = self._asked_now()
-        except VLExplainError as error:
-            self.runner.fail(str(error))
-            return
+        picture, asked = found
         self._turn += 1
         self.runner.start(
             f"Segments of {self.view.image.currentText()}",
