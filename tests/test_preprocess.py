@@ -11,7 +11,7 @@ from napari_vlexplain.models.torchvision_guard import guard_torchvision
 from napari_vlexplain.models.zoo import RESOURCES
 
 GRID, PATCH = (14, 14), (16, 16)
-SHAPES = [(224, 224), (300, 451), (451, 300), (225, 226), (1000, 301), (100, 90)]
+SHAPES = [(224, 224), (300, 451), (451, 300), (225, 226), (1000, 301), (100, 90), (300, 305)]
 
 
 def picture(shape):
@@ -79,3 +79,14 @@ def test_a_mark_keeps_its_place():
         rows, columns = np.nonzero(pixels[0, 0].numpy() > pixels[0, 0].numpy().max() / 2)
         found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert np.abs(geometry.boxes_to_model([[100, 290, 140, 330]])[0] - found).max() <= 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_letterbox_as_open_clip(shape):
+    guard_torchvision()
+    from open_clip.transform import image_transform
+
+    theirs = image_transform(224, is_train=False, interpolation="bicubic", resize_mode="longest")
+    image = picture(shape)
+    ours, _ = Preprocess((224, 224), fit="letterbox")(image, GRID, PATCH)
+    torch.testing.assert_close(ours[0], theirs(Image.fromarray(image)), atol=1e-5, rtol=0)
