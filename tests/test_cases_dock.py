@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from dicom_files import write as write_dicom
+from napari._qt.qt_resources import get_stylesheet
 from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
-from qtpy.QtWidgets import QDockWidget, QMainWindow
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea
 
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.explaining import Explaining
@@ -400,6 +401,15 @@ def test_a_verdict_without_a_name_is_kept_and_says_so(dock, folder, qtbot):
     assert Journal(folder / NOTES).judgement("0.png/finding 0", "finding 0", "").verdict == "agree"
 
 
+def test_nothing_is_cut_off_at_the_side(dock):
+    dock.setStyleSheet(get_stylesheet("dark"))  # napari's, which widens fields and buttons
+    scroll = dock.findChild(QScrollArea)
+    bar = scroll.verticalScrollBar().sizeHint().width()
+    assert scroll.widget().minimumSizeHint().width() + bar <= dock.minimumWidth() <= 300
+    dock.resize(dock.minimumWidth(), 900)
+    assert dock.view.list.search.width() >= 60, "there is room to write what is searched"
+
+
 def test_filters_sort_and_undecided(dock, folder, qtbot):
     session = opened(dock, folder, qtbot)
     view = dock.view.list
@@ -733,7 +743,7 @@ def test_a_case_of_several_frames_is_gone_through_by_its_slider(dock, viewer_mod
     dock.view.own_prompt.setText("effusion")
     session = opened(dock, place, qtbot)
     view, image = dock.view, dock.layers.image
-    assert not view.frame.isHidden() and (view.frame.minimum(), view.frame.maximum()) == (1, 6)
+    assert not view.frames.isHidden() and (view.frame.minimum(), view.frame.maximum()) == (1, 6)
     view.frame.setValue(4)
     settle(dock, qtbot)
     assert dock.layers.image is image
@@ -749,9 +759,9 @@ def test_a_case_of_several_frames_is_gone_through_by_its_slider(dock, viewer_mod
     settle(dock, qtbot)
     assert dock.layers.reader.data[10, 10] == 1 and len(fake.asked) == asked, "what was explained is known"
     dock.step(1)
-    assert view.frame.isHidden()
+    assert view.frames.isHidden()
     settle(dock, qtbot)
-    assert view.frame.isHidden(), "one frame needs no slider"
+    assert view.frames.isHidden(), "one frame needs no slider"
     dock.step(-1)
     settle(dock, qtbot)
     assert view.frame.value() == 4 and session.item.entry.frame == 3

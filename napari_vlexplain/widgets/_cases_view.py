@@ -72,7 +72,7 @@ class CasesView(QWidget):
         self.first, self.previous, self.next, self.last = (QPushButton(text) for text in ("|◀", "◀", "Next ▶", "▶|"))
         self.undecided = QPushButton("Undecided")
         self.place = QElidingLabel()
-        self.frame = QLabeledSlider(Qt.Orientation.Horizontal)
+        self.frames, self.frame, self.frame_count = QWidget(), QLabeledSlider(Qt.Orientation.Horizontal), QLabel()
         self.phrase, self.own_prompt = QLabel(), QLineEdit()
         self.figures = QLabel()
         self.judging = Judging()
@@ -141,7 +141,8 @@ class CasesView(QWidget):
         with QSignalBlocker(self.frame):
             self.frame.setRange(1, max(count, 1))
             self.frame.setValue(frame + 1)
-        self.frame.setVisible(count > 1)
+        self.frame_count.setText(f"of {count}")
+        self.frames.setVisible(count > 1)
 
     def show_figures(self, row: Row | None) -> None:
         """Of the case in view."""
@@ -183,7 +184,7 @@ class CasesView(QWidget):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.phrase.setStyleSheet("font-weight: bold")
-        self.frame.setVisible(False)
+        self.frames.setVisible(False)
         self.frame.valueChanged.connect(lambda number: self.frame_chosen.emit(number - 1))
         self.own_prompt.setPlaceholderText("What to look for, such as “pleural effusion”")
         self.at_once.setChecked(True)
@@ -271,7 +272,11 @@ class CasesView(QWidget):
             layout.addWidget(part)
         layout.addWidget(self.list, 1)
         layout.addLayout(way)
-        for part in (self.place, self.frame, self.phrase, self.own_prompt, self.judging, _line()):
+        frames = QHBoxLayout(self.frames)
+        frames.setContentsMargins(0, 0, 0, 0)
+        for part in (QLabel("Frame"), self.frame, self.frame_count):
+            frames.addWidget(part)
+        for part in (self.place, self.frames, self.phrase, self.own_prompt, self.judging, _line()):
             layout.addWidget(part)
         layout.addLayout(start)
         for part in (self.progress, self.status, self.figures):
