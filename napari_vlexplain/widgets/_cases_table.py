@@ -203,6 +203,7 @@ class CaseList(QWidget):
     def _build(self) -> None:
         self.search.setPlaceholderText("Search")
         self.search.setClearButtonEnabled(True)
+        self.search.setMinimumWidth(60)
         self.search.setToolTip("Show cases in whose id, phrase or category all these words occur.")
         self.category.addItem("all categories", "")
         self.category.setToolTip("Show cases of this category alone.")
@@ -221,7 +222,7 @@ class CaseList(QWidget):
             box.setStyleSheet("min-width: 36px; max-width: 36px")  # napari's style would leave no room for the search
         for combo in (self.category, self.status):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            combo.setMinimumContentsLength(8)
+            combo.setMinimumContentsLength(4)
         for editor in (self.category, self.status, self.low, self.high):
             guard_wheel(editor)
         choices, numbers = QHBoxLayout(), QHBoxLayout()

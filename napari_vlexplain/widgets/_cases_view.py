@@ -63,7 +63,7 @@ class CasesView(QWidget):
         super().__init__()
         self.windowing = QCollapsible("Window level")
         self.windowing.addWidget(window)
-        self.open_button, self.phantom_button = QPushButton("Open study…"), QPushButton("Phantom study")
+        self.open_button, self.phantom_button = QPushButton("Open…"), QPushButton("Phantom study")
         self.recent_button = QPushButton("Recent")
         self.title = QLabel("No study yet.")
         self.problems = QCollapsible("")
@@ -267,6 +267,7 @@ class CasesView(QWidget):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setSpacing(5)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.addLayout(studies)
         for part in (self.title, self.problems):
             layout.addWidget(part)
