@@ -18,7 +18,7 @@ from .console import output, print_end, progress, table, write_json
 from .results import make_folder
 
 if TYPE_CHECKING:
-    from ..latent_text import EditPlan, EditResult
+    from ..latent_text import EditResult
     from ..latent_text.plan import Action
 
 SHOWN_CLASSES = 12
@@ -63,6 +63,14 @@ def edit(
     edit_class_token: Annotated[
         bool, typer.Option("--edit-class-token", help="Do not spare the class token (the published way).")
     ] = False,
+    empty: Annotated[
+        str,
+        typer.Option(help="At a layer without donors: skip, or last (its donors, as in the published code)."),
+    ] = "skip",
+    plan: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JSON", help="A whole edit, as results record it, instead of the above; repeat for more."),
+    ] = None,
     vocabulary: latent.Vocabulary = None,
     template: latent.Template = None,
     class_template: Annotated[
@@ -88,6 +96,9 @@ def edit(
     replace = bool(with_ or donor)
     if zero + remove + replace > 1:
         raise VLExplainError("Give one of --zero, --remove and --with (or --donor): each says what becomes of a token.")
+    if plan and (find or others or patch or zero or remove or replace or layers or read or edit_class_token
+             or when != "sequential" or empty != "skip"):  # fmt: skip
+        raise VLExplainError("Give --plan, which holds a whole edit, or the options that describe one; not both.")
     if out:
         make_folder(Path(out))
     with progress() as report:
@@ -98,34 +109,40 @@ def edit(
         report(0.0, "Starting the engine")
         from .. import latent_text
         from ..latent_text.plan import expanded
+        from ..latent_text.reproducing import edit_of
+        from ..latent_text.session_work import Edit
         from ..latent_text.tails import check_readable
         from ..models import load_model
 
+        edits = [edit_of(text) for text in plan or []]
         loaded = load_model(model, device, download, dtype=dtype)
         tower = check_readable(loaded)
         assert tower.grid is not None
-        places = [latent.patch_of(text, tower.grid) for text in patch or []]
-        action: Action = "remove" if remove else "replace" if replace else "zero"
-        plan = latent_text.EditPlan(
-            find=tuple(find or ()),
-            others=others,
-            tokens=tuple((None, tower.prefix_tokens + row * tower.grid[1] + column) for row, column in places),
-            layers=latent.span_of(layers, "--layers"),
-            action=action,
-            with_texts=tuple(with_ or ()),
-            when=when,  # type: ignore[arg-type]
-            read=latent.span_of(read, "--read"),
-            protect_cls=not edit_class_token,
-        )
+        if not edits:
+            places = [latent.patch_of(text, tower.grid) for text in patch or []]
+            action: Action = "remove" if remove else "replace" if replace else "zero"
+            described = latent_text.EditPlan(
+                find=tuple(find or ()),
+                others=others,
+                tokens=tuple((None, tower.prefix_tokens + row * tower.grid[1] + column) for row, column in places),
+                layers=latent.span_of(layers, "--layers"),
+                action=action,
+                with_texts=tuple(with_ or ()),
+                when=when,  # type: ignore[arg-type]
+                read=latent.span_of(read, "--read"),
+                protect_cls=not edit_class_token,
+                empty=empty,  # type: ignore[arg-type]
+            )
+            edits = [Edit(described, None if donor is None else latent_text.Donor(donor, donor))]
         found = latent_text.edit(
             loaded,
             pixels,
             expanded(options.listed(classes)),
-            plan,
+            [one.plan for one in edits],
             latent.vocabulary_of(vocabulary),
             latent.template_of(template),
             class_template=class_template,
-            donor=donor,
+            donor=[one.donor for one in edits],
             reading=latent.reading_of(loaded, smooth, drift_images, legacy_drift, norm_axis),
             controls=controls,
             seed=seed,
@@ -139,14 +156,15 @@ def edit(
     if as_json:
         write_json({**found.to_dict(), "files": [str(file) for file in files]})
     else:
-        show(output(), found, plan, files)
+        show(output(), found, files)
 
 
-def show(console: Console, found: EditResult, plan: EditPlan, files: list[Path]) -> None:
+def show(console: Console, found: EditResult, files: list[Path]) -> None:
     """All that is to be known, for people."""
     numbers = ("before", "after", "random tokens")
     order = np.argsort(-np.maximum(found.before, found.after), kind="stable")[:SHOWN_CLASSES]
-    shown = table(f"{plan.describe()}, on {found.provenance['model']}", "class", *numbers, right=numbers)
+    done = "; ".join(plan.describe() for plan in found.plans)
+    shown = table(f"{done}, on {found.provenance['model']}", "class", *numbers, right=numbers)
     for i in order:
         values = (found.before[i], found.after[i], found.control[i])
         shown.add_row(found.classes[i], *(f"{value:.3f}" for value in values))

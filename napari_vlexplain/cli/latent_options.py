@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from os.path import isfile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,7 +60,7 @@ def vocabulary_of(names: list[str] | None) -> Any:
     from ..latent_text import vocabulary
     from ..latent_text.vocabularies import from_pasted
 
-    listed = (from_pasted(name) if "," in name and not Path(name).is_file() else name for name in names or ())
+    listed = (from_pasted(name) if set(name) & {",", "\n"} and not isfile(name) else name for name in names or ())
     return vocabulary(*listed) if names else None
 
 
