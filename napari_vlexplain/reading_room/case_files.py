@@ -98,8 +98,9 @@ def read_case(folder: Path) -> CaseRecord:
     try:
         height, width = (int(n) for n in data["shape"])
         problem = _text(data.get("problem", ""))
-        if height * width > LARGEST or (min(height, width) < 1 and not problem):
-            raise ValueError("shape")
+        frame = None if data.get("frame") is None else int(data["frame"])
+        if height * width > LARGEST or (min(height, width) < 1 and not problem) or (frame or 0) < 0:
+            raise ValueError("shape or frame")
         record = CaseRecord(
             case=_text(data["case"]),
             prompt=_text(data["prompt"]),
@@ -112,7 +113,7 @@ def read_case(folder: Path) -> CaseRecord:
             threshold=None if data["threshold"] is None else float(data["threshold"]),
             judgement=_judgement(data["judgement"]),
             problem=problem,
-            frame=None if data.get("frame") is None else int(data["frame"]),
+            frame=frame,
         )
         files = dict(data["files"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
