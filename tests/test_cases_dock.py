@@ -13,6 +13,7 @@ import pytest
 from dicom_files import write as write_dicom
 from napari._qt.qt_resources import get_stylesheet
 from napari.components import ViewerModel
+from napari.utils._proxies import PublicOnlyProxy
 from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea
@@ -173,6 +174,27 @@ def test_next_shows_what_was_prepared_at_once_in_the_same_layers(dock, viewer_mo
     assert before["heatmap"].colormap.name == "viridis" and before["heatmap"].opacity == 0.3
     fake.gate.set()
     settle(dock, qtbot)
+
+
+def test_layers_stay_where_napari_hands_the_dock_a_stand_in_of_the_viewer(
+    viewer_model, qtbot, monkeypatch, folder, fake
+):
+    """As the plugin's menu does."""
+    monkeypatch.setattr(module, "settings", lambda: Settings(cache_folder=str(folder.parent / "cache")))
+    dock = CasesDock(PublicOnlyProxy(viewer_model))
+    qtbot.addWidget(dock)
+    dock.show()
+    opened(dock, folder, qtbot)
+    first = list(viewer_model.layers)
+    assert {layer_kind(one) for one in first} == {"source", "heatmap", "boxes", "truth"}
+    for _ in range(2):
+        dock.step(1)
+        settle(dock, qtbot)
+    assert {layer_kind(one) for one in viewer_model.layers} == {"source", "heatmap", "boxes", "truth"}
+    dock.step(-1)
+    settle(dock, qtbot)
+    assert [one for one in viewer_model.layers if layer_kind(one) != "source"] == first[1:], "the very same"
+    dock.close()
 
 
 def test_colours_take_another_image_layer_and_come_back(dock, viewer_model, folder, qtbot):

@@ -51,7 +51,8 @@ class CaseLayers:
 
     def owns(self, layer: Layer) -> bool:
         """Is it one of these?"""
-        return any(layer is mine for mine in (self.image, self.heatmap, self.boxes, self.truth, self.reader))
+        ours = (self.image, self.heatmap, self.boxes, self.truth, self.reader)
+        return any(layer == mine for mine in ours)  # never "is": a dock gets stand-ins of layers
 
     def show_case(self, opened: Opened, item: Item) -> Pieces:
         """The image, its boxes and its ground truth, in pieces; the last case's heatmap is taken out of sight.
