@@ -9,9 +9,8 @@ from qtpy.QtCore import QObject, Signal
 from ..errors import VLExplainError
 from ..explaining import Explaining
 from ._cases_view import CasesView
-from ._form import ParameterForm
 from ._method_combo import offer_methods
-from ._settings import settings
+from ._settings import follow_settings
 
 
 class MethodChoice(QObject):
@@ -30,16 +29,13 @@ class MethodChoice(QObject):
         view.model.chosen.connect(self._on_model)
         view.model.download.connect(self._on_download)
         view.method.currentIndexChanged.connect(self._on_method)
+        view.form.edited.connect(self._on_parameter)
+        view.form.reset.connect(self._on_reset)
         self._on_method()
 
     def take_settings(self) -> None:
         """Device, precision and offline, as napari's Preferences say now."""
-        looks = settings()
-        self.asked.device = None if looks.device == "auto" else looks.device
-        self.asked.dtype = looks.precision
-        self._view.model.set_offline(looks.offline)
-        if looks.offline:
-            self.asked.download = False
+        follow_settings(self.asked, self._view.model)
 
     def _on_model(self, name: str) -> None:
         offered = self.asked.methods
@@ -56,10 +52,7 @@ class MethodChoice(QObject):
 
     def _on_method(self) -> None:
         self.asked.method = self._view.method.currentData()
-        form = ParameterForm(self.asked.method_info.parameters)
-        form.edited.connect(self._on_parameter)
-        form.reset.connect(self._on_reset)
-        self._view.show_form(form)
+        self._view.form.offer(self.asked.method_info.parameters)
         self._tell()
 
     def _on_parameter(self, name: str, value: Any) -> None:

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
-    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -34,6 +33,7 @@ from ._form import ParameterForm, guard_wheel
 from ._keys import with_keys
 from ._method_combo import offer_methods
 from ._model_box import ModelBox
+from ._parts import fold, form_layout, short_combo
 from ._scroll import fill_scrolling
 from ._status import ProgressBar, StatusLine
 from ._threshold_box import ThresholdBox
@@ -62,7 +62,7 @@ class CasesView(QWidget):
         """``window`` : what the picture's window is chosen by."""
         super().__init__()
         self.windowing = QCollapsible("Window level")
-        self.windowing.addWidget(window)
+        fold(self.windowing, window)
         self.open_button, self.phantom_button = QPushButton("Open…"), QPushButton("Phantom study")
         self.recent_button = QPushButton("Recent")
         self.title = QLabel("No study yet.")
@@ -88,13 +88,6 @@ class CasesView(QWidget):
         self.say = self.status.say
         self._fill()
         self._lay_out()
-
-    def show_form(self, form: ParameterForm) -> None:
-        """Take this form for the method's parameters."""
-        self._parameter_box.replaceWidget(self.form, form)
-        self.form.hide()
-        self.form.deleteLater()
-        self.form = form
 
     def show_recent(self, folders: list[str]) -> None:
         """Offer studies that were opened before."""
@@ -177,8 +170,7 @@ class CasesView(QWidget):
         self.phantom_button.clicked.connect(lambda: self.opened.emit(PACKAGED))
         asked = Explaining()
         offer_methods(self.method, asked.methods, asked.method)
-        self.method.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.method.setMinimumContentsLength(8)
+        short_combo(self.method)
         for label in (self.title, self.phrase, self.figures):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -237,31 +229,19 @@ class CasesView(QWidget):
         ends.addWidget(self.mask_button)
         ends.addStretch(1)
         ends.addWidget(self.export_button)
-        self.problems.addWidget(self.problem_list)
-
-        self._parameter_box = QVBoxLayout()
-        self._parameter_box.setContentsMargins(0, 0, 0, 0)
-        choices = QFormLayout()
-        choices.setContentsMargins(0, 0, 0, 0)
-        choices.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-        choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        fold(self.problems, self.problem_list)
+        inside = QWidget()
+        parameters = QVBoxLayout(inside)
+        parameters.setContentsMargins(0, 0, 0, 0)
+        choices = form_layout()
         choices.addRow("Model", self.model.picker)
         choices.addRow(self.model.details)
         choices.addRow("Method", self.method)
-        self._parameter_box.addLayout(choices)
-        self._parameter_box.addWidget(self.form)
-        self._parameter_box.addWidget(self.at_once)
-        inside = QWidget()
-        inside.setLayout(self._parameter_box)
-        self.explanation.addWidget(inside)
-        for section in (self.problems, self.windowing, self.explanation):
-            section.setDuration(0)
-            for one in (section, section.content()):
-                inner = one.layout()
-                if inner is not None:
-                    inner.setContentsMargins(0, 0, 0, 0)
-        cut = QFormLayout()
-        cut.setContentsMargins(0, 0, 0, 0)
+        parameters.addLayout(choices)
+        parameters.addWidget(self.form)
+        parameters.addWidget(self.at_once)
+        fold(self.explanation, inside)
+        cut = form_layout()
         cut.addRow("Threshold", self.threshold.mode_combo)
 
         content = QWidget()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFormLayout,
     QLabel,
     QPushButton,
     QVBoxLayout,
@@ -22,6 +21,7 @@ from ._image_combo import ImageCombo
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
 from ._measure_inputs import is_truth
+from ._parts import form_layout
 from ._prompt_box import PromptBox
 from ._scroll import fill_scrolling
 from ._status import ProgressBar, StatusLine
@@ -76,9 +76,7 @@ class CompareView(QWidget):
             widget.setToolTip(tip)
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        form = form_layout()
         form.addRow("Imag&e", self.image)
         form.addRow(self.prompts)
         content = QWidget()
@@ -90,8 +88,7 @@ class CompareView(QWidget):
             layout.addWidget(label)
             layout.addWidget(widget)
         layout.addWidget(self.folder_button)
-        truths = QFormLayout()
-        truths.setContentsMargins(0, 0, 0, 0)
+        truths = form_layout()
         truths.addRow("&Truth", self.truth)
         layout.addLayout(truths)
         for widget in (self.one_each, self.check, self.run_button, self.progress, self.status, self.copies):

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
     QDoubleSpinBox,
-    QFormLayout,
     QGridLayout,
     QGroupBox,
     QHBoxLayout,
@@ -25,6 +24,7 @@ from ._correct_table import AgreementTable
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
 from ._measure_inputs import is_heatmap, is_labels
+from ._parts import form_layout
 from ._scroll import fill_scrolling
 from ._status import StatusLine
 
@@ -139,7 +139,7 @@ class CorrectView(QWidget):
             spin.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def _lay_out(self, layout: QVBoxLayout) -> None:
-        top = _form()
+        top = form_layout()
         top.addRow("&Mask", self.edited)
         layout.addLayout(top)
         layout.addWidget(self.selected_only)
@@ -163,7 +163,7 @@ class CorrectView(QWidget):
         agree = QGroupBox("Agreement")
         inside = QVBoxLayout(agree)
         inside.setContentsMargins(6, 6, 6, 6)
-        roles = _form()
+        roles = form_layout()
         roles.addRow("&Truth", self.truth)
         roles.addRow("Mode&l", self.model)
         roles.addRow("Rea&der", self.reader)
@@ -193,13 +193,6 @@ class CorrectView(QWidget):
         made.addWidget(self.to_boxes, 3, 1)
         layout.addWidget(make)
         layout.addStretch(1)
-
-
-def _form() -> QFormLayout:
-    form = QFormLayout()
-    form.setContentsMargins(0, 0, 0, 0)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    return form
 
 
 def _kind(kind: str) -> Callable[[Layer], bool]:

@@ -9,11 +9,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -22,6 +20,7 @@ from superqt import QCollapsible
 
 from ..explaining import Explaining
 from ..methods.info import MethodInfo
+from ..methods.parameters import Parameter
 from ..methods.targets import TARGETS
 from ..prompt_history import PromptHistory
 from ._checking import CheckBox
@@ -30,6 +29,7 @@ from ._form import WIDEST_INT, ParameterForm, guard_wheel
 from ._image_combo import ImageCombo
 from ._method_combo import offer_methods
 from ._model_box import ModelBox
+from ._parts import fold, form_layout, short_combo
 from ._prompt_box import PromptBox, PromptEdit
 from ._results import Results
 from ._scroll import fill_scrolling
@@ -47,7 +47,8 @@ class ExplainView(QWidget):
         self.image = ImageCombo(viewer)
         self.model = ModelBox()
         self.prompts = PromptBox(history)
-        self.method, self.target = _short_combo(), _short_combo()
+        self.method, self.target = QComboBox(), QComboBox()
+        short_combo(self.method, self.target)
         self.summary = QLabel()
         self.against = PromptEdit(lines=2)
         self.against_label = QLabel("Compare wit&h")
@@ -70,12 +71,9 @@ class ExplainView(QWidget):
         asked = Explaining()
         self.offer(asked.methods, asked.method, questions=False)
 
-    def show_form(self, form: ParameterForm) -> None:
-        """Take this form for the method's parameters."""
-        self._parameter_box.replaceWidget(self.form, form)
-        self.form.hide()
-        self.form.deleteLater()
-        self.form = form
+    def offer_parameters(self, parameters: list[Parameter]) -> None:
+        """Have fields for a method's parameters."""
+        self.form.offer(parameters)
         self._order_tabs()
 
     def offer(self, methods: list[MethodInfo], chosen: str, questions: bool) -> None:
@@ -122,30 +120,19 @@ class ExplainView(QWidget):
             widget.setToolTip(tip)
 
     def _lay_out(self) -> None:
-        self._options = options = QFormLayout()
-        _shape(options)
+        self._options = options = form_layout()
         options.addRow("&Seed", self.seed)
         options.addRow("", self.truncate)
-        self._parameter_box = QVBoxLayout()
-        self._parameter_box.setContentsMargins(0, 0, 0, 0)
-        self._parameter_box.addWidget(self.form)
-        self._parameter_box.addLayout(options)
         inside = QWidget()
-        inside.setLayout(self._parameter_box)
-        self.parameters.setDuration(0)
-        for part in (self.parameters, self.parameters.content()):
-            inner = part.layout()
-            if inner is not None:
-                inner.setContentsMargins(0, 0, 0, 0)
-        self.parameters.addWidget(inside)
+        parameters = QVBoxLayout(inside)
+        parameters.setContentsMargins(0, 0, 0, 0)
+        parameters.addWidget(self.form)
+        parameters.addLayout(options)
+        fold(self.parameters, inside)
 
-        self._fields = form = QFormLayout()
-        _shape(form)
+        self._fields = form = form_layout()
         form.addRow("Imag&e", self.image)
-        label = QLabel("M&odel")
-        label.setBuddy(self.model.combo)
-        form.addRow(label, self.model.picker)
-        form.addRow(self.model.details)
+        self.model.add_to(form)
         form.addRow(self.prompts)
         form.addRow("&Method", self.method)
         form.addRow(self.summary)
@@ -181,17 +168,3 @@ class ExplainView(QWidget):
         order += [self.copies.python, self.copies.command, self.save_button, self.compare_button]
         for one, following in pairwise(order):
             QWidget.setTabOrder(one, following)
-
-
-def _short_combo() -> QComboBox:
-    combo = QComboBox()
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return combo
-
-
-def _shape(form: QFormLayout) -> None:
-    form.setContentsMargins(0, 0, 0, 0)
-    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..methods.parameters import Parameter
+from ._parts import form_layout
 
 AUTOMATIC = "automatic"
 WIDEST_INT = 2**31 - 1
@@ -38,10 +38,14 @@ class ParameterForm(QWidget):
     def __init__(self, parameters: list[Parameter], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows: dict[str, ParameterRow] = {}
-        layout = QFormLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._layout = form_layout(self)
+        self.offer(parameters)
+
+    def offer(self, parameters: list[Parameter]) -> None:
+        """Have rows for these parameters, in place of those that there are."""
+        self.rows.clear()
+        while self._layout.rowCount():
+            self._layout.removeRow(0)
         for parameter in parameters:
             row = ParameterRow(parameter)
             row.edited.connect(lambda value, name=parameter.name: self.edited.emit(name, value))
@@ -49,10 +53,10 @@ class ParameterForm(QWidget):
             label = QLabel(label_of(parameter))
             label.setToolTip(row.toolTip())
             label.setBuddy(row.editor)
-            layout.addRow(label, row)
+            self._layout.addRow(label, row)
             self.rows[parameter.name] = row
         if not parameters:
-            layout.addRow(QLabel("This method has no parameters."))
+            self._layout.addRow(QLabel("This method has no parameters."))
 
     def show_values(self, values: dict[str, Any], defaults: dict[str, Any]) -> None:
         """Show what holds, without telling of it as an edit."""

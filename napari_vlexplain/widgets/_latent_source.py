@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLineEdit, QPlainTextEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPlainTextEdit, QPushButton, QWidget
 
 from ..errors import VLExplainError
 from ..latent_text.plan import split_texts
@@ -15,7 +15,7 @@ from ..latent_text.vocabularies import packaged_vocabularies
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
 from ._model_box import ModelBox
-from ._parts import described, short_combo
+from ._parts import described, form_layout, short_combo
 from ._picture import is_picture
 from ._settings import settings
 
@@ -109,9 +109,7 @@ class SourceBox(QWidget):
         )
 
     def _lay_out(self) -> None:
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        form = form_layout(self)
         form.addRow("Imag&e", self.image)
         form.addRow("&Model", self.model.picker)
         form.addRow("", self.model.details)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
+    QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from ..explaining import model_info, needs_download
 from ..models.zoo import list_models
+from ._parts import short_combo
 from ._settings import settings, watch
 
 
@@ -39,8 +41,7 @@ class ModelBox(QObject):
         self.combo = QComboBox()
         self.combo.setEditable(True)
         self.combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.combo.setMinimumContentsLength(8)
+        short_combo(self.combo)
         self.combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.combo.setToolTip(
             "The model that looks, or answers questions. Choose one, type the name of another (ORG/NAME of a CLIP on "
@@ -124,6 +125,13 @@ class ModelBox(QObject):
         self.tick.setVisible(fetch and not self._offline)
         self.tick.setText(f"Download {info.size_mb} MB if needed" if info.size_mb else "Download if needed")
         self.tick.setToolTip(f"Fetch {name} ({info.licence}) when Run is pressed, unless it is on this computer.")
+
+    def add_to(self, form: QFormLayout) -> None:
+        """Give a form the rows of both parts."""
+        label = QLabel("M&odel")
+        label.setBuddy(self.combo)
+        form.addRow(label, self.picker)
+        form.addRow(self.details)
 
     def _build(self) -> None:
         row = QHBoxLayout(self.picker)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QGroupBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
 
 def hold(dock: QWidget, view: QWidget) -> None:
@@ -11,6 +12,25 @@ def hold(dock: QWidget, view: QWidget) -> None:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.addWidget(view)
     dock.setMinimumWidth(view.minimumWidth())
+
+
+def form_layout(parent: QWidget | None = None) -> QFormLayout:
+    """A form without margins, whose fields are as wide as the dock, below their labels where it is narrow."""
+    form = QFormLayout() if parent is None else QFormLayout(parent)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+def fold(section: QCollapsible, content: QWidget) -> None:
+    """Let a section hold a part, without margins, and open at once."""
+    section.setDuration(0)
+    section.addWidget(content)
+    for part in (section, section.content()):
+        inner = part.layout()
+        if inner is not None:
+            inner.setContentsMargins(0, 0, 0, 0)
 
 
 def described(*parts: tuple[QWidget, str, str]) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFormLayout,
     QGroupBox,
     QLabel,
     QPushButton,
@@ -22,6 +21,7 @@ from ._layer_combo import LayerCombo
 from ._layers import layer_kind
 from ._measure_inputs import is_heatmap
 from ._model_box import ModelBox
+from ._parts import form_layout
 from ._scroll import fill_scrolling
 from ._status import ProgressBar, StatusLine
 
@@ -69,20 +69,15 @@ class SegmentsView(QWidget):
         self.region.setAccessibleName("Region")
 
     def _lay_out(self) -> None:
-        top = QFormLayout()
-        top.setContentsMargins(0, 0, 0, 0)
-        top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        top = form_layout()
         top.addRow("Imag&e", self.image)
-        label = QLabel("M&odel")
-        label.setBuddy(self.model.combo)
-        top.addRow(label, self.model.picker)
-        top.addRow(self.model.details)
+        self.model.add_to(top)
         again, clicked = QGroupBox("Cut again, without the model"), QGroupBox("Regions")
         inside = QVBoxLayout(again)
         inside.addWidget(self.cut)
         below = QVBoxLayout(clicked)
         below.addWidget(self.summary)
-        scores = QFormLayout()
+        scores = form_layout()
         scores.addRow("&Heatmap", self.heatmap)
         below.addLayout(scores)
         below.addWidget(self.region)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..benchmark.gallery import Shown
 from ..benchmark.runner import Outcome
@@ -17,6 +17,7 @@ from ._heatmaps import KIND, faded
 from ._hooks import Lifetime
 from ._jobs import jobs_of
 from ._layers import new_metadata
+from ._parts import hold
 from ._settings import settings
 
 if TYPE_CHECKING:
@@ -43,10 +44,7 @@ class BenchmarkDock(QWidget):
         self._seen = -1
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.view)
-        self.setMinimumWidth(self.view.minimumWidth())
+        hold(self, self.view)
         self._connect()
         self._lifetime = Lifetime(self, self._refresh, self._release)
 

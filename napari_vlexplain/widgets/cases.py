@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..explaining import remedy
 from ..reading_room.ahead import Preparing
@@ -30,6 +30,7 @@ from ._hooks import Lifetime
 from ._jobs import jobs_of
 from ._keys import Keys
 from ._latest import LatestOnly
+from ._parts import hold
 from ._settings import remember_reader, settings
 from .window_level import WindowLevel
 
@@ -68,10 +69,7 @@ class CasesDock(QWidget):
         self._threshold = Threshold()
         self._opening, self._recalling = LatestOnly(self), LatestOnly(self)
         self._gather = QTimer(self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.view)
-        self.setMinimumWidth(self.view.minimumWidth())
+        hold(self, self.view)
         self._connect()
         self._bind_keys()
         self._refresh()

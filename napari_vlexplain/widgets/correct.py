@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
 from ..explaining import remedy
@@ -33,6 +33,7 @@ from ._correct_view import CorrectView
 from ._hooks import Hooks, Lifetime
 from ._latest import LatestOnly
 from ._measure_inputs import CONTENT_EVENTS, GEOMETRY_EVENTS, plane
+from ._parts import hold
 
 if TYPE_CHECKING:
     import napari
@@ -66,10 +67,7 @@ class CorrectDock(QWidget):
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.view)
-        self.setMinimumWidth(self.view.minimumWidth())
+        hold(self, self.view)
         self._connect()
         self._lifetime = Lifetime(self, self._attach, self._release)
 

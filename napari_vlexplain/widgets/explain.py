@@ -20,7 +20,6 @@ from ._answers import follow_boxes, show_answer
 from ._checking import Checking
 from ._copying import Copier
 from ._explain_view import ExplainView
-from ._form import ParameterForm
 from ._heatmaps import show_heatmap, show_only
 from ._hooks import Lifetime
 from ._image_combo import NO_IMAGE
@@ -87,6 +86,8 @@ class ExplainDock(QWidget):
         for editor in (view.prompts, view.against):
             editor.submitted.connect(self.runner.press)
         view.method.currentIndexChanged.connect(self._on_method)
+        view.form.edited.connect(self._on_parameter)
+        view.form.reset.connect(self._on_reset)
         view.target.currentIndexChanged.connect(self._on_target)
         view.seed.valueChanged.connect(lambda seed: setattr(self.asked, "seed", seed))
         view.truncate.toggled.connect(lambda on: setattr(self.asked, "truncate", on))
@@ -135,10 +136,7 @@ class ExplainDock(QWidget):
     def _on_method(self) -> None:
         self.asked.method = self.view.method.currentData()
         method = self.asked.method_info
-        form = ParameterForm(method.parameters)
-        form.edited.connect(self._on_parameter)
-        form.reset.connect(self._on_reset)
-        self.view.show_form(form)
+        self.view.offer_parameters(method.parameters)
         blind = "" if method.uses_prompt else " Its heatmap is the same for every prompt."
         self.view.summary.setText(method.summary + blind)
         self.view.summary.setToolTip(method.source)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ..errors import VLExplainError
 from ..explaining import model_info, remedy
@@ -25,6 +25,7 @@ from ._latent_view import LatentView
 from ._latest import LatestOnly
 from ._layers import find_layer, info
 from ._measure_inputs import GEOMETRY_EVENTS
+from ._parts import hold
 from ._picture import Picture, picture_of
 
 if TYPE_CHECKING:
@@ -63,10 +64,7 @@ class LatentTextDock(QWidget):
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.view)
-        self.setMinimumWidth(self.view.minimumWidth())
+        hold(self, self.view)
         self._connect()
         self._on_model(self.view.source.model.name)
         self._refresh()

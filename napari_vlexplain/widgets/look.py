@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
 from ..looking import Look, zero_of
@@ -19,6 +19,7 @@ from ._look_layers import is_map, look_of, reset_look, set_look
 from ._look_lines import Isolines
 from ._look_pair import Pair
 from ._look_view import LookView
+from ._parts import hold
 
 if TYPE_CHECKING:
     import napari
@@ -42,10 +43,7 @@ class LookDock(QWidget):
         self._latest = LatestOnly(self)
         self._timer = QTimer(self)
         self._hooks, self._map_hooks, self._data_hooks = Hooks(), Hooks(), Hooks()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.view)
-        self.setMinimumWidth(self.view.minimumWidth())
+        hold(self, self.view)
         self._connect()
         self._lifetime = Lifetime(self, self._attach, self._release)
         self._bind(Keys(self))
