@@ -54,7 +54,8 @@ class DonorBox(QWidget):
             return self._file
         now = picture_of(self._viewer, layer)
         if self._last is None or not _same(self._last[0], now):
-            self._last = now, Donor(now.source.path or layer.name, now.pixels, now.contrast_limits)
+            name = now.source.path or layer.name
+            self._last = now, Donor(name, now.pixels, now.contrast_limits, source=now.source)
         return self._last[1]
 
     def _on_layer(self) -> None:

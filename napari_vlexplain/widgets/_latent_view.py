@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from ._copying import CopyButtons
 from ._latent_edit_box import EditBox
 from ._latent_prediction import PredictionBox
 from ._latent_says import SaysBox
@@ -29,6 +30,7 @@ class LatentView(QWidget):
         self.status, self.note = StatusLine(), QLabel()
         self.say = self.status.say
         self.json_button, self.csv_button = QPushButton("Save JSON…"), QPushButton("Save CSV…")
+        self.copies = CopyButtons("reads these tokens, and makes these edits,")
         self.status.setContentsMargins(9, 4, 9, 4)
         self.note.setWordWrap(True)
         self.note.setTextFormat(Qt.TextFormat.PlainText)
@@ -49,6 +51,7 @@ class LatentView(QWidget):
         column.addWidget(group("Prediction", self.prediction))  # in view while patches are painted
         column.addWidget(group("Edit", self.edit))
         column.addLayout(saving)
+        column.addWidget(self.copies)
         column.addWidget(self.note)
         column.addStretch(1)
         fill_scrolling(scrolling, content)

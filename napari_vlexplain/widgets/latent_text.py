@@ -12,9 +12,11 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ..errors import VLExplainError
 from ..explaining import model_info, remedy
+from ..latent_text.reproducing import LatentChoices
 from ..latent_text.session import Session
 from ..latent_text.session_work import Read, Treatment, compute_read
 from ..latent_text.templates import recommended
+from ._copying import Copier
 from ._hooks import Hooks, Lifetime
 from ._jobs import jobs_of
 from ._latent_layers import move_painting, show_colours
@@ -56,11 +58,12 @@ class LatentTextDock(QWidget):
         self._mine = self._released = False
         self._turn = 0
         self._source: str | None = None
+        self._picture: Picture | None = None
         self._pinned: int | None = None
         self._image_hooks = Hooks()
         self._painted = PaintedPatches(viewer, self._on_painted)
         self._pointer = Pointer(viewer, self._on_hover, self._on_click)
-        self._latest = LatestOnly(self)
+        self._latest, self.copier = LatestOnly(self), Copier(self)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
@@ -140,6 +143,8 @@ class LatentTextDock(QWidget):
         view.prediction.classes_changed.connect(self._on_classes)
         view.json_button.clicked.connect(lambda: self._save("json"))
         view.csv_button.clicked.connect(lambda: self._save("csv"))
+        view.copies.pressed.connect(lambda what: self.copier.copy(what, self._shown_now))
+        self.copier.said.connect(view.say)
         self._pause.timeout.connect(self._compute)
         self._latest.done.connect(self._on_edited)
         self._latest.failed.connect(lambda error: self._fail(remedy(error)))
@@ -163,6 +168,7 @@ class LatentTextDock(QWidget):
         self._painted.release()
         self._pointer.release()
         self._latest.close()
+        self.copier.close()
         if self._mine:
             self._mine = False
             self.jobs.forget()
@@ -183,7 +189,7 @@ class LatentTextDock(QWidget):
             self._refresh()
             self.finished.emit("dropped")
             return
-        self._source, self._pinned = picture.layer_id, None
+        self._source, self._picture, self._pinned = picture.layer_id, picture, None
         asked = tuple(info(layer).get("prompts") or ())
         if len(asked) > 1 and not self.session.classes:
             self.session.classes = asked  # a sample knows what one would ask of it
@@ -325,7 +331,7 @@ class LatentTextDock(QWidget):
     def _on_removed(self, event: Any = None) -> None:
         self._painted.resume(self.source)
         if self.source is None and self._source is not None:
-            self.session.read = self.session.result = self._source = self._pinned = None
+            self.session.read = self.session.result = self._source = self._picture = self._pinned = None
             self.view.says.clear()
             self.view.prediction.show_result(None, False)
             self._refresh()
@@ -355,6 +361,13 @@ class LatentTextDock(QWidget):
         self._show_token(self._pinned)
         self.edited.emit(result)
 
+    def _shown_now(self) -> tuple[Picture, LatentChoices]:
+        """What is shown, to be written as code."""
+        session = self.session
+        if session.read is None or self._picture is None:
+            raise VLExplainError("Read an image first; then what was read can be copied.")
+        return self._picture, LatentChoices(session.read.asked, tuple(session.edits), session.classes)
+
     def _save(self, ending: str) -> None:
         kind = f"{ending.upper()} (*.{ending})"
         path, _ = QFileDialog.getSaveFileName(self, "Save texts and edits", f"latent-text.{ending}", kind)
@@ -369,7 +382,8 @@ class LatentTextDock(QWidget):
         view, ready = self.view, self.session.read is not None
         view.source.read_button.setText("Cancel" if self._mine else "Read tokens")
         view.source.read_button.setEnabled(self._mine or not self.jobs.busy)
-        for part in (view.says.layer, view.says.legend, view.says.search, view.json_button, view.csv_button):
+        for part in (view.says.layer, view.says.legend, view.says.search, view.json_button, view.csv_button,
+                     view.copies):  # fmt: skip
             part.setEnabled(ready)
         view.edit.show_edits(self.session.edits, self.session.can_undo, ready)
 
