@@ -199,6 +199,9 @@ def test_floors_belong_to_the_seed_and_the_image_alone(name: str) -> None:
     assert maps[0].shape == (3, 4)
     if name == "floor:centre":
         assert np.array_equal(maps[0], maps[0][::-1, ::-1])
+        # A Gaussian whose standard deviation is a quarter of each side, at the centres of 3 x 4 patches.
+        y, x = (np.arange(3)[:, None] - 1) / 3, (np.arange(4)[None] - 1.5) / 4
+        np.testing.assert_allclose(maps[0], np.exp(-0.5 * (y**2 + x**2) / 0.25**2), rtol=1e-5)
     if name == "floor:uniform":
         assert np.ptp(maps[0]) == 0
 

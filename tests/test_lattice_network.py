@@ -8,13 +8,15 @@ import pytest
 import tiny_clip
 import tiny_models
 import torch
+import torch.nn.functional as F
 from torch.nn.functional import cross_entropy
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.lattice_adapter import Options
 from napari_vlexplain.lattice_adapter.adapter import FormerPart, LatticeBlock, Tap
-from napari_vlexplain.lattice_adapter.network import LatticeNetwork
+from napari_vlexplain.lattice_adapter.network import LatticeNetwork, Output
 from napari_vlexplain.lattice_adapter.schedule import is_gated, set_phase
+from napari_vlexplain.lattice_adapter.training import losses
 from napari_vlexplain.models import load_model
 
 SMALL = {"width": 16, "heads": 2, "layers": 4, "perception_width": 8, "taps": "0,1,2", "crop": 1.0, "flip": 0.0}
@@ -101,6 +103,97 @@ def test_a_tap_changes_what_follows_it_and_nothing_before(model):
         after.clear()
         former(x, features, grid)
     assert not network_of(model, taps="none").adapter.former.taps
+
+
+@pytest.mark.parametrize("gate", ["product", "residual"])
+@pytest.mark.parametrize(("updated", "head", "reader"), [("last", "plain", "map"), ("all", "abn", "features")])
+def test_the_whole_forward_by_hand(model, gate, updated, head, reader):
+    """Spec 4.1, layer by layer in the modules' own weights; every number of them moved away from its start."""
+    options = {"lora_blocks": updated, "map_head": head, "aux_input": reader, "gate": gate, "lora_rank": 2}
+    network, x = network_of(model, **options).eval(), pixels()
+    source = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.dtype.is_floating_point:
+                tensor.add_(0.2 * torch.rand(tensor.shape, generator=source))
+    w = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+
+    def norm(v, name):
+        return F.layer_norm(v, v.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], 1e-6)
+
+    def linear(v, name):
+        return v @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def batch_norm(v, name):
+        mean, var, weight, bias = (
+            w[f"{name}.{k}"].view(-1, 1, 1) for k in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (v - mean) / (var + 1e-5).sqrt() * weight + bias
+
+    def as_map(v):
+        return v.transpose(1, 2).unflatten(2, (4, 4))
+
+    z = model.image.embed(x)
+    streams = [z]
+    for index, block in enumerate(model.image.blocks):
+        if index == 3 or updated == "all":
+            ab = {n: 4.0 * w[f"lora.b.{index}_{n}"] @ w[f"lora.a.{index}_{n}"] for n in ("query", "value")}
+            block = replace(
+                block, **{n: replace(getattr(block, n), weight=getattr(block, n).weight + ab[n]) for n in ab}
+            )
+        z = block.fused(z)
+        streams.append(z)
+    v = F.conv2d(x, w["adapter.former.embed.weight"], w["adapter.former.embed.bias"], 8).flatten(2).transpose(1, 2)
+    v = v + w["adapter.former.positions"]
+    for index in range(4):
+        if index < 3:  # taps 0, 1, 2
+            v = v + linear(
+                norm(streams[index][:, 1:], f"adapter.former.taps.{index}.norm"), f"adapter.former.taps.{index}.project"
+            )
+        name = f"adapter.former.blocks.{index}"
+        q, k, u = (
+            y.unflatten(-1, (2, 8)).transpose(1, 2)
+            for y in linear(norm(v, f"{name}.norm1"), f"{name}.qkv").chunk(3, -1)
+        )
+        heads = (q @ k.mT / 8**0.5).softmax(-1) @ u
+        v = v + linear(heads.transpose(1, 2).flatten(2), f"{name}.out")
+        v = v + linear(F.gelu(linear(norm(v, f"{name}.norm2"), f"{name}.first")), f"{name}.second")
+    h = as_map(v)
+    y = h
+    if head == "abn":
+        y = F.conv2d(batch_norm(h, "adapter.map.layers.0").relu(), w["adapter.map.layers.2.weight"])
+    last = "adapter.map.layers.3" if head == "abn" else "adapter.map.layers.0"
+    y = F.conv2d(y, w[f"{last}.weight"], padding=1)
+    alpha = 1 / (1 + (-batch_norm(y, f"{last[:-1]}{int(last[-1]) + 1}")).exp())
+    if reader == "features":
+        auxiliary = F.conv2d(h, w["adapter.reader.classify.weight"], w["adapter.reader.classify.bias"]).mean((2, 3))
+    else:
+        y = alpha
+        for at in (0, 4):
+            y = F.conv2d(y, w[f"adapter.reader.layers.{at}.weight"], w[f"adapter.reader.layers.{at}.bias"], padding=1)
+            y = F.max_pool2d(batch_norm(y, f"adapter.reader.layers.{at + 1}").relu(), 2)
+        auxiliary = linear(y.mean((2, 3)), "adapter.reader.classify")
+    encoded = as_map(streams[4][:, 1:])
+    y = encoded * (alpha if gate == "product" else 1 + alpha)
+    y = F.conv2d(y, w["perception.layers.0.weight"], w["perception.layers.0.bias"], padding=1)
+    y = F.max_pool2d(batch_norm(y, "perception.layers.1").relu(), 2)
+    y = F.conv2d(y, w["perception.layers.4.weight"], w["perception.layers.4.bias"], padding=1)
+    logits = linear(batch_norm(y, "perception.layers.5").relu().mean((2, 3)), "perception.classify")
+    found = network(x)
+    for one, expected in ((found.attention, alpha), (found.auxiliary, auxiliary), (found.logits, logits)):
+        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(x, True, network.frozen(x)).logits, found.logits)
+
+
+def test_the_loss_by_hand():
+    """``CE(p_PB, y) + λ CE(p_ALA, y)``, summed over images; without the adapter the first alone."""
+    logits, auxiliary = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[0.5, 0.0], [1.0, -1.0]])
+    labels = torch.tensor([1, 0])
+    first, second = (-sum(float(x[n].softmax(0)[y].log()) for n, y in enumerate(labels)) for x in (logits, auxiliary))
+    parts = losses(Output(logits, logits, auxiliary, None), labels, 0.3)
+    assert [float(part) for part in parts] == pytest.approx([first, second, first + 0.3 * second])
+    open_epoch = losses(Output(logits, logits, None, None), labels, 0.3)
+    assert open_epoch[1] is None and float(open_epoch[2]) == pytest.approx(first)
 
 
 def step(network, optimiser, x, labels, gated):

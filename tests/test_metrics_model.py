@@ -59,6 +59,16 @@ def test_stages_run_from_the_output_to_the_input_and_repeat() -> None:
         rand.randomised(model, "block 9", 0)
 
 
+def test_what_is_random_has_nothing_of_the_original_but_its_size() -> None:
+    model = transformer(width=64)
+    old = model.image.blocks[1].query.weight.flatten()
+    for how in ("normal", "permute"):
+        new = rand.randomised(model, "block 1", 0, how).image.blocks[1].query.weight.flatten()
+        assert abs(float(torch.corrcoef(torch.stack([old, new]))[0, 1])) < 0.06
+        torch.testing.assert_close(new.std(), old.std(), rtol=0.05, atol=0)
+        assert how == "normal" or torch.equal(new.sort().values, old.sort().values)
+
+
 def test_a_map_of_the_model_falls_and_an_edge_detector_stays() -> None:
     model = transformer()
     fixed = rand.compare(lambda m: IMAGE[..., 0], model, rand.cascading(model))

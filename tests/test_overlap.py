@@ -150,6 +150,8 @@ def test_thresholds_by_quantile_keep_at_most_their_share() -> None:
     for q in (0.0, 0.25, 0.9, 0.99, 1.0):
         kept = (heatmap >= threshold_of(heatmap, "quantile", q)).mean()
         assert 1 - q - 0.01 <= kept <= max(1 - q, 1 / heatmap.size) + 1e-9
+    counted = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert (counted >= threshold_of(counted, "quantile", 0.75)).sum() == 2  # exactly a quarter, not less
     half_empty = np.maximum(heatmap - 0.5, 0)
     assert threshold_of(half_empty, "quantile", 0.1) > 0  # ties fall out together
 

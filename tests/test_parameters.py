@@ -7,7 +7,9 @@ import pytest
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.methods import list_methods, param
+from napari_vlexplain.methods.catalogue import method
 from napari_vlexplain.methods.parameters import describe, fill, parse
+from napari_vlexplain.metrics.roar import FineTuning
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,40 @@ def test_every_method_is_fully_described(info):
         assert parameter.help
         assert "\n" not in parameter.help
         fill(info.parameters_form, {parameter.name: parameter.default}, info.name)
+
+
+# What papers and their code print, or where they say nothing the choice that docs/methods.md gives.
+PUBLISHED = {
+    "relevance": {"start_block": -1, "text_start_block": -1},
+    "raw_attention": {"block": -1, "text_block": -1},
+    "rollout": {"start_block": 0, "text_start_block": 0},
+    "transformer_attribution": {"start_block": 0, "text_start_block": 0},
+    "partial_lrp": {"rules": "vit"},
+    "attn_lrp": {"gamma": 0.05, "epsilon": 1e-6},
+    "m2ib": {"beta": 0.1, "variance": 1.0, "steps": 10, "learning_rate": 1.0, "samples": 10, "repeats": 1,
+             "final_refresh": False},
+    "dsmi": {"block": -2, "text_block": -1},
+    "dsmi_grad": {"start_block": 0, "text_start_block": 0, "combine": "matmul"},
+    "dsmi_grad_attn": {"start_block": 0, "text_start_block": 0, "combine": "matmul"},
+    "rise": {"masks": 2048, "cells": 7, "probability": 0.5, "word_masks": 256},
+    "kernel_shap": {"samples": 2048, "word_samples": 256, "paired": True},
+    "saliency": {"channels": "max"},
+    "smoothgrad": {"samples": 25, "noise": 0.15, "squared": False},
+    "integrated_gradients": {"steps": 32, "baseline": "mean"},
+    "grad_cam": {"layer": -1, "text_layer": -1},
+    "score_cam": {"weights": "increase"},
+    "lime": {"samples": 1000, "kernel_width": 0.25, "ridge": 1.0},
+    "legrad": {"start_block": 0, "text_start_block": 0, "readout": "tokens"},
+    "grad_eclip": {"start_block": -1, "text_start_block": -1},
+    "clip_surgery": {"start_block": None, "redundant": "auto"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_defaults_are_what_is_published(name):
+    given = {p.name: p.default for p in method(name).parameters}
+    assert {key: given[key] for key in PUBLISHED[name]} == PUBLISHED[name]
+
+
+def test_fine_tuning_for_roar_is_as_the_page_says():
+    assert FineTuning() == FineTuning(epochs=5, batch=64, learning_rate=1e-6, validation_share=0.2, seed=0)

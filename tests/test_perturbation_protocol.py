@@ -348,6 +348,10 @@ def test_curves_of_dual_encoders():
     assert {"relevance", "dsmi", "dsmi_grad", "dsmi_grad_attn", "rollout"} <= set(found.methods)
     assert found.curves.shape == (3, len(found.methods), 2, 2, 9)
     clean = found.curves[:, :, :, :, 0]
+    for case, values in zip(captions(), clean, strict=True):
+        pixels, text = model.pixels(case.see())[0], model.tokenize([case.caption])
+        cosine = float(model.similarity(model.encode_image(pixels), model.encode_text(text)))
+        assert values[0, 0, 0] == pytest.approx(100 * cosine, abs=1e-3)
     assert np.ptp(clean.reshape(3, -1), axis=1).max() < 1e-3, "nothing taken away is the same everywhere"
     ends = found.curves[:, :, :, :, -1]
     assert np.ptp(ends.reshape(3, -1, 2, 2), axis=(1, 3)).max() < 1e-3, "everything taken away too"

@@ -15,9 +15,11 @@ from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.methods.catalogue import known_methods
 from napari_vlexplain.methods.inputs import Inputs, Scores, no_words
 from napari_vlexplain.methods.patches import per_patch
+from napari_vlexplain.metrics.randomisation import randomised
+from napari_vlexplain.metrics.similarity import spearman
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.running import Run
-from napari_vlexplain.sanity import UNRELATED, Sanity, check, examine, unrelated_to
+from napari_vlexplain.sanity import UNRELATED, Sanity, check, completeness, examine, unrelated_to
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,27 @@ def test_a_model_that_hears_no_words_is_found_out(model: DualEncoder) -> None:
     deaf = replace(model, text=same)
     found = examine(explained(deaf, "saliency"), deaf, randomise=False)
     assert found.random_prompt == pytest.approx(1.0) and "Unrelated prompts" in found.warnings[0]
+
+
+def test_everything_is_random_at_the_last_stage_and_the_readout_and_last_block_before(model: DualEncoder) -> None:
+    one = explained(model, "saliency")
+    names = {"readout and last block": {"readout", "block 2"},
+             "everything": {"readout", "block 2", "block 1", "block 0", "embedding"}}  # fmt: skip
+    for what, value in examine(one, model).randomised:
+        other = model
+        for stage in ("readout", "block 2", "block 1", "block 0", "embedding"):
+            other = randomised(other, stage, 0) if stage in names[what] else other
+        again = explained(other, "saliency")
+        assert value == pytest.approx(spearman(one.patch_scores, again.patch_scores), abs=1e-6)
+
+
+def test_completeness_is_a_share_of_the_change(model: DualEncoder) -> None:
+    one = explained(model, "integrated_gradients", target="logit", steps=2)
+    report = one.provenance["notes"]["completeness"]
+    change = one.score - float(report["image_change"][0])  # of the baseline
+    missed = one.patch_scores.sum() - (one.score - change)
+    assert completeness(one) == pytest.approx(abs(missed) / abs(one.score - change), rel=1e-3)
+    assert abs(one.score - change) > 1.5 or abs(one.score - change) < 0.7, "a share, not the amount"
 
 
 def test_too_few_steps_are_told(model: DualEncoder) -> None:

@@ -1,5 +1,7 @@
 """Our towers are the library's own forward, and each way to run a block is the same block."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -181,6 +183,19 @@ def test_local_is_attention_masked_to_the_diagonal(tower_and_pixels):
     diagonal = torch.full((z.shape[1],) * 2, float("-inf")).fill_diagonal_(0)
     for block in tower.blocks:
         close(block.local(z), block.fused(z, diagonal))
+
+
+def test_the_merged_projection_is_attention_to_oneself_with_layer_scale_too(tower_and_pixels):
+    from napari_vlexplain.latent_text.tails import local_step, own_projection
+
+    tower, pixels = tower_and_pixels
+    source = torch.Generator().manual_seed(4)
+    z = tower.embed(pixels)
+    scales = [torch.rand(z.shape[-1], generator=source) + 0.5 for _ in range(2)]
+    scaled = replace(tower, blocks=tuple(replace(b, scale1=scales[0], scale2=scales[1]) for b in tower.blocks))
+    for block, own in zip(scaled.blocks, own_projection(scaled), strict=True):
+        close(local_step(block, own, z), block.local(z))
+        assert not torch.allclose(local_step(block, None, z), block.local(z), rtol=1e-2)
 
 
 def test_recorded_embedding_and_gradients(tower_and_pixels):
