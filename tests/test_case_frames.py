@@ -91,6 +91,21 @@ def test_questions_about_two_frames_are_two(session: ReadingSession) -> None:
     assert "plane=(2,)" in requests[1].as_python() and "--plane 2" in requests[1].as_command()
 
 
+def test_copied_code_explains_the_same_frame(session: ReadingSession) -> None:
+    session.choose_frame("cine.dcm", 2)
+    question = session.question(session.items["cine.dcm", PROMPT])
+    prepared = session.preparing.prepare(question)
+    (explanation,) = prepared.explanations
+    assert explanation.request == question.request(prepared.opened)
+    done: dict[str, Any] = {}
+    exec(explanation.request.as_python(), done)
+    (again,) = done["explanations"]
+    assert again.request.key == explanation.request.key
+    np.testing.assert_array_equal(again.heatmap, explanation.heatmap)
+    known = ReadingSession(session.study, session.journal, Preparing(session.preparing.cache)).preparing.known(question)
+    assert known is not None and known.explanations[0].request.image.plane == (2,), "from the cache"
+
+
 def test_a_request_without_a_plane_is_as_it_was() -> None:
     plain = Request(ImageIdentity("a.png", "0", (1, 1)), ("p",), "mini", "rise", (), Target("similarity"), 0)
     assert "plane" not in plain.to_dict()["image"]

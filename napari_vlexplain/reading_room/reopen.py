@@ -73,7 +73,8 @@ def layers_of(record: CaseRecord) -> list[LayerData]:
     """A record as napari's layers, placed in millimetres where they are known; none of a case without a picture."""
     if record.problem:
         return []
-    name = f"{record.case.rsplit('/', 1)[-1]} | {record.prompt}"
+    which = "" if record.frame is None else f", frame {record.frame + 1}"
+    name = f"{record.case.rsplit('/', 1)[-1]}{which} | {record.prompt}"
     placed: dict[str, Any] = {"scale": record.spacing, "units": "mm"} if record.spacing is not None else {}
     source = str(uuid4())
     layers: list[LayerData] = []
