@@ -115,7 +115,7 @@ class CaseTable(QTableView):
         self.setSortingEnabled(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         letter = self.fontMetrics().averageCharWidth()
-        for column, wide in enumerate((22, 10, 6, 14, 6, 6, 5, 30)):
+        for column, wide in enumerate((21, 12, 6, 14, 6, 6, 5, 30)):
             self.setColumnWidth(column, wide * letter)
         self.setMinimumHeight(7 * (self.fontMetrics().lineSpacing() + 6))
         selection = self.selectionModel()

@@ -257,10 +257,10 @@ class CasesView(QWidget):
         frames.setContentsMargins(0, 0, 0, 0)
         for part in (QLabel("Frame"), self.frame, self.frame_count):
             frames.addWidget(part)
-        for part in (self.place, self.frames, self.phrase, self.own_prompt, self.judging, _line()):
+        for part in (self.place, self.frames, self.phrase, self.own_prompt, self.status, self.judging, _line()):
             layout.addWidget(part)
         layout.addLayout(start)
-        for part in (self.progress, self.status, self.figures):
+        for part in (self.progress, self.figures):
             layout.addWidget(part)
         layout.addLayout(cut)
         for section in (self.threshold, self.windowing, self.explanation):
