@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.explanation import min_max
 from napari_vlexplain.geometry import centre_crop, letterbox, squash
 
 SIZE, GRID, PATCH = (224, 224), (14, 14), (16, 16)
@@ -111,6 +112,13 @@ def test_a_patch_keeps_its_place_through_a_crop():
     box = g.boxes_to_source([[10 * 16, 3 * 16, 11 * 16, 4 * 16]])[0]
     assert box[0] <= x + 0.5 <= box[2]
     assert box[1] <= y + 0.5 <= box[3]
+
+
+def test_scaled_for_display():
+    raw = np.array([[-3.0, np.nan], [1.0, 5.0]], np.float32)
+    np.testing.assert_array_equal(min_max(raw), np.array([[0, np.nan], [0.5, 1]], np.float32))
+    np.testing.assert_array_equal(min_max(np.full((2, 2), 7, np.float32)), np.zeros((2, 2), np.float32))
+    np.testing.assert_array_equal(min_max(np.array([[np.nan, 4.0]], np.float32)), np.array([[np.nan, 0]], np.float32))
 
 
 def test_wrong_shapes_are_named():

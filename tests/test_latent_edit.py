@@ -180,6 +180,12 @@ class TestDonors:
         hit = read_now(reader, z, 0) == WORDS.index(text)
         hit[:, 0] = False
         assert torch.equal(bank.tokens[0], z[hit])
+        said = read_now(reader, z, 0)[:, 0].tolist()  # by the class tokens, which are no donors
+        among = donors(reader, z, (text, *(WORDS[number] for number in said)))
+        hit = torch.isin(read_now(reader, z, 0), torch.tensor([WORDS.index(text), *said]))
+        assert hit[:, 0].all()
+        hit[:, 0] = False
+        assert torch.equal(among.tokens[0], z[hit])
         with pytest.raises(VLExplainError, match="No patch of the donor image says 'nothing'"):
             donors(reader, z, ("nothing",))
 

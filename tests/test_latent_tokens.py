@@ -173,6 +173,11 @@ def test_several_templates_are_averaged(model: DualEncoder) -> None:
 
 
 class TestSmoothing:
+    def test_noise_is_divided_as_published(self) -> None:
+        drift_of = Drift(torch.ones(2, 3, 4), 1)
+        assert Smoothing(drift_of).last_divisor == 10 and Smoothing(drift_of, "all").last_divisor == 1
+        assert Smoothing(drift_of, "all").inner == 20 and Smoothing(drift_of, outer=3.0).last_divisor == 3
+
     def statistics(self, model: DualEncoder, z: torch.Tensor, legacy: bool) -> torch.Tensor:
         found = []
         for block in model.image.blocks:

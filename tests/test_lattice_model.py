@@ -151,6 +151,7 @@ def test_masks_from_maps():
     assert ious(binarised(maps, "minmax"), truth).tolist() == [1, 1]
     assert ious(binarised(maps, "raw"), truth).tolist() == [0, 0], "nothing is above one half"
     assert ious(binarised(maps, "otsu"), truth).tolist() == [1, 1]
+    assert binarised(np.array([[[0.0, 0.5, 1.0]]]), "minmax").tolist() == [[[False, False, True]]], "above one half"
     overlaps = ladder(maps + np.linspace(0, 0.05, 8), truth)
     assert overlaps.shape == (2, 100) and overlaps[:, 0].max() < 1 and best_threshold(overlaps) < 0.5
     assert ious(binarised(maps + np.linspace(0, 0.05, 8), "best", best_threshold(overlaps)), truth).tolist() == [1, 1]
