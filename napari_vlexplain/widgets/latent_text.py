@@ -19,10 +19,9 @@ from ..latent_text.templates import recommended
 from ._copying import Copier
 from ._hooks import Hooks, Lifetime
 from ._jobs import jobs_of
-from ._latent_layers import move_painting, show_colours
+from ._latent_layers import move_painting
+from ._latent_looking import Looking
 from ._latent_painting import PaintedPatches
-from ._latent_pointer import Pointer, source_pixel
-from ._latent_says import POINT
 from ._latent_view import LatentView
 from ._latest import LatestOnly
 from ._layers import find_layer, info
@@ -59,10 +58,9 @@ class LatentTextDock(QWidget):
         self._turn = 0
         self._source: str | None = None
         self._picture: Picture | None = None
-        self._pinned: int | None = None
         self._image_hooks = Hooks()
         self._painted = PaintedPatches(viewer, self._on_painted)
-        self._pointer = Pointer(viewer, self._on_hover, self._on_click)
+        self._looking = Looking(viewer, self.view.says, self.session, lambda: self.source)
         self._latest, self.copier = LatestOnly(self), Copier(self)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -133,8 +131,6 @@ class LatentTextDock(QWidget):
         view = self.view
         view.source.read_clicked.connect(self._on_read_button)
         view.source.model.chosen.connect(self._on_model)
-        view.says.layer_chosen.connect(self._on_layer)
-        view.says.searched.connect(self._show_layer)
         view.edit.add_clicked.connect(self._add_edit)
         view.edit.paint_clicked.connect(self.paint)
         view.edit.undo_clicked.connect(lambda: self._change(self.session.undo))
@@ -155,7 +151,7 @@ class LatentTextDock(QWidget):
         self._released = False
         self.view.source.image.follow()
         self.view.edit.donor.layers.follow()
-        self._pointer.attach()
+        self._looking.pointer.attach()
         if self._source is not None:
             self._hook_source()
             self._painted.resume(self.source)
@@ -166,7 +162,7 @@ class LatentTextDock(QWidget):
         self._pause.stop()
         self._image_hooks.clear()
         self._painted.release()
-        self._pointer.release()
+        self._looking.pointer.release()
         self._latest.close()
         self.copier.close()
         if self._mine:
@@ -189,20 +185,19 @@ class LatentTextDock(QWidget):
             self._refresh()
             self.finished.emit("dropped")
             return
-        self._source, self._picture, self._pinned = picture.layer_id, picture, None
+        self._source, self._picture = picture.layer_id, picture
         asked = tuple(info(layer).get("prompts") or ())
         if len(asked) > 1 and not self.session.classes:
             self.session.classes = asked  # a sample knows what one would ask of it
         self.session.take(read)
         depth, facts = read.found.depth, read.found.provenance
-        self.view.says.start(depth, self.session.layer)
         self.view.edit.set_depth(depth)
         self.view.prediction.show_classes(self.session.classes)
         self.view.source.model.set_device(facts["device"])
         read_all = f"Read {read.found.count} tokens at {depth + 1} layers; {facts['vocabulary']['texts']:,} texts."
         self.view.say(" ".join([read_all, *read.found.remarks]))
         self._hook_source()
-        self._show_layer()
+        self._looking.start()
         self._changed()
         self.finished.emit("done")
 
@@ -229,40 +224,6 @@ class LatentTextDock(QWidget):
         self.view.source.model.set_device("chosen when tokens are read")
         self.view.note.setText(str(recommended(model_info(name)).get("note", "")))
         self.view.note.setVisible(bool(self.view.note.text()))
-
-    def _on_layer(self, layer: int) -> None:
-        self.session.layer = layer
-        self._show_layer()
-
-    def _show_layer(self, event: Any = None) -> None:
-        """Colours, legend, search and token texts of the layer in view."""
-        read, source = self.session.read, self.source
-        if read is not None and source is not None:
-            colours = self.view.says.show_layer(read, self.session.layer)
-            show_colours(self._viewer, source, read.shown.geometry, colours, "latent text")
-            self._show_token(self._pinned)
-
-    def _show_token(self, token: int | None) -> None:
-        read = self.session.read
-        if read is None or token is None:
-            self.view.says.token_texts.setText(POINT)
-        else:
-            self.view.says.show_token(read, self.session.layer, token, token == self._pinned, self.session.result)
-
-    def _token_under(self, position: Any) -> int | None:
-        read, source = self.session.read, self.source
-        if read is None or source is None:
-            return None
-        patch = read.found.patch_at(*source_pixel(source, position))
-        return None if patch is None else read.found.token_of(*patch)
-
-    def _on_hover(self, position: Any) -> None:
-        token = self._token_under(position)
-        self._show_token(token if token is not None else self._pinned)
-
-    def _on_click(self, position: Any) -> None:
-        self._pinned = self._token_under(position)
-        self._show_token(self._pinned)
 
     def _add_edit(self) -> None:
         try:
@@ -325,14 +286,14 @@ class LatentTextDock(QWidget):
     def _on_moved(self, event: Any = None) -> None:
         read, source = self.session.read, self.source
         if read is not None and source is not None:
-            self._show_layer()
+            self._looking.show_layer()
             move_painting(self._viewer, source, read.shown.geometry)
 
     def _on_removed(self, event: Any = None) -> None:
         self._painted.resume(self.source)
         if self.source is None and self._source is not None:
-            self.session.read = self.session.result = self._source = self._picture = self._pinned = None
-            self.view.says.clear()
+            self.session.read = self.session.result = self._source = self._picture = None
+            self._looking.stop()
             self.view.prediction.show_result(None, False)
             self._refresh()
 
@@ -358,7 +319,7 @@ class LatentTextDock(QWidget):
             self.view.say(_summary(result))
         elif edited:
             self.view.say("No token says that, so nothing was edited; the legend shows what they say.", bad=True)
-        self._show_token(self._pinned)
+        self._looking.show_token()
         self.edited.emit(result)
 
     def _shown_now(self) -> tuple[Picture, LatentChoices]:
