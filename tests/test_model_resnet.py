@@ -63,6 +63,20 @@ def test_relevance_is_the_pools_attention_times_its_gradient(pair):
     check.close(torch.from_numpy(found.patch_scores) / expected.max(), expected / expected.max())
 
 
+def test_a_patch_alone_is_what_the_pool_would_read_of_it(pair):
+    """MaskCLIP: value and output of each patch with its place; the mean token in front of them is none."""
+    from napari_vlexplain import explain
+
+    library, model = pair
+    pool = library.visual.attnpool
+    x = model.image.embed(model.pixels(check.picture())[0])[0] + pool.positional_embedding[1:]
+    tokens = pool.c_proj(pool.v_proj(x))
+    text = model.encode_text(model.tokenize(["a cat"]))
+    expected = torch.cosine_similarity(tokens, text).detach().reshape(3, 3)
+    found = explain(check.picture(), "a cat", model, "patch_similarity")
+    check.close(torch.from_numpy(found.patch_scores), expected)
+
+
 def test_m2ib_stands_in_front_of_the_pool(pair):
     from napari_vlexplain import explain
     from napari_vlexplain.errors import VLExplainError

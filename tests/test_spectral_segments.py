@@ -10,7 +10,7 @@ from toys import SIZE, dot_product, transformer
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.geometry import Geometry, centre_crop
 from napari_vlexplain.spectral import segments
-from napari_vlexplain.spectral.colour import colour_affinity
+from napari_vlexplain.spectral.colour import PASSES, colour_affinity
 from napari_vlexplain.spectral.eigenvectors import Eigenvectors, eigenvectors_of
 from napari_vlexplain.spectral.graph import FLOOR
 from napari_vlexplain.spectral.parameters import CutParameters, EigenParameters
@@ -126,6 +126,10 @@ def test_the_same_cut_on_the_second_run():
     eigen = found(*np.random.default_rng(4).normal(size=(5, *GRID)))
     one, two = segments.cut(eigen, CutParameters(clusters=6)), segments.cut(eigen, CutParameters(clusters=6))
     assert (one.regions == two.regions).all() and (one.object_mask == two.object_mask).all()
+
+
+def test_passes_of_the_colour_term_are_the_published_ones():
+    assert PASSES == ((20, 2.0), (10, 0.1))
 
 
 def test_colour_affinity_by_hand():

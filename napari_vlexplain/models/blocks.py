@@ -68,11 +68,6 @@ class MLP:
         return self.second(self.activation(self.first(x)))
 
 
-def quick_gelu(x: Tensor) -> Tensor:
-    """``x sigmoid(1.702 x)``, the activation of OpenAI's CLIP weights."""
-    return x * torch.sigmoid(1.702 * x)
-
-
 @dataclass(frozen=True)
 class Block:
     """``y = z + MSA(LN1(z))``, ``z' = y + MLP(LN2(y))``, with optional LayerScale and query/key norms.
