@@ -26,7 +26,8 @@ def film(folder: Path) -> None:
     wait(1.0)
     viewer.reset_view()
     truth = viewer.layers["Phantom radiograph | masks"]
-    viewer.scene.camera.center = [0, *np.mean([np.argwhere(truth.data).mean(axis=0), np.divide(truth.data.shape, 2)], axis=0)]
+    finding, middle = np.argwhere(truth.data).mean(axis=0), np.divide(truth.data.shape, 2)
+    viewer.scene.camera.center = [0, *(finding + middle) / 2]
     viewer.scene.camera.zoom *= ZOOM
     wait(0.5)
     frames: list[tuple[Any, int]] = []
