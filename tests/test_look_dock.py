@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
+from qtpy.QtWidgets import QApplication
 
 from napari_vlexplain import explain
 from napari_vlexplain.io.napari_bundle import record_of
@@ -82,6 +83,7 @@ def test_an_empty_viewer_says_what_to_do(viewer_model, qtbot):
     qtbot.addWidget(dock)
     assert "Run Explain first" in dock.view.status.text() and not dock.view.grid_button.isEnabled()
     dock.view.grid_button.click()
+    settled(dock, qtbot)
     dock.reset()
 
 
@@ -170,7 +172,7 @@ def test_a_map_without_a_record_says_so_when_centred(dock, qtbot):
     assert dock.view.map.layer.contrast_limits == [-1, 1]
 
 
-def test_fading_mixes_two_maps_and_hides_the_third(dock, viewer):
+def test_fading_mixes_two_maps_and_hides_the_third(dock, viewer, qtbot):
     before = display(viewer)
     a, b = dock.view.a.layer, dock.view.b.layer
     assert a != b
@@ -182,6 +184,7 @@ def test_fading_mixes_two_maps_and_hides_the_third(dock, viewer):
     dock.view.opacity.setValue(1.0)
     assert (a.opacity, b.opacity) == (pytest.approx(0.75), pytest.approx(0.25))
     dock.reset()
+    settled(dock, qtbot)
     assert display(viewer) == before
 
 
@@ -201,18 +204,21 @@ def test_blinking_takes_turns_no_faster_than_is_safe(dock, viewer, qtbot):
 @pytest.mark.parametrize("mode", ["fade", "blink", "grid"])
 def test_a_deleted_map_ends_it_well(dock, viewer, qtbot, mode):
     dock.set_mode(mode)
+    settled(dock, qtbot)
     gone = dock.view.a.layer
     viewer.layers.remove(gone)
     qtbot.wait(20)
     dock.set_mode("")
+    settled(dock, qtbot)
     assert [x.name for x in viewer.layers if layer_kind(x) == "tile"] == []
     assert all(x.opacity == pytest.approx(0.7) and x.visible for x in maps(viewer)) and len(maps(viewer)) == 2
 
 
 @pytest.mark.parametrize("mode", ["fade", "blink", "grid"])
-def test_closing_the_dock_gives_the_display_back(dock, viewer, mode):
+def test_closing_the_dock_gives_the_display_back(dock, viewer, mode, qtbot):
     before = display(viewer)
     dock.set_mode(mode)
+    settled(dock, qtbot)
     dock.close()
     assert display(viewer) == before and not dock._timer.isActive() and not grid_of(viewer).enabled
 
@@ -221,6 +227,7 @@ def test_tiles_repeat_the_image_and_the_truth_under_each_map(dock, viewer, qtbot
     viewer.layers["truth"].contour = 3
     before = display(viewer)
     dock.view.grid_button.click()
+    settled(dock, qtbot)
     grid = grid_of(viewer)
     assert grid.enabled and abs(grid.stride) == 3 and len(viewer.layers) == 9
     places: dict[Any, set[str]] = {}
@@ -238,11 +245,35 @@ def test_tiles_repeat_the_image_and_the_truth_under_each_map(dock, viewer, qtbot
     assert not any(is_heatmap(x) or is_truth(x) or is_labels(x) for x in copies), "no dock offers a copy"
     viewer.layers["scan"].contrast_limits = (0, 200)
     dock.view.grid_button.click()
+    settled(dock, qtbot)
     assert display(viewer) == before and not grid.enabled
 
 
-def test_strokes_are_seen_in_every_tile(dock, viewer):
+@pytest.mark.parametrize("pieces", [0, 1, 4, 9])
+def test_tiles_that_are_left_half_way_are_cleared_up(dock, viewer, qtbot, pieces):
+    before = display(viewer)
     dock.set_mode("grid")
+    for _ in range(pieces):
+        QApplication.processEvents()
+    dock.set_mode("")
+    settled(dock, qtbot)
+    assert display(viewer) == before and not grid_of(viewer).enabled and dock.mode == ""
+
+
+def test_a_map_that_arrives_while_tiles_are_made_gets_one_too(dock, viewer, qtbot):
+    dock.set_mode("grid")
+    QApplication.processEvents()
+    source = viewer.layers["scan"]
+    viewer.add_image(np.zeros(SHAPE, np.float32), name="new", metadata=new_metadata("heatmap", source, prompt="a dog"))
+    qtbot.waitUntil(lambda: len(find_layers(viewer.layers, "tile")) == 6 and not dock.busy)
+    dock.set_mode("")
+    settled(dock, qtbot)
+    assert find_layers(viewer.layers, "tile") == []
+
+
+def test_strokes_are_seen_in_every_tile(dock, viewer, qtbot):
+    dock.set_mode("grid")
+    settled(dock, qtbot)
     truth = viewer.layers["truth"]
     truth.paint((30, 40), 1)
     copy = next(x for x in find_layers(viewer.layers, "tile") if not hasattr(x, "contrast_limits"))
@@ -251,13 +282,15 @@ def test_strokes_are_seen_in_every_tile(dock, viewer):
     assert copy.data[30, 40] == 0
 
 
-def test_tiles_of_methods_or_of_prompts(dock, viewer):
+def test_tiles_of_methods_or_of_prompts(dock, viewer, qtbot):
     dock.view.a.set_layer(maps(viewer)[0])
     for which, expected in (("methods", {0, 1}), ("prompts", {0, 2})):
         dock.view.which.setCurrentIndex(dock.view.which.findData(which))
         dock.set_mode("grid")
+        settled(dock, qtbot)
         assert {n for n, x in enumerate(sorted(maps(viewer), key=ORDER.index_of)) if x.visible} == expected
     dock.set_mode("")
+    settled(dock, qtbot)
 
 
 class ORDER:
@@ -272,17 +305,21 @@ class ORDER:
 
 def test_a_map_that_arrives_gets_its_tile(dock, viewer, qtbot):
     dock.set_mode("grid")
+    settled(dock, qtbot)
     source = viewer.layers["scan"]
     viewer.add_image(np.zeros(SHAPE, np.float32), name="new", metadata=new_metadata("heatmap", source, prompt="a dog"))
     qtbot.waitUntil(lambda: len(find_layers(viewer.layers, "tile")) == 6)
     dock.set_mode("")
+    settled(dock, qtbot)
     assert [x.name for x in viewer.layers][-1] == "new" and find_layers(viewer.layers, "tile") == []
 
 
-def test_turning_naparis_grid_off_is_taken_for_the_end(dock, viewer):
+def test_turning_naparis_grid_off_is_taken_for_the_end(dock, viewer, qtbot):
     before = display(viewer)
     dock.set_mode("grid")
+    settled(dock, qtbot)
     grid_of(viewer).enabled = False
+    settled(dock, qtbot)
     assert dock.mode == "" and not dock.view.grid_button.isChecked() and display(viewer) == before
 
 
@@ -326,17 +363,21 @@ def test_tiles_with_lines_on_one_map_only(dock, viewer, qtbot):
     settled(dock, qtbot)
     before = display(viewer)
     dock.set_mode("grid")
+    settled(dock, qtbot)
     assert abs(grid_of(viewer).stride) == 4
     dock.set_mode("")
+    settled(dock, qtbot)
     assert display(viewer) == before
 
 
-def test_one_legend_for_all_tiles(dock, viewer):
+def test_one_legend_for_all_tiles(dock, viewer, qtbot):
     dock.view.bar.setChecked(True)
     assert all(x.colorbar.visible for x in maps(viewer))
     dock.set_mode("grid")
+    settled(dock, qtbot)
     assert sum(x.colorbar.visible for x in maps(viewer)) == 1
     dock.set_mode("")
+    settled(dock, qtbot)
     assert all(x.colorbar.visible for x in maps(viewer))
 
 
@@ -377,7 +418,10 @@ def test_maps_of_several_resolutions_too(viewer_model, qtbot):
     settled(dock, qtbot)
     assert [len(x.data) for x in find_layers(viewer_model.layers, "isolines")] == [1, 1]
     dock.set_mode("grid")
+    settled(dock, qtbot)
     assert len(find_layers(viewer_model.layers, "tile")) == 1
     dock.set_mode("")
+    settled(dock, qtbot)
     dock.reset()
+    settled(dock, qtbot)
     assert len(viewer_model.layers) == 3

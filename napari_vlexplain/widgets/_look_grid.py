@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._comparison_layers import begins_with_the_first, grid_of
 from ._hooks import Hooks
 from ._layers import find_layers, info, layer_id, layer_kind, new_metadata
+from ._pieces import DRAW, PAUSE, Pieces
 
 if TYPE_CHECKING:
     import napari
@@ -43,7 +44,10 @@ def choose(layers: Sequence[Layer], chosen: Image, which: str) -> list[Layer]:
 
 
 class Tiles:
-    """napari's grid, filled with maps; ``leave`` gives every layer its place and its visibility back."""
+    """napari's grid, filled with maps; ``leave`` gives every layer its place and its visibility back.
+
+    Either goes on in pieces, and may be left off: ``leave`` clears up after it.
+    """
 
     def __init__(self, viewer: napari.viewer.Viewer, ended: Callable[[], None] = lambda: None) -> None:
         """``ended`` is called when somebody else turns the grid off."""
@@ -59,9 +63,8 @@ class Tiles:
         """Is the grid ours now?"""
         return bool(self._order)
 
-    def enter(self, maps: Sequence[Layer]) -> None:
+    def enter(self, maps: Sequence[Layer]) -> Pieces:
         """One tile for each of ``maps``: what is visible of image, masks and boxes, and the map on top."""
-        self.leave()
         layers = self._viewer.layers
         self.building = True
         selected = set(layers.selection)
@@ -70,25 +73,40 @@ class Tiles:
             self._visible = [(x, bool(x.visible), _bar(x)) for x in layers]
             lines = {info(x).get("source"): x for x in find_layers(layers, "isolines")}
             under = [x for x in layers if x.visible and type(x).__name__ in SHARED and _may_be_repeated(x)]
-            tiles = []
-            for number, one in enumerate(maps):
-                below = [x if number == 0 else self._copy(x) for x in under]
-                above = lines.get(layer_id(one)) or self._spacer() if lines else None
-                tiles += [*below, one, *([above] if above is not None else [])]
-            rest = [x for x in self._order if x not in tiles]
-            for x in rest:
-                x.visible = False
-            for x in maps:
-                x.visible = True
-            self._arrange([*tiles, *rest])
+            tiles, copies = [*under, maps[0]], []
+            if lines:
+                tiles.append(lines.get(layer_id(maps[0])) or self._spacer())
+            for one in maps[1:]:
+                for layer in under:
+                    made = _like(layer)
+                    yield PAUSE
+                    copies.append((layer, self._viewer.add_layer(made)))
+                    yield PAUSE
+                tiles += [*(copy for _, copy in copies[-len(under) :]), one] if under else [one]
+                if lines:
+                    tiles.append(lines.get(layer_id(one)) or self._spacer())
+            for layer in self._order:
+                seen = layer in maps or (layer in tiles and layer.visible)
+                if layer.visible != seen:
+                    layer.visible = seen
+                    yield PAUSE
+            self._arrange([*tiles, *(x for x in self._order if x not in tiles)])
+            yield PAUSE
             layers.selection = selected
-            self._legend(maps)
+            self._one_bar(maps)
             self._turn_on(len(tiles) // len(maps))
+            yield DRAW
+            for one in maps:
+                self._name(one)
+                yield PAUSE
+            for layer, copy in copies:  # each builds its shaders when it is first drawn
+                self._follow(layer, copy)
+                yield DRAW
         finally:
             self.building = False
         self._hooks.connect(grid_of(self._viewer).events.enabled, self._on_grid)
 
-    def leave(self) -> None:
+    def leave(self) -> Pieces:
         """The layers as they were; what was added or deleted meanwhile stays so."""
         if not self._order:
             return
@@ -97,22 +115,26 @@ class Tiles:
         try:
             grid_of(self._viewer).enabled = False
             for copy in find_layers(self._viewer.layers, TILE):
+                yield PAUSE
                 self._viewer.layers.remove(copy)
             for layer, visible, bar in self._visible:
-                layer.visible = visible
+                if layer.visible != visible:
+                    yield PAUSE
+                    layer.visible = visible
                 if hasattr(layer, "colorbar"):
                     layer.colorbar.visible = bar
             for overlay, position in self._names:
                 overlay.visible, overlay.position = False, position
+            yield PAUSE
             new = [x for x in self._viewer.layers if x not in self._order]
             self._arrange([*(x for x in self._order if x in self._viewer.layers), *new])
-        finally:
             self._order, self._visible, self._names = [], [], []
+        finally:
             self.building = False
+        yield DRAW
 
     def _on_grid(self, event: Any = None) -> None:
         if not self.building and not grid_of(self._viewer).enabled:
-            self.leave()
             self._ended()
 
     def _turn_on(self, each: int) -> None:
@@ -123,13 +145,8 @@ class Tiles:
             grid.stride = -each
         self._viewer.reset_view()
 
-    def _copy(self, layer: Layer) -> Layer:
-        """The same data once more, and linked, so that window, level and strokes are seen in every tile."""
-        from napari.layers import Layer as Made
-
-        data, options, kind = layer.as_layer_data_tuple()
-        options = {**options, "metadata": new_metadata(TILE, layer), "name": f"{layer.name} | tile"}
-        copy = self._viewer.add_layer(Made.create(data, options, kind))
+    def _follow(self, layer: Layer, copy: Layer) -> None:
+        """Show a copy and link it, so that window, level and strokes are seen in every tile."""
         for name in SHARED[type(layer).__name__]:  # a layer's data tuple lacks some of them
             setattr(copy, name, getattr(layer, name))
         with suppress(ValueError):  # an older napari may lack one of the attributes
@@ -137,7 +154,6 @@ class Tiles:
         for event in FOLLOWED[type(layer).__name__]:
             self._hooks.connect(getattr(layer.events, event), partial(_repeat, layer, copy))
         copy.editable = False
-        return copy
 
     def _spacer(self) -> Layer:
         """Nothing, for a tile without lines beside tiles with them: all have as many layers."""
@@ -150,17 +166,27 @@ class Tiles:
             if now != place:
                 layers.move(now, place)
 
-    def _legend(self, maps: Sequence[Layer]) -> None:
-        """One colour bar for all, where there is one, and each map's name in its tile."""
-        bars = [x for x in maps if _bar(x)]
-        for x in bars[1:]:
+    def _one_bar(self, maps: Sequence[Layer]) -> None:
+        """One colour bar for all, where there is one."""
+        for x in [x for x in maps if _bar(x)][1:]:
             x.colorbar.visible = False
-        for x in maps:
-            overlay = getattr(x, "name_overlay", None)  # napari 0.9
-            if overlay is not None and not overlay.visible:
-                self._names.append((overlay, overlay.position))
-                overlay.position = "bottom_left"  # the colour bar is on top
-                overlay.visible = True
+
+    def _name(self, layer: Layer) -> None:
+        """A map's name in its tile."""
+        overlay = getattr(layer, "name_overlay", None)  # napari 0.9
+        if overlay is not None and not overlay.visible:
+            self._names.append((overlay, overlay.position))
+            overlay.position = "bottom_left"  # the colour bar is on top
+            overlay.visible = True
+
+
+def _like(layer: Layer) -> Layer:
+    """The same data once more, out of sight."""
+    from napari.layers import Layer as Made
+
+    data, options, kind = layer.as_layer_data_tuple()
+    shown = {"metadata": new_metadata(TILE, layer), "name": f"{layer.name} | tile", "visible": False}
+    return Made.create(data, {**options, **shown}, kind)
 
 
 def _may_be_repeated(layer: Layer) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QWidget
 from superqt.utils import qdebounced
 
 from ..looking import Look, isolines
@@ -16,6 +17,7 @@ from ._latest import LatestOnly
 from ._layers import copy_geometry, find_layers, geometry, info, layer_id, new_metadata
 from ._look_layers import colormap_of, is_map, look_of
 from ._measure_inputs import GEOMETRY_EVENTS, plane
+from ._pieces import DRAW, PAUSE, Pieces, Piecewise
 
 if TYPE_CHECKING:
     import napari
@@ -28,16 +30,17 @@ Lines = list[tuple[float, NDArray[np.float64]]]
 class Isolines(QObject):
     """Keeps a layer of lines for each map whose look asks for some. The lines are found on a thread."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._hooks: dict[str, Hooks] = {}
         self._work: dict[str, LatestOnly] = {}
+        self._pieces = Piecewise(parent)
 
     @property
     def busy(self) -> bool:
         """Are lines being found?"""
-        return any(work.busy for work in self._work.values())
+        return self._pieces.busy or any(work.busy for work in self._work.values())
 
     def follow(self, layer: Image) -> None:
         """Draw what the map's look asks for, now and whenever its values change; nothing asked takes them away."""
@@ -50,7 +53,7 @@ class Isolines(QObject):
         if name not in self._hooks:
             hooks = self._hooks[name] = Hooks()
             work = self._work[name] = LatestOnly(self)
-            work.done.connect(partial(self._draw, layer))
+            work.done.connect(lambda found: self._pieces.do(self._draw(layer, found)))
             redraw = qdebounced(partial(self._submit, layer), timeout=50)
             for emitter in (layer.events.data, layer.events.set_data):
                 hooks.connect(emitter, redraw)
@@ -63,8 +66,14 @@ class Isolines(QObject):
     def drop(self, name: str) -> None:
         """Take the lines of a map away."""
         self._let_go(name)
+        if find_layers(self._viewer.layers, KIND, name):
+            self._pieces.do(self._remove(name))
+
+    def _remove(self, name: str) -> Pieces:
+        yield PAUSE  # napari takes long for each
         for lines in find_layers(self._viewer.layers, KIND, name):
             self._viewer.layers.remove(lines)
+        yield DRAW
 
     def prune(self) -> None:
         """Lines go with their map; call it when a layer was removed."""
@@ -77,6 +86,7 @@ class Isolines(QObject):
 
     def close(self) -> None:
         """Follow no more; the lines stay."""
+        self._pieces.finish()
         for name in list(self._hooks):
             self._let_go(name)
 
@@ -91,7 +101,7 @@ class Isolines(QObject):
             values, index = plane(layer, tuple(self._viewer.dims.point))
             work.submit(lambda: (look, index, isolines(np.asarray(values), look.levels)))
 
-    def _draw(self, layer: Image, found: tuple[Look, tuple[int, ...], Lines]) -> None:
+    def _draw(self, layer: Image, found: tuple[Look, tuple[int, ...], Lines]) -> Pieces:
         look, index, lines = found
         if layer not in self._viewer.layers:
             return
@@ -99,9 +109,16 @@ class Isolines(QObject):
         if made is None:
             if not lines:
                 return
-            made = self._add(layer)
+            made = self._like(layer)
+            yield PAUSE
+            if layer_id(layer) not in self._hooks or layer not in self._viewer.layers:
+                return  # they were taken away before they came
+            self._add(made, layer)
+            yield PAUSE
         paths = [np.concatenate([np.broadcast_to(index, (len(line), len(index))), line], axis=1) for _, line in lines]
-        made.data = []
+        if len(made.data):
+            made.data = []
+            yield PAUSE
         if paths:
             colours = colormap_of(look)
             made.add(
@@ -113,11 +130,13 @@ class Isolines(QObject):
             made.selected_data = set()
         info(made)["levels"] = list(look.levels)
         made.editable = False
+        yield DRAW
 
-    def _add(self, layer: Image) -> Shapes:
-        """An empty layer of lines, right above its map; whoever is painting goes on painting."""
-        selected = list(self._viewer.layers.selection)
-        made = self._viewer.add_shapes(
+    def _like(self, layer: Image) -> Shapes:
+        """An empty layer of lines that lies where its map lies."""
+        from napari.layers import Shapes
+
+        return Shapes(
             name=f"{layer.name} | isolines",
             ndim=layer.ndim,
             face_color="transparent",
@@ -125,9 +144,12 @@ class Isolines(QObject):
             metadata=new_metadata(KIND, layer),
             **geometry(layer, layer.ndim),
         )
-        self._viewer.layers.move(len(self._viewer.layers) - 1, list(self._viewer.layers).index(layer) + 1)
+
+    def _add(self, made: Shapes, layer: Image) -> None:
+        """Right above its map; whoever is painting goes on painting."""
+        selected = list(self._viewer.layers.selection)
+        self._viewer.layers.insert(list(self._viewer.layers).index(layer) + 1, made)
         self._viewer.layers.selection = set(selected)
-        return made
 
     def _lines_of(self, layer: Image) -> Shapes | None:
         found: list[Any] = find_layers(self._viewer.layers, KIND, layer_id(layer))

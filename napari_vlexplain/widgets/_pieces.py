@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
@@ -15,8 +16,8 @@ Pieces = Generator[str, None, None]
 
 
 class Piecewise(QObject):
-    """Does such work, one at a time, and keeps the canvas as it is meanwhile: nobody sees half a picture, and what
-    changes is drawn once.
+    """Does such work, one after the other, and keeps the canvas as it is meanwhile: nobody sees half a picture, and
+    what changes is drawn once.
     """
 
     def __init__(self, widget: QWidget) -> None:
@@ -24,7 +25,9 @@ class Piecewise(QObject):
         super().__init__(widget)
         self._widget = widget
         self._work: Pieces | None = None
+        self._waiting: deque[Pieces] = deque()
         self._still: QWidget | None = None
+        self._turns = 0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._go_on)
@@ -32,49 +35,55 @@ class Piecewise(QObject):
     @property
     def busy(self) -> bool:
         """Is something left to be done or drawn?"""
-        return self._work is not None
+        return self._work is not None or self._turns > 0 or bool(self._waiting)
 
     def do(self, work: Pieces) -> None:
-        """Begin with the first piece now; what was under way is done to its end before."""
-        self.finish()
-        self._work = work
-        self._go_on()
+        """Begin with the first piece now, or when what is under way has ended."""
+        if self._work is None and not self._waiting:
+            self._work, self._turns = work, 0
+            self._go_on()
+        else:
+            self._waiting.append(work)
 
     def finish(self) -> None:
         """All that is left, now."""
-        while self._work is not None:
+        while self.busy:
             self._go_on()
 
     def stop(self) -> None:
         """Leave the rest undone."""
-        self._end()
+        work, self._work = self._work, None
+        self._waiting.clear()
+        self._timer.stop()
+        if work is not None:
+            with suppress(ValueError):  # it is the work itself that stops
+                work.close()
+        self._turns = 0
+        self._free_canvas()
 
     def _go_on(self) -> None:
-        work = self._work
-        if work is None:
-            return
+        self._timer.start()
+        if self._turns:  # the canvas draws in a turn of its own, and the mouse is heard before the next piece
+            self._turns -= 1
+            self._free_canvas()
+        elif self._work is not None:
+            self._do_next(self._work)
+        elif self._waiting:
+            self._work = self._waiting.popleft()
+        else:
+            self._timer.stop()
+
+    def _do_next(self, work: Pieces) -> None:
         self._hold_canvas()
         try:
             told = next(work)
         except BaseException as ended:
             if work is self._work:
-                self._end()
+                self._work, self._turns = None, 2
             if not isinstance(ended, StopIteration):
                 raise
-            return
-        if work is not self._work:  # it was replaced or stopped from within
-            return
-        if told == DRAW:
-            self._free_canvas()
-        self._timer.start()
-
-    def _end(self) -> None:
-        work, self._work = self._work, None
-        self._timer.stop()
-        if work is not None:
-            with suppress(ValueError):  # it is the work itself that stops
-                work.close()
-        self._free_canvas()
+        else:
+            self._turns = 2 if told == DRAW and work is self._work else 0
 
     def _hold_canvas(self) -> None:
         if self._still is None:

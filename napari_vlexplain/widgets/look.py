@@ -9,17 +9,19 @@ from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
 from ..looking import Look, zero_of
+from ._collector import Settled
 from ._hooks import Hooks, Lifetime
 from ._keys import Keys
 from ._keys_help import show_keys
 from ._latest import LatestOnly
-from ._layers import info, layer_id
-from ._look_grid import ALL, Tiles, choose
+from ._layers import info, layer_id, layer_kind
+from ._look_grid import ALL, TILE, Tiles, choose
 from ._look_layers import is_map, look_of, reset_look, set_look
 from ._look_lines import Isolines
 from ._look_pair import Pair
 from ._look_view import LookView
 from ._parts import hold
+from ._pieces import DRAW, Pieces, Piecewise
 
 if TYPE_CHECKING:
     import napari
@@ -38,11 +40,13 @@ class LookDock(QWidget):
         self.mode, self._setting = "", False
         self.view = LookView(viewer)
         self.pair, self.tiles = Pair(), Tiles(viewer, lambda: self.set_mode(""))
+        self._pieces, self._missed = Piecewise(self), False
         self.lines = Isolines(viewer, self)
         self._zeros: dict[str, tuple[Any, float | None]] = {}
         self._latest = LatestOnly(self)
         self._timer = QTimer(self)
         self._hooks, self._map_hooks, self._data_hooks = Hooks(), Hooks(), Hooks()
+        self._settled = Settled(viewer)
         hold(self, self.view)
         self._connect()
         self._lifetime = Lifetime(self, self._attach, self._release)
@@ -51,23 +55,35 @@ class LookDock(QWidget):
     @property
     def busy(self) -> bool:
         """Is something still being computed for the display?"""
-        return self._latest.busy or self.lines.busy
+        return self._latest.busy or self.lines.busy or self._pieces.busy
 
     def set_mode(self, mode: str) -> None:
         """Compare by "fade", "blink" or "grid", or stop ("") and give the display back."""
         self._timer.stop()
-        self.pair.end()
-        self.tiles.leave()
+        self._settled.hold("first compared")
         a, b = self.view.a.layer, self.view.b.layer
         self.mode = mode if a is not None and b is not None and (a != b or mode == "grid") else ""
-        if self.mode == "grid":
-            self.tiles.enter(choose(self._viewer.layers, a, self.view.which.currentData()))
-        elif self.mode:
-            self.pair.show(a, b, [*choose(self._viewer.layers, a, ALL), *choose(self._viewer.layers, b, ALL)])
-            self.pair.move(self.view.fade.value() if self.mode == "fade" else 0.0)
-            if self.mode == "blink":
-                self._timer.start(round(1000 / self.view.rate.value()))
+        self._pieces.stop()
+        self._pieces.do(self._change_mode(self.mode))
         self._refresh()
+
+    def _change_mode(self, mode: str) -> Pieces:
+        if self.pair.shown:
+            self.pair.end()
+            yield DRAW
+        yield from self.tiles.leave()
+        a, b = self.view.a.layer, self.view.b.layer
+        if mode == "grid":
+            yield from self.tiles.enter(choose(self._viewer.layers, a, self.view.which.currentData()))
+        elif mode:
+            self.pair.show(a, b, [*choose(self._viewer.layers, a, ALL), *choose(self._viewer.layers, b, ALL)])
+            self.pair.move(self.view.fade.value() if mode == "fade" else 0.0)
+            if mode == "blink":
+                self._timer.start(round(1000 / self.view.rate.value()))
+            yield DRAW
+        if self._missed:
+            self._missed = False
+            self._on_layers()
 
     def fade(self, place: float) -> None:
         """Show a mixture: 0 is map A alone, 1 is map B alone."""
@@ -76,12 +92,15 @@ class LookDock(QWidget):
     def reset(self) -> None:
         """Give the maps that are changed alike the display back that they had at first."""
         self.set_mode("")
-        layers = self._targets()
-        changed = [layer for layer in layers if reset_look(layer)]
+        self._pieces.do(self._reset())
+
+    def _reset(self) -> Pieces:
+        changed = [layer for layer in self._targets() if reset_look(layer)]
         for layer in changed:
             self.lines.follow(layer)
         self._show()
         self.view.say("As it was at first." if changed else "Nothing to reset: this is how it was at first.")
+        yield DRAW
 
     def _connect(self) -> None:
         view = self.view
@@ -115,6 +134,7 @@ class LookDock(QWidget):
         self._hooks.connect(self._viewer.layers.selection.events.active, self._on_active)
         for layer in [layer for layer in self._viewer.layers if is_map(layer)]:
             self.lines.follow(layer)
+        self._settled.hold("in use")
         self._on_map()
         self._on_layers()
 
@@ -128,6 +148,8 @@ class LookDock(QWidget):
         self.lines.close()
         self._latest.close()
         self.set_mode("")
+        self._pieces.finish()
+        self._settled.let_go()
 
     def _on_active(self, event: Any = None) -> None:
         active = self._viewer.layers.selection.active
@@ -136,6 +158,7 @@ class LookDock(QWidget):
 
     def _on_layers(self, event: Any = None) -> None:
         if self.tiles.building:
+            self._missed |= event is not None and layer_kind(event.value) != TILE
             return
         self._data_hooks.clear()
         for layer in self._viewer.layers:
