@@ -440,6 +440,17 @@ def test_filters_sort_and_undecided(dock, folder, qtbot):
     dock.step(1)
     settle(dock, qtbot)
     assert session.current[1] == "finding 2", "next goes by what is shown"
+    view.search.setText("finding 3")
+    qtbot.keyClick(view.search, Qt.Key.Key_Return)
+    settle(dock, qtbot)
+    assert session.current[1] == "finding 3", "Return goes to what was found"
+    view.search.setText("finding")
+    qtbot.keyClick(view.search, Qt.Key.Key_Return)
+    settle(dock, qtbot)
+    assert session.current[1] == "finding 3", "and stays where that is among it"
+    view.search.setText("MASS")
+    dock.step(-1)
+    settle(dock, qtbot)
     view.search.clear()
     view.category.setCurrentIndex(view.category.findData("Edema"))
     assert [row.key[1] for row in rows(dock)] == ["finding 1", "finding 3"]

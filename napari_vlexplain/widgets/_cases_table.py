@@ -115,7 +115,7 @@ class CaseTable(QTableView):
         self.setSortingEnabled(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         letter = self.fontMetrics().averageCharWidth()
-        for column, wide in enumerate((21, 12, 6, 14, 6, 6, 5, 30)):
+        for column, wide in enumerate((20, 13, 6, 14, 6, 6, 5, 30)):
             self.setColumnWidth(column, wide * letter)
         self.setMinimumHeight(7 * (self.fontMetrics().lineSpacing() + 6))
         selection = self.selectionModel()
@@ -164,6 +164,7 @@ class CaseList(QWidget):
         self.table = CaseTable()
         self._build()
         self.search.textChanged.connect(lambda text: self._change(search=text))
+        self.search.returnPressed.connect(self._on_found)
         self.category.currentIndexChanged.connect(lambda _: self._change(category=self.category.currentData() or ""))
         self.status.currentIndexChanged.connect(lambda _: self._change(status=self.status.currentData() or ""))
         for box in (self.low, self.high):
@@ -204,7 +205,7 @@ class CaseList(QWidget):
         self.search.setPlaceholderText("Search")
         self.search.setClearButtonEnabled(True)
         self.search.setMinimumWidth(60)
-        self.search.setToolTip("Show cases in whose id, phrase or category all these words occur.")
+        self.search.setToolTip("Show cases in whose id, phrase or category all these words occur; Return goes there.")
         self.category.addItem("all categories", "")
         self.category.setToolTip("Show cases of this category alone.")
         self.status.addItem("any status", "")
@@ -237,6 +238,12 @@ class CaseList(QWidget):
         layout.addLayout(numbers)
         layout.addLayout(choices)
         layout.addWidget(self.table, 1)
+
+    def _on_found(self) -> None:
+        """Go to the first row, unless the case in view is among them."""
+        selection = self.table.selectionModel()
+        if self.table.cases.rows and selection is not None and not selection.hasSelection():
+            self.picked.emit(self.table.cases.rows[0].key)
 
     def _change(self, **changes: Any) -> None:
         view = View(**{**self._view.__dict__, **changes})
