@@ -1,11 +1,15 @@
 """Our pixels are those of the libraries' own preprocessing, and any kind of image gets there."""
 
+from dataclasses import asdict
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from napari_vlexplain import load_model
+from napari_vlexplain.models import open_clip_clip
 from napari_vlexplain.models.preprocess import Preprocess
 from napari_vlexplain.models.torchvision_guard import guard_torchvision
 from napari_vlexplain.models.zoo import RESOURCES
@@ -81,12 +85,15 @@ def test_a_mark_keeps_its_place():
         assert np.abs(geometry.boxes_to_model([[100, 290, 140, 330]])[0] - found).max() <= 1
 
 
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_letterbox_as_open_clip(shape):
+def test_what_an_open_clip_model_asks_for(mode, shape):
+    """Its configuration, read by the library and by us: crop, letterbox, squash."""
     guard_torchvision()
-    from open_clip.transform import image_transform
+    from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    theirs = image_transform(224, is_train=False, interpolation="bicubic", resize_mode="longest")
+    config = PreprocessCfg(size=(224, 224), mode="RGB", resize_mode=mode, interpolation="bicubic")
+    ours = open_clip_clip.preprocess(SimpleNamespace(visual=SimpleNamespace(preprocess_cfg=asdict(config))))
     image = picture(shape)
-    ours, _ = Preprocess((224, 224), fit="letterbox")(image, GRID, PATCH)
-    torch.testing.assert_close(ours[0], theirs(Image.fromarray(image)), atol=1e-5, rtol=0)
+    theirs = image_transform_v2(config, is_train=False)(Image.fromarray(image))
+    torch.testing.assert_close(ours(image, GRID, PATCH)[0][0], theirs, atol=1e-5, rtol=0)
