@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..io.names import slug, unique_slugs
 from . import options
-from .console import output, print_end, progress, table, write_json
+from .console import looking, output, print_end, table, write_json
 from .results import coloured_words, plain_words
 
 if TYPE_CHECKING:
@@ -53,12 +53,7 @@ def ask(
     as_json: options.AsJson = False,
 ) -> None:
     """Ask questions about an image; show the answers and what they rest on."""
-    with progress() as report:
-        report(0.0, "Reading the image")
-        from ..io.images import read_shown
-
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
-        report(0.0, "Starting the engine")
+    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
         from .. import ask as compute
         from ..methods.co_attention_parameters import co_attention_method
         from ..models.question_loading import load_question_model
@@ -74,7 +69,7 @@ def ask(
             regions=regions,
             detector=detector,
             progress=report,
-            contrast_limits=contrast_limits,
+            contrast_limits=limits,
             truncate=truncate,
             name=image,
             **options.values_of(info, param or []),

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 
 from ..errors import VLExplainError
+from ..io.writing import writing
 from ..methods.catalogue import list_methods, method
 from . import options
-from .console import output, print_end, progress, table, write_json, writing
+from .console import looking, output, print_end, table, write_json
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -60,13 +61,8 @@ def compare(
         raise VLExplainError("--threshold serves --ground-truth; give one as well.")
     if out:
         make_folder(Path(out))
-    with progress() as report:
-        report(0.0, "Reading the image")
-        from ..io.images import read_shown
-
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
+    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
         truths = options.truths_of(ground_truth, pixels, prompts)
-        report(0.0, "Starting the engine")
         from ..comparing import compare as compute
 
         found = compute(
@@ -85,7 +81,7 @@ def compare(
             device=device,
             download=download,
             truncate=truncate,
-            contrast_limits=contrast_limits,
+            contrast_limits=limits,
             dtype=dtype,
         )
         files = _save(found, Path(out), Path(image).stem) if out else []

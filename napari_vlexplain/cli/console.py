@@ -11,15 +11,17 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..errors import VLExplainError
 from ..running import ProgressCallback
+from .options import plane_of_text
 
 _PIPED_WIDTH = 160
+Limits = tuple[float, float]
 
 
 class Output(Console):
@@ -81,12 +83,17 @@ def progress() -> Iterator[ProgressCallback]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Around what is written to a file or folder; VLExplainError where the disk refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise VLExplainError(f"{path} cannot be written: {error.strerror or error}.") from None
+def looking(
+    image: str, contrast_limits: Limits | None, plane: str | None, window: str | None
+) -> Iterator[tuple[ProgressCallback, NDArray, Limits | None]]:
+    """:func:`progress` with the image (H, W) or (H, W, C) that a command was given, and its contrast limits."""
+    from ..io.images import read_shown
+
+    with progress() as report:
+        report(0.0, "Reading the image")
+        pixels, limits = read_shown(image, contrast_limits, plane_of_text(plane), window)
+        report(0.0, "Starting the engine")
+        yield report, pixels, limits
 
 
 def hide_stdout() -> None:

@@ -12,7 +12,8 @@ import typer
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from .console import output, progress, say, table, writing
+from ..io.writing import writing
+from .console import output, progress, say, table
 from .gui import has_display, refuse_without_window
 from .results import make_folder
 

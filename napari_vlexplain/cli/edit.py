@@ -14,7 +14,7 @@ from ..io.names import slug
 from ..latent_text.interpretation import remarks
 from . import latent_options as latent
 from . import options
-from .console import output, print_end, progress, table, write_json
+from .console import looking, output, print_end, table, write_json
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -101,12 +101,7 @@ def edit(
         raise VLExplainError("Give --plan, which holds a whole edit, or the options that describe one; not both.")
     if out:
         make_folder(Path(out))
-    with progress() as report:
-        report(0.0, "Reading the image")
-        from ..io.images import read_shown
-
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
-        report(0.0, "Starting the engine")
+    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
         from .. import latent_text
         from ..latent_text.plan import expanded
         from ..latent_text.reproducing import edit_of
@@ -146,7 +141,7 @@ def edit(
             reading=latent.reading_of(loaded, smooth, drift_images, legacy_drift, norm_axis),
             controls=controls,
             seed=seed,
-            contrast_limits=contrast_limits,
+            contrast_limits=limits,
             name=image,
             progress=report,
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import VLExplainError
+from ..io.writing import writing
 from . import latent_options as latent
 from . import options
-from .console import output, print_end, progress, table, write_json, writing
+from .console import output, print_end, progress, table, write_json
 
 if TYPE_CHECKING:
     from ..latent_text.experiments.report import Table
@@ -122,6 +124,9 @@ def spurious(
 
 @experiment.command()
 def verify(
+    uc_merced: Annotated[
+        str | None, _folder("uc-merced", "the UC Merced images: patches of beaches and forests")
+    ] = None,
     count: Count = None,
     model: latent.Model = "mini",
     device: options.Device = None,
@@ -131,12 +136,19 @@ def verify(
     out: SaveTable = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Black out objects and see texts change; see what tokens that name an object attend to."""
+    """Black out objects and see texts change; see what tokens attend to, and whether patches know the class."""
 
     def work(loaded: DualEncoder, run: Run) -> Table:
-        from ..latent_text.experiments import verification
+        from ..latent_text.experiments import validity, verification
 
-        return verification.verification(loaded, verification.sticker_scenes(seed, count or 64), seed, run)
+        number = count or 64
+        found = verification.verification(loaded, verification.sticker_scenes(seed, number), seed, run.part(0.0, 0.9))
+        pairs = (
+            validity.sticker_pairs(seed, number)
+            if uc_merced is None
+            else validity.uc_merced_pairs(uc_merced, seed, count)
+        )
+        return replace(found, more=(validity.validity(loaded, pairs, run.part(0.9, 1.0)),))
 
     _run(work, model, device, dtype, download, out, as_json)
 
@@ -176,20 +188,23 @@ def _show(found: Table, warning: str) -> None:
     from ..latent_text.experiments.report import written
 
     console = output()
-    shown = table(found.title, *found.columns, right=found.columns[1:])
-    for row in found.rows:
-        shown.add_row(*(written(cell) for cell in row))
-    console.print(shown)
-    for note in found.notes:
-        console.print(note, soft_wrap=True)
+    for one in (found, *found.more):
+        shown = table(one.title, *one.columns, right=one.columns[1:])
+        for row in one.rows:
+            shown.add_row(*(written(cell) for cell in row))
+        console.print(shown)
+        for note in one.notes:
+            console.print(note, soft_wrap=True)
     print_end(console, [], warning)
 
 
 def _save(found: Table, file: Path) -> None:
     import json
 
-    notes = "".join(f"\n{note}\n" for note in found.notes)
-    text = f"### {found.title}\n\n{found.markdown()}{notes}"
+    text = "\n".join(
+        f"### {one.title}\n\n{one.markdown()}" + "".join(f"\n{note}\n" for note in one.notes)
+        for one in (found, *found.more)
+    )
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found.to_dict(), indent=1) if file.suffix == ".json" else text, encoding="utf-8")

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import VLExplainError
 from . import options
-from .console import output, progress, write_json
+from .console import looking, output, write_json
 from .results import Result, as_document, make_folder, print_results, save_results
 
 if TYPE_CHECKING:
@@ -50,13 +50,8 @@ def explain(
     explained = options.target_of(target, against)
     if out:
         make_folder(Path(out))
-    with progress() as report:
-        report(0.0, "Reading the image")
-        from ..io.images import read_shown
-
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
+    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
         truths = options.truths_of(ground_truth, pixels, prompts)
-        report(0.0, "Starting the engine")
         from .. import explain as compute
 
         found: list[Explanation] = compute(
@@ -67,7 +62,7 @@ def explain(
             target=explained,
             seed=seed,
             progress=report,
-            contrast_limits=contrast_limits,
+            contrast_limits=limits,
             truncate=truncate,
             device=device,
             download=download,

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 
 from ..errors import VLExplainError
+from ..io.writing import writing
 from ..perturbation.published import PUBLISHED, SOURCE
 from . import options
-from .console import output, progress, table, write_json, writing
+from .console import output, progress, table, write_json
 
 if TYPE_CHECKING:
     from ..perturbation.result import How, Perturbed

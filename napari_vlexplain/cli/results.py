@@ -16,9 +16,10 @@ from rich.text import Text
 from ..errors import VLExplainError
 from ..io.colour import diverging, ink_on
 from ..io.names import slug, unique_slugs
+from ..io.writing import writing
 from ..measuring import Figures, measure
 from ..metrics.thresholds import Mode, threshold_of
-from .console import print_end, table, writing
+from .console import print_end, table
 
 if TYPE_CHECKING:
     from ..explanation import Explanation

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ..io.names import slug
 from . import options
-from .console import output, print_end, progress, table, write_json
+from .console import looking, output, print_end, table, write_json
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -64,12 +64,7 @@ def segment(
     parameters |= {"smooth": False} if patches else {}
     if out:
         make_folder(Path(out))
-    with progress() as report:
-        report(0.0, "Reading the image")
-        from ..io.images import read_shown
-
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
-        report(0.0, "Starting the engine")
+    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
         from .. import segment as compute
 
         found: Segmentation = compute(
@@ -77,7 +72,7 @@ def segment(
             model,
             seed=seed,
             progress=report,
-            contrast_limits=contrast_limits,
+            contrast_limits=limits,
             device=device,
             download=download,
             dtype=dtype,

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 
 from ..io.names import slug
+from ..io.writing import writing
 from . import latent_options as latent
 from . import options
-from .console import output, print_end, progress, table, write_json, writing
+from .console import looking, output, print_end, table, write_json
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -60,12 +61,8 @@ def tokens(
     """Show what every part of an image says, layer by layer."""
     if out:
         make_folder(Path(out))
-    with progress() as report:
-        report(0.0, "Reading the image")
-        from ..io.images import as_rgb, read_shown
-
-        pixels, contrast_limits = read_shown(image, contrast_limits, options.plane_of_text(plane), window)
-        report(0.0, "Starting the engine")
+    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
+        from ..io.images import as_rgb
         from ..latent_text import interpret
         from ..models import load_model
 
@@ -79,12 +76,12 @@ def tokens(
             k=top,
             reading=latent.reading_of(loaded, smooth, drift_images, legacy_drift, norm_axis, mode=mode, centre=centre),
             seed=seed,
-            contrast_limits=contrast_limits,
+            contrast_limits=limits,
             name=image,
             progress=report,
         )
         patches = [latent.patch_of(text, found.grid) for text in patch or []]
-        files = save(found, as_rgb(pixels, contrast_limits), Path(out), slug(Path(image).stem)) if out else []
+        files = save(found, as_rgb(pixels, limits), Path(out), slug(Path(image).stem)) if out else []
     if as_json:
         write_json({**found.to_dict(), "files": [str(file) for file in files]})
     else:

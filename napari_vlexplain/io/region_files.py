@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..models.regions import Regions, regions_of
+from .writing import writing
 
 Size = tuple[int, int]
 
@@ -72,10 +73,8 @@ def write_regions(regions: Regions, path: str | Path) -> Path:
     held: dict[str, Any] = {"features": regions.features, "boxes": regions.boxes, "image_h": height, "image_w": width}
     if regions.labels:
         held["labels"] = np.array(regions.labels)
-    try:
+    with writing(file):
         np.savez(file, **held)
-    except OSError as error:
-        raise VLExplainError(f"The regions cannot be saved as {file}: {error.strerror or error}.") from None
     return file
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..geometry import Geometry
+from ..io.writing import writing
 from .interpretation import token_place
 from .plan import EditPlan
 
@@ -119,7 +120,7 @@ class EditResult:
         if file.suffix.lower() not in (".json", ".csv"):
             raise VLExplainError(f"{file.name} must end in .json or .csv.")
         tokens = file.with_name(f"{file.stem}_tokens{file.suffix}")
-        try:
+        with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.suffix.lower() == ".json":
                 file.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
@@ -127,8 +128,6 @@ class EditResult:
             numbers = map(_rounded, (self.before, self.after, self.control))
             _write_rows(file, ("class", "before", "after", "random_control"), zip(self.classes, *numbers, strict=True))
             _write_rows(tokens, COLUMNS, self.rows())
-        except OSError as error:
-            raise VLExplainError(f"{file} cannot be written: {error.strerror or error}.") from None
         return [file, tokens]
 
 

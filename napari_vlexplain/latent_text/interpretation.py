@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..geometry import Geometry
+from ..io.writing import writing
 
 SCHEMA = "napari-vlexplain/latent-text"
 VERSION = 1
@@ -156,7 +157,7 @@ class Interpretation:
         file = Path(path).expanduser()
         if file.suffix.lower() not in (".json", ".csv"):
             raise VLExplainError(f"{file.name} must end in .json or .csv.")
-        try:
+        with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("w", encoding="utf-8", newline="") as stream:
                 if file.suffix.lower() == ".json":
@@ -165,8 +166,6 @@ class Interpretation:
                     writer = csv.writer(stream)
                     writer.writerow(COLUMNS)
                     writer.writerows(self.rows())
-        except OSError as error:
-            raise VLExplainError(f"{file} cannot be written: {error.strerror or error}.") from None
         return file
 
 

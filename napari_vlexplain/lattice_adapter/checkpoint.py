@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import VLExplainError
+from ..io.writing import writing
 from ..models.files import read_json, read_state_dict
 from .network import LatticeNetwork
 
@@ -52,11 +53,10 @@ def write(file: Path, save: Callable[[Path], Any]) -> None:
     """
     fresh = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
     try:
-        save(fresh)
-        fresh.chmod(0o644)  # safetensors shuts others out
-        os.replace(fresh, file)
-    except OSError as error:
-        raise VLExplainError(f"{file} cannot be written: {error.strerror or error}.") from None
+        with writing(file):
+            save(fresh)
+            fresh.chmod(0o644)  # safetensors shuts others out
+            os.replace(fresh, file)
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -74,10 +74,8 @@ def start(folder: Path, config: dict[str, Any]) -> None:
     """
     if (folder / CONFIG).exists() or (folder / STATE).exists():
         raise VLExplainError(f"{folder} holds a run already: go on with it (--resume), or name another folder.")
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VLExplainError(f"{folder} cannot be made: {error.strerror or error}.") from None
     write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
 

@@ -61,6 +61,11 @@ def image_tower(model: Any) -> Tower:
 
 
 def text_tower(model: Any) -> Tower:
+    return transformer(model, model.text_projection, causal=True)
+
+
+def transformer(model: Any, project: nn.Linear, causal: bool) -> Tower:
+    """The text tower of a CLIPModel or SiglipModel."""
     text = model.text_model
     embeddings = text.embeddings
 
@@ -71,8 +76,8 @@ def text_tower(model: Any) -> Tower:
     return Tower(
         embed=embed,
         blocks=tuple(block(layer, heads) for layer in text.encoder.layers),
-        pool=RowPool(norm(text.final_layer_norm), linear(model.text_projection)),
-        causal=True,
+        pool=RowPool(norm(text.final_layer_norm), linear(project)),
+        causal=causal,
     )
 
 

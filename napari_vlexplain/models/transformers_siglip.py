@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from .blocks import packed
-from .pools import AttentionPool, RowPool
+from .pools import AttentionPool
 from .text import HuggingFaceTokenizer, canonical, last_position
 from .towers import Tower
-from .transformers_clip import block, linear, norm
+from .transformers_clip import block, linear, norm, transformer
 
 
 def image_tower(model: Any) -> Tower:
@@ -50,18 +50,7 @@ def image_tower(model: Any) -> Tower:
 
 def text_tower(model: Any) -> Tower:
     """Every token sees every other, padding included; the last position is the readout."""
-    text = model.text_model
-    embeddings = text.embeddings
-
-    def embed(ids: Tensor) -> Tensor:
-        return embeddings.token_embedding(ids) + embeddings.position_embedding.weight[: ids.shape[1]]
-
-    heads = model.config.text_config.num_attention_heads
-    return Tower(
-        embed=embed,
-        blocks=tuple(block(layer, heads) for layer in text.encoder.layers),
-        pool=RowPool(norm(text.final_layer_norm), linear(text.head)),
-    )
+    return transformer(model, model.text_model.head, causal=False)
 
 
 def tokenizer(model: Any, fast: Any, config: dict[str, Any]) -> HuggingFaceTokenizer:
