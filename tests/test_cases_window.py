@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_vlexplain.reading_room import journal as journal_module
 from napari_vlexplain.reading_room.reopen import read_export
+from napari_vlexplain.reading_room.windowing import presets
 from napari_vlexplain.widgets import cases as module
 from napari_vlexplain.widgets._cases_export import ExportDialog
 from napari_vlexplain.widgets._settings import Settings
@@ -60,6 +61,8 @@ def test_the_study_on_board_is_read_to_its_export(
     surface.window().activateWindow()
     surface.setFocus()
     qtbot.waitUntil(surface.window().isActiveWindow, timeout=10_000)
+    qtbot.keyClick(surface, Qt.Key.Key_3, ALT)
+    assert tuple(image.contrast_limits) == presets()[2].limits(image.data[0]), "the lungs, with no other dock open"
     seen, pictures = [session.current], [viewer.screenshot(canvas_only=True, flash=False).astype(int)]
     for number in range(24):
         qtbot.keyClick(surface, *((Qt.Key.Key_K,) if number % 3 else (Qt.Key.Key_K, ALT)))
@@ -78,6 +81,7 @@ def test_the_study_on_board_is_read_to_its_export(
     assert dock.layers.image is image and dock.layers.heatmap is heatmap, "the same layers from first to last"
     assert (np.abs(pictures[0] - pictures[1]).max(axis=2) > 40).mean() > 0.02, "another case is another picture"
     assert all(row.iou >= 0 for row in session.rows)
+    assert tuple(image.contrast_limits) == presets()[2].limits(image.data[0]), "and still, of the last case"
     qtbot.waitUntil(lambda: not measure.busy, timeout=20_000)
     qtbot.keyClick(surface, Qt.Key.Key_Home)
     qtbot.waitUntil(lambda: session.current == seen[0] and not dock.busy, timeout=60_000)
@@ -111,5 +115,11 @@ def test_the_study_on_board_is_read_to_its_export(
     records = list(read_export(tmp_path / "export.zip"))
     assert [record.judgement.verdict for record in records] == ["agree" if n % 3 else "partly" for n in range(24)]
     np.testing.assert_array_equal(records[0].masks["reader"], painted)
+
+    rows = session.rows
+    with qtbot.waitSignal(dock.explained, timeout=60_000):
+        qtbot.mouseClick(view.phantom_button, LEFT)
+    qtbot.waitUntil(lambda: not dock.busy, timeout=60_000)
+    assert dock.session is not session and dock.session.rows == rows, "figures and verdicts are there again"
     viewer.close()
     assert QThreadPool.globalInstance().waitForDone(30_000)
