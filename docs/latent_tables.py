@@ -29,8 +29,7 @@ def outcome(command: str) -> str:
         file = Path(scratch, "table.md")
         run = [sys.executable, "-m", "napari_vlexplain.cli", *words, "--out", str(file)]
         subprocess.run(run, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        title, _, rest = file.read_text(encoding="utf-8").partition("\n")
-        return f"**{title.lstrip('# ')}**\n{rest}"
+        return re.sub(r"^### (.*)$", r"**\1**", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 def fill(command: str, found: str) -> None:

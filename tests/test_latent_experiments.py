@@ -18,10 +18,19 @@ from napari_vlexplain import load_model
 from napari_vlexplain.cli import main
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.latent_text import EditPlan, text_bank, text_banks, vocabulary
-from napari_vlexplain.latent_text.experiments import attacks, entities, folders, spurious, typographic, verification
+from napari_vlexplain.latent_text.experiments import (
+    attacks,
+    entities,
+    folders,
+    spurious,
+    typographic,
+    validity,
+    verification,
+)
 from napari_vlexplain.latent_text.experiments.report import Table
 from napari_vlexplain.latent_text.experiments.saliency_masks import MAPS, hidden, saliency_maps
 from napari_vlexplain.latent_text.experiments.samples import from_files, some_of
+from napari_vlexplain.latent_text.templates import recommended
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.running import Run
 
@@ -303,6 +312,42 @@ class TestVerification:
         torch.testing.assert_close(rollouts[3].sum(-1), torch.ones(1, 17))
 
 
+class TestValidity:
+    def test_shares_of_hits(self, tiny: DualEncoder) -> None:
+        data = validity.sticker_pairs(3, 6)
+        assert [data.classes[label] for label in data.images.labels] == ["a wolf"] * 3 + ["a fox"] * 3
+        found = validity.validity(tiny, data)
+        weights = text_banks.encode(tiny, data.classes, recommended(tiny.info)["class_template"])
+        for row, (name, two, every, published) in enumerate(found.rows):
+            hits = []
+            for draw, label in zip(data.images.draw, data.images.labels, strict=True):
+                pixels = tiny.pixels(draw())[0]
+                z = tiny.image.run(tiny.image.embed(pixels), 0, tiny.image.depth)
+                tokens = tiny.image.pool.tokens(z)[0]
+                scores = F.normalize(tokens[1:].mean(0) if row else tokens[0], dim=-1) @ weights.T
+                first, second = data.pair
+                closer = first if scores[first] >= scores[second] else second
+                hits.append((closer == label, int(scores.argmax()) == label))
+            assert (two, every) == pytest.approx(np.mean(hits, axis=0)), name
+            assert published == validity.PUBLISHED[name]
+
+    def test_patches_of_mini_know_what_is_shown(self) -> None:
+        found = validity.validity(load_model("mini", "cpu"), validity.sticker_pairs(0, 8))
+        assert found.column("of the two") == {"the image's embedding": 1.0, "mean of its patches": 1.0}
+
+    def test_uc_merced(self, tmp_path: Path) -> None:
+        for name in ("agricultural", "airplane", "beach", "forest", "freeway"):
+            (tmp_path / "Images" / name).mkdir(parents=True)
+            for number in range(3):
+                photograph(tmp_path / "Images" / name / f"{name}{number:02d}.png", size=(9, 9))
+        data = validity.uc_merced_pairs(tmp_path, 0, 5)
+        assert len(data.images) == 5 and set(data.images.labels) == set(data.pair)
+        assert [data.classes[at] for at in data.pair] == ["beach", "forest"]
+        (tmp_path / "Images" / "forest").rename(tmp_path / "woods")
+        with pytest.raises(VLExplainError, match="no images of forest"):
+            validity.uc_merced_pairs(tmp_path, 0, 5)
+
+
 def test_samples_from_files(tmp_path: Path) -> None:
     file = photograph(tmp_path / "a.png", size=(8, 9))
     assert from_files([file], [2]).draw[0]().shape == (8, 9, 3)
@@ -321,6 +366,8 @@ def test_the_command(tmp_path: Path, tiny: DualEncoder, capsys: pytest.CaptureFi
     assert main(["experiment", "verify", "--model", folder, "--count", "1", "--dtype", "bfloat16", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rows"][-1]["layer"] == "all" and found["settings"]["dtype"] == "bfloat16"
+    assert [row["read from"] for row in found["more"][0]["rows"]] == list(validity.PUBLISHED)
+    assert (tmp_path / "verify.md").read_text().count("### ") == 2
     for words in (
         ["typographic", "--imagenet", "none"],
         ["entities", "--uc-merced", "none"],

@@ -56,24 +56,26 @@ def sticker_entities(seed: int, count: int, target: str = "car", donor: str = "a
     """A car in a landscape or a room; donors are airplanes in such places."""
     names = class_names()
 
-    def scenes(first: int, n: int, shown: str) -> Samples:
-        drawn = [
-            stickers.sample(seed, index, names=[shown], word=False, texture=PLACES[index % len(PLACES)])
-            for index in range(first, first + n)
-        ]
-        return Samples(tuple(partial(_drawn, scene) for scene in drawn), (names.index(shown),) * n)
-
     return Entities(
         classes=tuple(article(name) for name in names),
         target=names.index(target),
         donor=names.index(donor),
-        images=scenes(0, count, target),
-        donor_images=scenes(100_000, 16, donor),
-        tuning_images=scenes(200_000, 32, target),
+        images=drawn_scenes(seed, range(count), target),
+        donor_images=drawn_scenes(seed, range(100_000, 100_016), donor),
+        tuning_images=drawn_scenes(seed, range(200_000, 200_032), target),
         find=(article(target),),
         with_texts=(article(donor),),
         vocabulary=("stickers",),
     )
+
+
+def drawn_scenes(seed: int, numbers: range, shown: str) -> Samples:
+    """An object without a word, in landscapes and a room by turns."""
+    drawn = [
+        stickers.sample(seed, index, names=[shown], word=False, texture=PLACES[index % len(PLACES)])
+        for index in numbers
+    ]
+    return Samples(tuple(partial(_drawn, scene) for scene in drawn), (class_names().index(shown),) * len(drawn))
 
 
 def uc_merced_entities(folder: str | Path, seed: int, count: int | None) -> Entities:

@@ -12,6 +12,8 @@ Cell = str | float | int | None
 class Table:
     """Rows of an experiment; shares are floats in [0, 1], and None is what was not measured or published.
 
+    ``more`` are further tables of the same experiment.
+
     Columns whose name ends in "(published)" hold figures of the paper, on other images and another model.
     """
 
@@ -20,6 +22,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    more: tuple[Table, ...] = ()
 
     def column(self, name: str) -> dict[str, Cell]:
         """First cell of each row -> the cell of a column."""
@@ -33,6 +36,7 @@ class Table:
             "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows],
             "notes": list(self.notes),
             "settings": self.settings,
+            **({"more": [table.to_dict() for table in self.more]} if self.more else {}),
         }
 
     def markdown(self) -> str:
