@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from npe2 import PluginManager, PluginManifest
 
@@ -96,7 +97,7 @@ def test_device_and_precision_reach_the_next_run(page, viewer_model, qtbot):
     dock = ExplainDock(viewer_model)
     qtbot.addWidget(dock)
     page.explain.device, page.explain.precision = "cpu", "bfloat16"
-    dock.run()  # there is no image, but it has looked
-    dock._take_settings()
-    assert dock.asked.options()["device"] == "cpu" and dock.asked.options()["dtype"] == "bfloat16"
+    viewer_model.add_image(np.zeros((8, 8), np.uint8))
+    _, asked = dock._asked_now()  # what a run, and a copied program, begin with
+    assert asked.options()["device"] == "cpu" and asked.options()["dtype"] == "bfloat16"
     dock.close()
