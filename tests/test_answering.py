@@ -366,7 +366,8 @@ def test_nothing_sure_enough_is_no_error(detr, photo):
 
 def test_otsu_is_a_brute_force_over_256_bins():
     rng = np.random.default_rng(0)
-    for scores in (rng.random((7, 9)), rng.random((5, 5)) ** 4, np.r_[np.zeros(9), np.ones(3)].reshape(3, 4)):
+    drawn = [rng.random((4, 5)) ** power for power in (1, 2, 4) for _ in range(20)]
+    for scores in (*drawn, np.r_[np.zeros(9), np.ones(3)].reshape(3, 4)):
         scores = scores.astype(np.float32)
         values = np.floor((scores - scores.min()) / np.float32(np.ptp(scores)) * 255)
         best, where = -1.0, 0

@@ -232,7 +232,8 @@ def test_coalitions_are_drawn_by_shapleys_kernel_and_paired() -> None:
     assert torch.allclose(keep.float().mean(dim=0), torch.tensor(0.5), atol=0.01)
 
 
-def test_sampled_kernel_shap_is_plain_least_squares_on_what_was_drawn(model: DualEncoder) -> None:
+@pytest.mark.parametrize("paired", [True, False])
+def test_sampled_kernel_shap_is_plain_least_squares_on_what_was_drawn(model: DualEncoder, paired: bool) -> None:
     """Sizes are drawn by the kernel, so the regression has no weights; Σ φ = f(whole) - f(empty) is a constraint."""
     inputs = toys.make_inputs(model)
     drawn: list[tuple[Tensor, Tensor]] = []
@@ -244,7 +245,7 @@ def test_sampled_kernel_shap_is_plain_least_squares_on_what_was_drawn(model: Dua
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Regression, "add", spy)
-        found = toys.run("kernel_shap", inputs, samples=100, word_samples=7, chunk=33)
+        found = toys.run("kernel_shap", inputs, samples=100, word_samples=7, chunk=33, paired=paired)
     image, words = drawn[:4], drawn[4:]
     assert [len(keep) for keep, _ in image] == [33, 33, 33, 1]
     ends = masked_values(inputs, torch.cat([torch.zeros_like(inputs.pixels), inputs.pixels]))
