@@ -115,7 +115,7 @@ def test_the_whole_forward_by_hand(model, gate, updated, head, reader):
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):
             if tensor.dtype.is_floating_point:
-                tensor.add_(0.2 * torch.rand(tensor.shape, generator=source))
+                tensor.add_(0.3 * torch.rand(tensor.shape, generator=source) - 0.15)
     w = {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
     def norm(v, name):
@@ -165,6 +165,7 @@ def test_the_whole_forward_by_hand(model, gate, updated, head, reader):
     last = "adapter.map.layers.3" if head == "abn" else "adapter.map.layers.0"
     y = F.conv2d(y, w[f"{last}.weight"], padding=1)
     alpha = 1 / (1 + (-batch_norm(y, f"{last[:-1]}{int(last[-1]) + 1}")).exp())
+    assert alpha.std() > 0.03 and 0.02 < alpha.mean() < 0.98, "the map must not be the same everywhere"
     if reader == "features":
         auxiliary = F.conv2d(h, w["adapter.reader.classify.weight"], w["adapter.reader.classify.bias"]).mean((2, 3))
     else:
