@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from napari_vlexplain import ask, explain, segment
 from napari_vlexplain.answer import QuestionRequest
 from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.latent_text import EditPlan, edit, interpret, text_banks
 from napari_vlexplain.methods.catalogue import list_methods
 from napari_vlexplain.methods.co_attention_parameters import list_co_attention_methods
@@ -26,6 +27,7 @@ from napari_vlexplain.models.regions import Regions
 from napari_vlexplain.perturbation.cases import QuestionCase, fresh_captions
 from napari_vlexplain.perturbation.dual_encoders import perturb_captions
 from napari_vlexplain.perturbation.questions import perturb_questions
+from napari_vlexplain.reproducing import ImageSource
 from napari_vlexplain.request import ImageIdentity, Place, Request
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -208,6 +210,15 @@ def test_copied_questions_name_it():
     del old["dtype"]
     assert QuestionRequest.from_dict(old) == asked, "answers of before"
     assert asked.key == hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest(), "and their keys"
+
+
+def test_explain_asks_questions_in_it_too():
+    asked = Explaining("mini-vqa", ("what?",), dtype="bfloat16")
+    assert asked.asks and asked.options()["dtype"] == "bfloat16"
+    source = ImageSource("a.png", "")
+    assert "dtype='bfloat16'" in asked.as_python(source) and "--dtype bfloat16" in asked.as_command(source)
+    asked.dtype = "auto"
+    assert "dtype" not in asked.as_python(source) + asked.as_command(source)
 
 
 def test_copied_code_names_it():
