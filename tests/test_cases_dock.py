@@ -505,7 +505,8 @@ def test_a_mask_made_in_the_correct_dock_is_kept_too(dock, viewer_model, folder,
     qtbot.addWidget(correct)
     correct.show()
     correct.view.edited.set_layer(dock.layers.truth)
-    correct.copy_as_readers()
+    with qtbot.waitSignal(correct.corrected):
+        correct.copy_as_readers()
     settle(dock, qtbot)
     assert dock.layers.reader is not None
     expected = dock.layers.truth.data > 0

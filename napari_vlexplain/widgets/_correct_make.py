@@ -16,12 +16,10 @@ from ._layers import find_layer, geometry, new_metadata, source_id
 from ._measure_inputs import is_labels
 
 if TYPE_CHECKING:
-    import napari
     from napari.layers import Labels, Layer, Shapes
 
 
-def add_mask(
-    viewer: napari.viewer.Viewer,
+def mask_layer(
     pixels: NDArray[Any],
     name: str,
     place: Layer,
@@ -29,19 +27,23 @@ def add_mask(
     colour: str | None,
     **details: Any,
 ) -> Labels:
-    """Add a mask (H, W) where ``place`` lies. ``colour`` of a mask with one label; several get napari's colours."""
+    """A mask (H, W) where ``place`` lies. ``colour`` of a mask with one label; several get napari's colours."""
+    from napari.layers import Labels
+
     looks: dict[str, Any] = {}
     if colour is not None and pixels.max(initial=0) < 2:
         looks["colormap"] = {0: "transparent", None: colour}
     values = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
     metadata = new_metadata("mask", source, **details)
-    return viewer.add_labels(values, name=name, opacity=0.5, metadata=metadata, **looks, **geometry(place, 2))
+    return Labels(values, name=name, opacity=0.5, metadata=metadata, **looks, **geometry(place, 2))
 
 
-def add_boxes(viewer: napari.viewer.Viewer, mask: Labels, found: list[tuple[int, Box]]) -> Shapes:
-    """Add a rectangle for each box, around the pixels that it is of; ``features`` hold the label."""
+def boxes_layer(layers: Iterable[Layer], mask: Labels, found: list[tuple[int, Box]]) -> Shapes:
+    """A rectangle for each box, around the pixels that it is of; ``features`` hold the label."""
+    from napari.layers import Shapes
+
     corners = [np.array([(y, x), (y, x + w), (y + h, x + w), (y + h, x)]) - 0.5 for _, (x, y, w, h) in found]
-    return viewer.add_shapes(
+    return Shapes(
         corners,
         shape_type="rectangle",
         name=f"{mask.name} | boxes",
@@ -49,7 +51,7 @@ def add_boxes(viewer: napari.viewer.Viewer, mask: Labels, found: list[tuple[int,
         edge_width=max(1.0, max(mask.data.shape[-2:]) / 300),
         face_color="transparent",
         features={"label": [label for label, _ in found]},
-        metadata=new_metadata("truth", image_of(viewer.layers, mask)),
+        metadata=new_metadata("truth", image_of(layers, mask)),
         **geometry(mask, 2),
     )
 

@@ -53,7 +53,7 @@ class Lifetime(QObject):
         if attached != self._attached:
             self._attached = attached
             if attached:
-                warm_up(self)
+                warm_up()
             (self._attach if attached else self._release)()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:

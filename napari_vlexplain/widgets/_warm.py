@@ -5,46 +5,45 @@ Either would hold the window for 0.1 to 0.5 s at the first picture.
 
 from __future__ import annotations
 
+import gc
 import importlib
 from contextlib import suppress
-from typing import Any
 
-from qtpy.QtCore import QObject, QTimer
+import pint
+from qtpy.QtCore import QTimer
 
 from ._latest import LatestOnly
 
 MODULES = ("pandas", "scipy.ndimage", "skimage.draw", "skimage.color.colorconv")
 LATER_MS = 200  # the dock is drawn first
-_fetched = False
+_threads: list[LatestOnly] = []  # of the program, not of a dock: it may be closed while they are still at it
 
 
-def warm_up(parent: QObject) -> None:
+def warm_up() -> None:
     """Begin, unless this program has before."""
-    global _fetched
-    if _fetched:
-        return
-    _fetched = True
-    thread = LatestOnly(parent)
-
-    thread.done.connect(_keep)
-    QTimer.singleShot(LATER_MS, lambda: thread.submit(_fetch))
+    if not _threads:
+        thread = LatestOnly()
+        _threads.append(thread)
+        thread.done.connect(_keep)
+        QTimer.singleShot(LATER_MS, lambda: thread.submit(_fetch))
 
 
-def _fetch() -> Any:
-    for name in MODULES:
-        with suppress(ImportError):
-            importlib.import_module(name)
-    with suppress(ImportError):
-        import pint
-
+def _fetch() -> pint.UnitRegistry:
+    collecting = gc.isenabled()
+    gc.disable()  # so much that is new would have it look at the whole heap, and the window wait for that
+    try:
+        for name in MODULES:
+            with suppress(ImportError):
+                importlib.import_module(name)
         return pint.UnitRegistry()
-    return None
+    finally:
+        if collecting:
+            gc.enable()
 
 
-def _keep(registry: Any) -> None:
+def _keep(registry: pint.UnitRegistry) -> None:
     """Take it for the program's own, where nobody has used that yet: units of two registries do not go together."""
-    import pint
-
+    _threads[0].close()
     own = pint.get_application_registry().get()
-    if registry is not None and type(own) is pint.registry.LazyRegistry:
+    if type(own) is pint.registry.LazyRegistry:
         pint.set_application_registry(registry)

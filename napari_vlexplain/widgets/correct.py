@@ -28,12 +28,13 @@ from ._correct_layers import (
     readers_mask,
     spacing_of,
 )
-from ._correct_make import add_boxes, add_mask, cut_heatmap, painted_shapes, size_for
+from ._correct_make import boxes_layer, cut_heatmap, mask_layer, painted_shapes, size_for
 from ._correct_view import CorrectView
 from ._hooks import Hooks, Lifetime
 from ._latest import LatestOnly
 from ._measure_inputs import CONTENT_EVENTS, GEOMETRY_EVENTS, plane
 from ._parts import hold
+from ._pieces import DRAW, PAUSE, Pieces, Piecewise
 
 if TYPE_CHECKING:
     import napari
@@ -62,7 +63,7 @@ class CorrectDock(QWidget):
         self.agreements: list[Agreement] = []
         self._hooks, self._settled = Hooks(), Settled(viewer)
         self._counting, self._correcting = LatestOnly(self), LatestOnly(self)
-        self._writer = Writer(self)
+        self._writer, self._pieces, self._adding = Writer(self), Piecewise(self), False
         self._turn = 0
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -156,12 +157,14 @@ class CorrectDock(QWidget):
             self.view.edited.set_layer(mine)
             self.correct(lambda old: correcting.replaced(old, pixels), "Copying")
         else:
-            image = image_of(self._viewer.layers, layer)
-            mine = add_mask(
-                self._viewer, pixels.copy(), f"{image.name} | {READER}", layer, image, READER_COLOUR, role=READER
-            )
-            self.view.edited.set_layer(mine)
-            self._end("done", "This copy is yours to correct.")
+            image, copy = image_of(self._viewer.layers, layer), pixels.copy()
+            self._add(
+                lambda: mask_layer(
+                    copy, f"{image.name} | {READER}", layer, image, READER_COLOUR, role=READER
+                ),
+                "This copy is yours to correct.", self.view.edited, self.view.reader,
+            )  # fmt: skip
+            return
         self.view.reader.set_layer(mine)
         self._viewer.layers.selection.active = mine
 
@@ -174,10 +177,11 @@ class CorrectDock(QWidget):
 
         def work() -> Callable[[], None]:
             inside = cut_heatmap(np.asarray(values), threshold)
-            return lambda: self._made(
-                add_mask(self._viewer, inside, f"{layer.name} | mask", layer, layer, MODEL_COLOUR, threshold=threshold),
-                self.view.model,
-            )
+            name = f"{layer.name} | mask"
+            return lambda: self._add(
+                lambda: mask_layer(inside, name, layer, layer, MODEL_COLOUR, threshold=threshold),
+                f"Added “{name}”.", self.view.model,
+            )  # fmt: skip
 
         self._submit(work, "Cutting the heatmap")
 
@@ -194,8 +198,9 @@ class CorrectDock(QWidget):
 
         def work() -> Callable[[], None]:
             labels = paint()
-            return lambda: self._made(
-                add_mask(self._viewer, labels, f"{shapes.name} | mask", like, shapes, None), self.view.edited
+            name = f"{shapes.name} | mask"
+            return lambda: self._add(
+                lambda: mask_layer(labels, name, like, shapes, None), f"Added “{name}”.", self.view.edited
             )
 
         self._submit(work, "Filling")
@@ -213,7 +218,9 @@ class CorrectDock(QWidget):
                 raise VLExplainError("The mask is empty; there is nothing to put a box around.")
             if len(found) > MOST_BOXES:
                 raise VLExplainError(f"The mask has {len(found)} parts; remove the small ones before you draw boxes.")
-            return lambda: self._made(add_boxes(self._viewer, layer, found), self.view.boxes)
+            return lambda: self._add(
+                lambda: boxes_layer(self._viewer.layers, layer, found), f"Added {len(found)} boxes.", self.view.boxes
+            )
 
         self._submit(work, "Measuring")
 
@@ -221,7 +228,7 @@ class CorrectDock(QWidget):
 
     @property
     def _working(self) -> bool:
-        return self._correcting.busy or self._writer.busy
+        return self._correcting.busy or self._writer.busy or self._adding
 
     @property
     def _point(self) -> tuple[float, ...]:
@@ -283,6 +290,7 @@ class CorrectDock(QWidget):
         self._settled.let_go()
         self._counting.close()
         self._correcting.close()
+        self._pieces.finish()
         self._pause.stop()
 
     def _on_active(self, event: Any = None) -> None:
@@ -349,9 +357,22 @@ class CorrectDock(QWidget):
         self._correcting.submit(work)  # which may be through when this returns
         self._refresh()
 
-    def _made(self, layer: Layer, combo: Any) -> None:
-        combo.set_layer(layer)
-        self._end("done", f"Added “{layer.name}”.")
+    def _add(self, make: Callable[[], Layer], said: str, *combos: Any) -> None:
+        """Add a layer in pieces, and choose it."""
+
+        def pieces() -> Pieces:
+            layer = make()
+            yield PAUSE
+            added = self._viewer.add_layer(layer)
+            yield DRAW
+            for combo in combos:
+                combo.set_layer(added)
+            self._adding = False
+            self._end("done", said)
+
+        self._adding = True
+        self._refresh()
+        self._pieces.do(pieces())
 
     def _history(self, way: str) -> None:
         layer: Any = self.view.edited.layer
