@@ -135,7 +135,7 @@ def detect(
     ----------
     image, progress, cancel, contrast_limits, device, download, name : see :func:`napari_vlexplain.explain`.
     model : a folder or hub name of a DETR, or a loaded model.
-    method : relevance, raw_attention, rollout or attention_grad_cam.
+    method : relevance, raw_attention, rollout, attention_grad_cam, transformer_attribution or partial_lrp.
     keep : explained are the objects whose class has at least this probability, in [0, 1].
     parameters : of the method.
 
@@ -170,7 +170,8 @@ def detect(
         values = found.logits[0, kept, classes[kept]]
         scores = torch.zeros(0, found.grid[0] * found.grid[1])
         if len(kept):
-            scores = info.function()(Recorded(found.sites, kept, values, run.part(0.2, 1.0)), filled)
+            asked = Recorded(found.sites, kept, values, run.part(0.2, 1.0), classes[kept], found.met, model)
+            scores = info.function()(asked, filled)
     size = (rgb.shape[0], rgb.shape[1])
     facts = {"method": info.name, "parameters": dict(vars(filled)), "keep": float(keep), "source": info.source}
     record = provenance(model, "float32", began, image=called, **facts)

@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from question_models import QUESTION, save_lxmert, save_visual_bert
+from question_models import QUESTION, save_detr, save_lxmert, save_visual_bert
 from test_question_models import regions
 
-from napari_vlexplain import ask
-from napari_vlexplain.methods import question_lrp, single_stream, two_stream
+from napari_vlexplain import ask, detect
+from napari_vlexplain.methods import detector_lrp, encoder_decoder, question_lrp, single_stream, two_stream
 from napari_vlexplain.methods.co_attention_parameters import Nothing
 from napari_vlexplain.models.blocks import Linear
-from napari_vlexplain.models.question_loading import load_question_model
+from napari_vlexplain.models.encoder_decoder import encoder_decoder as unpack_detr
+from napari_vlexplain.models.question_loading import load_detector, load_question_model
 from napari_vlexplain.models.questions import question_batch
 from napari_vlexplain.models.single_stream import single_stream as unpack_single
 from napari_vlexplain.models.two_stream import two_stream as unpack_two
+from napari_vlexplain.running import Run
 
 KNOWN = ("info", "tokenizer", "answers", "see", "device", "weights_hash")
 QUESTIONS = (QUESTION, "is the cat red?")
@@ -259,6 +261,78 @@ def test_what_is_read_of_one_stream(visual_bert: Case) -> None:
         row[words_count - 2] = 0
         words, boxes = getattr(question_lrp, method)(visual_bert.recorded, Nothing())[1]
         np.testing.assert_allclose(np.concatenate([words, boxes]), row, rtol=1e-6, atol=1e-12)
+
+
+class ScaledTape(Tape):
+    """As published for DETR: what a linear layer hands on is scaled to what came."""
+
+    def linear(self, x: Node, layer: Any) -> Node:
+        inner = Node(x.value)
+        self.steps.append(lambda: setattr(x, "relevance", x.relevance + inner.relevance))
+        out = super().linear(inner, layer)
+        plain = self.steps.pop()
+
+        def back() -> None:
+            plain()
+            total = inner.relevance.sum()
+            inner.relevance *= out.relevance.sum() / total if total else 0
+
+        self.steps.append(back)
+        return out
+
+
+def test_relevance_of_a_detectors_last_cross_attention(tmp_path: Any) -> None:
+    """All queries at once on the tape, relevance at one of them; ours computes that query's row alone."""
+    theirs, ours = save_detr(tmp_path).double(), load_detector(str(tmp_path), device="cpu")
+    model = unpack_detr(theirs, **{name: getattr(ours, name) for name in ("info", "labels", "resizing", *KNOWN[4:])})
+    pixels = ours.pixels(np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)).double()
+    kept, layer, heads = torch.tensor([5, 1]), theirs.model.decoder.layers[-1], ours.decoder[-1].across.attention.heads
+    with torch.enable_grad():
+        found = model.forward(pixels, track=True)
+        classes = found.logits[0, kept, :-1].argmax(dim=1)
+        recorded = encoder_decoder.Recorded(
+            found.sites, kept, found.logits[0, kept, classes], Run(), classes, found.met, model
+        )
+    p, last = detector_lrp.arriving(recorded), found.sites.cross[-1]
+    maps = {m: getattr(detector_lrp, m)(recorded, Nothing()) for m in ("transformer_attribution", "partial_lrp")}
+    for number, (q, c) in enumerate(zip(kept.tolist(), classes.tolist(), strict=True)):
+        tape = ScaledTape()
+        x, cells, a = (Node(t[0].detach().numpy()) for t in (*found.met, last))
+        v = tape.moved(
+            tape.linear(cells, layer.encoder_attn.v_proj),
+            lambda t: t.reshape(len(t), heads, -1).swapaxes(0, 1),
+            lambda r: r.swapaxes(0, 1).reshape(r.shape[1], -1),
+        )
+        joined = tape.moved(
+            tape.product(a, v),
+            lambda t: t.swapaxes(0, 1).reshape(t.shape[1], -1),
+            lambda r: r.reshape(len(r), heads, -1).swapaxes(0, 1),
+        )
+        y = tape.normed(tape.add(x, tape.linear(joined, layer.encoder_attn.o_proj)), layer.encoder_attn_layer_norm)
+        hidden = tape.passed(tape.linear(y, layer.mlp.fc1), np_of(layer.mlp.activation_fn))
+        z = tape.normed(tape.add(y, tape.linear(hidden, layer.mlp.fc2)), layer.final_layer_norm)
+        logits = tape.linear(tape.normed(z, theirs.model.decoder.layernorm), theirs.class_labels_classifier)
+        np.testing.assert_allclose(logits.value, found.logits[0].detach(), rtol=1e-6, atol=1e-9)
+        logits.relevance[q, c] = 1
+        for step in reversed(tape.steps):
+            step()
+        assert np.abs(a.relevance[:, q]).max() > 1e-4 and not np.delete(a.relevance, q, axis=1).any()
+        np.testing.assert_allclose(p[number], a.relevance[:, q], rtol=1e-5, atol=1e-10)
+        (g,) = torch.autograd.grad(found.logits[0, q, c], last, retain_graph=True)
+        expected = np.maximum(g[0, :, q].numpy() * a.relevance[:, q], 0).mean(axis=0)
+        np.testing.assert_allclose(maps["transformer_attribution"][number], expected, rtol=1e-5, atol=1e-12)
+        np.testing.assert_allclose(maps["partial_lrp"][number], a.relevance[:, q].mean(axis=0), rtol=1e-5, atol=1e-12)
+        total = x.relevance.sum() + cells.relevance.sum() + a.relevance.sum()
+        assert total == pytest.approx(1, abs=1e-5), "none is lost on the way"
+
+
+@pytest.mark.parametrize("method", ["transformer_attribution", "partial_lrp"])
+def test_detect_knows_them(method: str, tmp_path: Any) -> None:
+    save_detr(tmp_path)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    found = detect(image, str(tmp_path), method, keep=0.0, device="cpu")
+    assert len(found) > 1 and np.isfinite(found.cell_scores).all() and np.ptp(found.cell_scores) > 0
+    assert found.provenance["method"] == method and (method == "partial_lrp" or found.cell_scores.min() >= 0)
 
 
 @pytest.mark.parametrize("method", ["transformer_attribution", "partial_lrp"])

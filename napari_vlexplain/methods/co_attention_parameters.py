@@ -65,9 +65,9 @@ def _methods(
     )  # fmt: skip
 
 
-def _lrp_methods(needs: str) -> tuple[MethodInfo, ...]:
+def _lrp_methods(needs: str, module: str = "question_lrp") -> tuple[MethodInfo, ...]:
     """The two that follow relevance through the layers; their rules leave nothing to choose."""
-    here, needed = "napari_vlexplain.methods.question_lrp", frozenset({needs})
+    here, needed = f"napari_vlexplain.methods.{module}", frozenset({needs})
     return (
         MethodInfo("transformer_attribution", "Transformer attribution", "Relevance of each attention times its"
                    " gradient, multiplied through the layers.",
@@ -119,6 +119,7 @@ _BY_ARCHITECTURE = {
 }
 for _architecture, _needs in (("two_stream", "co_attention"), ("single_stream", "joint_attention")):
     _BY_ARCHITECTURE[_architecture] += (*dsmi_methods(_needs), *_lrp_methods(_needs))
+_BY_ARCHITECTURE["encoder_decoder"] += _lrp_methods("query_attention", "detector_lrp")
 ARCHITECTURES = tuple(_BY_ARCHITECTURE)
 
 

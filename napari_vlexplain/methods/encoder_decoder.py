@@ -5,12 +5,13 @@ Each takes (recorded, parameters) and returns (K, C): for each kept query the re
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..models.encoder_decoder import DecoderSites
+from ..models.encoder_decoder import DecoderSites, EncoderDecoder
 from ..running import Run
 from .co_attention_parameters import CoRelevance, Nothing
 from .inputs import per_prompt_gradients
@@ -24,12 +25,17 @@ class Recorded:
     sites : attention, batch of 1.
     queries : (K,) the kept queries.
     values : (K,) their explained class logits.
+    classes, met, model : whose logits these are (K,), what went into the last cross-attention, and what was run, for
+        methods that take more than attention.
     """
 
     sites: DecoderSites
     queries: Tensor
     values: Tensor
     run: Run
+    classes: Tensor | None = None
+    met: tuple[Tensor, Tensor] | None = None
+    model: EncoderDecoder | None = None
 
 
 def relevance(recorded: Recorded, parameters: CoRelevance) -> Tensor:
@@ -82,13 +88,21 @@ def rollout(recorded: Recorded, parameters: Nothing) -> Tensor:
 
 def attention_grad_cam(recorded: Recorded, parameters: Nothing) -> Tensor:
     """The cam of the last cross-attention, for each query with its own gradient."""
+    last = recorded.sites.cross[-1].detach()[0]
+    return of_last(recorded, lambda piece, g: grad_cam(last, g))
+
+
+def of_last(recorded: Recorded, fuse: Callable[[slice, Tensor], Tensor]) -> Tensor:
+    """(K, C) from the last cross-attention's gradients: ``fuse`` makes (k, Q, C) of those of some queries (k, H, Q, C).
+
+    Of each the query's own row is read.
+    """
     last = recorded.sites.cross[-1]
     found = torch.empty(len(recorded.queries), last.shape[-1], device=last.device)
 
     def use(piece: slice, gradients: tuple[Tensor, ...]) -> None:
         rows = recorded.queries[piece]
-        cams = grad_cam(last.detach()[0], gradients[0][:, 0])
-        found[piece] = cams[torch.arange(len(rows), device=rows.device), rows]
+        found[piece] = fuse(piece, gradients[0][:, 0])[torch.arange(len(rows), device=rows.device), rows]
 
     per_prompt_gradients(recorded.values, [last], use)
     return found

@@ -131,12 +131,13 @@ class EncoderDecoder:
         for layer in self.decoder:
             q, a = layer.among(q, q, None, track, at, at)
             decoder.append(a)
+            met = (q, z)
             q, a = layer.across(q, z, None, track, at, places)
             cross.append(a)
             q = layer.mlp(q)
         q = self.decoder_norm(q)
         sites = DecoderSites(tuple(encoder), tuple(decoder), tuple(cross))
-        return Detected(self.classes(q), self.boxes(q).sigmoid(), grid, sites)
+        return Detected(self.classes(q), self.boxes(q).sigmoid(), grid, sites, met)
 
     def geometry(self, source: tuple[int, int], grid: tuple[int, int]) -> Geometry:
         """Where the cells lie on the source. The last ones may reach beyond it."""
@@ -147,12 +148,16 @@ class EncoderDecoder:
 
 @dataclass(frozen=True)
 class Detected:
-    """One forward of an :class:`EncoderDecoder`: logits (B, Q, classes + 1), boxes (B, Q, 4), grid, attention."""
+    """One forward of an :class:`EncoderDecoder`: logits (B, Q, classes + 1), boxes (B, Q, 4), grid, attention.
+
+    ``met`` are the queries (B, Q, D) and the cells (B, C, D) that go into the last cross-attention.
+    """
 
     logits: Tensor
     boxes: Tensor
     grid: tuple[int, int]
     sites: DecoderSites
+    met: tuple[Tensor, Tensor]
 
 
 def _attention(attend: Any, layer_norm: Any, heads: int) -> PostNormAttention:
