@@ -92,11 +92,12 @@ def reading(folder: Path) -> None:
     from napari_vlexplain.widgets.correct import CorrectDock
     from napari_vlexplain.widgets.window_level import WindowLevelDock
 
+    viewer, window = opened()  # before the folders are changed, where napari keeps its icons
     with tempfile.TemporaryDirectory() as own:
         for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
             os.environ[name] = own
-        viewer, window = opened()
         cases = add(viewer, CasesDock, "Cases")
+        cases.view.judging.reader.setText("AB")
         ended(cases.explained, lambda: click(cases.view.phantom_button))
         for _ in range(2):
             cases.verdicts.toggle("agree")
