@@ -161,6 +161,22 @@ def test_clip_surgery_of_one_prompt_takes_the_empty_prompt_away(model: DualEncod
     assert not torch.allclose(toys.run("clip_surgery", inputs).image[0], found.image[0], rtol=1e-2)
 
 
+def test_patch_similarity_is_each_token_by_its_own_value(model: DualEncoder, inputs: Inputs) -> None:
+    """MaskCLIP: the last block's values and output projection, no attention, no residual, no MLP; then the readout."""
+    found = toys.run("patch_similarity", inputs)
+    for tower, z, others in (
+        (model.image, model.image.embed(inputs.pixels), model.encode_text(inputs.texts)),
+        (model.text, model.text.embed(inputs.texts.ids[:1, :7]), model.encode_image(inputs.pixels)),
+    ):
+        block = tower.blocks[-1]
+        tokens = block.out(block.value(block.norm1(tower.run(z, 0, 2))))[0]
+        cosines = torch.cosine_similarity(tower.pool.project(tower.pool.norm(tokens))[:, None], others[None], dim=-1)
+        if tower is model.image:
+            torch.testing.assert_close(found.image.flatten(1).T, cosines[1:], rtol=1e-4, atol=1e-6)
+        else:
+            np.testing.assert_allclose(toys.words_of(inputs, found.text, 0), cosines[1:6, 0], rtol=1e-4, atol=1e-6)
+
+
 def test_weighing_before_or_after_summing_is_the_same() -> None:
     similarity, whole = torch.rand(5, 3), torch.rand(3)
     w = (2 * whole).softmax(dim=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import captum.attr
 import numpy as np
 import pytest
@@ -219,6 +221,17 @@ def test_guided_backpropagation_leaves_the_model_as_it_was(model: DualEncoder) -
     guided_map = toys.run("guided_backpropagation", inputs).image
     torch.testing.assert_close(image_gradient(inputs, Run()), before, rtol=0, atol=0)
     assert not torch.allclose(guided_map, toys.run("saliency", inputs).image, rtol=1e-2)
+
+
+def test_baselines_are_the_colours_they_are_called_by(model: DualEncoder) -> None:
+    """The toy's pixels are (colour - 0.5) / 0.25."""
+    inputs = toys.make_inputs(model)
+    for name, colour in (("black", 0.0), ("white", 1.0), ("mean", 0.5)):
+        found = baselines.image_baseline(inputs, name)
+        assert found.shape == inputs.pixels.shape and torch.equal(found, torch.full_like(found, (colour - 0.5) / 0.25))
+    colours = torch.rand(1, 3, *toys.SIZE, generator=torch.Generator().manual_seed(0))
+    drawn = replace(inputs, pixels=(colours - 0.5) / 0.25)
+    torch.testing.assert_close(baselines.picture(drawn), colours[0].permute(1, 2, 0))
 
 
 def test_blur_keeps_a_plain_image_and_takes_contrast_away() -> None:

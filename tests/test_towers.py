@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_vlexplain.models import open_clip_clip, timm_vit, transformers_clip
+from napari_vlexplain.models.pools import FirstRowsPool, MeanPool, RowPool
 from napari_vlexplain.models.torchvision_guard import guard_torchvision
 
 guard_torchvision()
@@ -183,6 +184,16 @@ def test_local_is_attention_masked_to_the_diagonal(tower_and_pixels):
     diagonal = torch.full((z.shape[1],) * 2, float("-inf")).fill_diagonal_(0)
     for block in tower.blocks:
         close(block.local(z), block.fused(z, diagonal))
+
+
+def test_a_relevance_starts_as_shares_that_sum_to_one():
+    rows = torch.tensor([2, 0])
+    for pool, expected in (
+        (RowPool(None, None), [[0, 0, 1, 0], [1, 0, 0, 0]]),
+        (FirstRowsPool(None, None, 2), [[0.5, 0.5, 0, 0]] * 2),
+        (MeanPool(None, None, None, 1), [[0, 1 / 3, 1 / 3, 1 / 3]] * 2),
+    ):
+        torch.testing.assert_close(pool.start(4, rows), torch.tensor(expected, dtype=torch.float32))
 
 
 def test_the_merged_projection_is_attention_to_oneself_with_layer_scale_too(tower_and_pixels):
