@@ -56,6 +56,7 @@ class CaseExplaining(QObject):
         """From now on it is about this study."""
         self.forget()
         self.session = session
+        self._settled.hold("a study is opened")
 
     def run(self) -> None:
         """Explain the case in view; a case that is being explained makes way for it."""

@@ -66,11 +66,11 @@ class CaseShowing(QObject):
         question = session.question(item)
         prepared = session.preparing.prepared(question)
         if prepared is not None and not session.journal.has_mask(*item.key, session.reader, item.entry.frame):
-            self._pieces.do(self._show(item, prepared, None))
+            self._pieces.do(self._show(item, question, prepared, None))
         else:
             turn, reader = self._turn, session.reader
             self._pieces.do(first_letter(self._layers.viewer))
-            self._reading.submit(lambda: (turn, item, *session.look(item, question, reader)))
+            self._reading.submit(lambda: (turn, item, question, *session.look(item, question, reader)))
 
     def ask_again(self) -> None:
         """The question has changed: take the map away, and show the answer where it is known already."""
@@ -88,10 +88,17 @@ class CaseShowing(QObject):
         """The map of the case in view, with the threshold's range."""
         assert self.session is not None
         self._work.in_view = self.session.question(item).key
+        self._pieces.do(self._explanation(item, prepared))
+
+    def _explanation(self, item: Item, prepared: Prepared) -> Pieces:
+        assert self.session is not None
+        self._work.in_view = self.session.question(item).key
         self._layers.show_heatmap(prepared, item)
+        yield PAUSE
         self._threshold.show_counts(prepared.counts[item.number])
         if prepared.explanations[item.number].degenerate:
             self.said.emit("The map of this phrase is the same everywhere: it says nothing.", True)
+        yield DRAW
         self.explained.emit(item.key)
 
     def close(self) -> None:
@@ -101,12 +108,12 @@ class CaseShowing(QObject):
         for thread in (self._reading, self._recalling):
             thread.close()
 
-    def _on_looked(self, found: tuple[int, Item, Looked, Any]) -> None:
-        turn, item, looked, mask = found
+    def _on_looked(self, found: tuple[int, Item, Question, Looked, Any]) -> None:
+        turn, *rest = found
         if turn == self._turn:
-            self._pieces.do(self._show(item, looked, mask))
+            self._pieces.do(self._show(*rest))
 
-    def _show(self, item: Item, looked: Looked, mask: Any) -> Pieces:
+    def _show(self, item: Item, question: Question, looked: Looked, mask: Any) -> Pieces:
         """In pieces; ``mask`` is the reader's, a sentence why it cannot be read, or None."""
         assert self.session is not None
         self.session.mark_broken(item.entry.id, looked if isinstance(looked, str) else "")
@@ -123,9 +130,9 @@ class CaseShowing(QObject):
             if mask is not None and not isinstance(mask, str):
                 self._own_mask.show(item, mask)
                 yield PAUSE
-            if isinstance(looked, Prepared):
-                self.show_explanation(item, looked)
-        yield DRAW
+            if isinstance(looked, Prepared) and self.session.question(item).key == question.key:
+                yield from self._explanation(item, looked)
+        yield PAUSE
         self.changed.emit()
         self.shown.emit(item.key)
         self._work.go_on()

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..comparing import Cell, Comparison
 from ._heatmaps import faded
-from ._layers import new_metadata
+from ._layers import new_metadata, outline
 from ._settings import Settings
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def _add_truth(viewer: Any, truth: np.ndarray, name: str) -> None:
     layer = viewer.add_labels(
         truth.astype(np.uint8), name=f"{name} | truth", colormap={0: "transparent", 1: COLOUR, None: COLOUR}
     )
-    layer.contour = max(2, round(max(truth.shape) / 200))
-    layer.opacity = 1.0
+    outline(layer, 200)
 
 
 def _add_heatmap(viewer: Any, cell: Cell, shape: tuple[int, int], name: str, looks: Settings) -> None:

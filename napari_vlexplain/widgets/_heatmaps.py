@@ -10,7 +10,18 @@ from ..answer import Answer
 from ..explanation import Explanation
 from ..io.napari_bundle import record_of
 from ..looking import Look, colours
-from ._layers import copy_geometry, ensure_id, find_layers, geometry, info, layer_id, mark, new_metadata, source_id
+from ._layers import (
+    copy_geometry,
+    ensure_id,
+    find_layers,
+    geometry,
+    info,
+    layer_id,
+    mark,
+    new_metadata,
+    outline,
+    source_id,
+)
 from ._settings import Settings
 
 if TYPE_CHECKING:
@@ -119,8 +130,7 @@ def _outline_truth(viewer: napari.viewer.Viewer, source: Image) -> None:
     """Filled masks of the sample data would hide the first heatmap; outlines do not."""
     for truth in find_layers(viewer.layers, "truth", ensure_id(source)):
         if getattr(truth, "contour", None) == 0:
-            truth.contour = max(2, round(max(truth.data.shape[-2:]) / 300))
-            truth.opacity = 1.0
+            outline(truth)
 
 
 def place_of_plane(source: Layer, index: tuple[int, ...]) -> np.ndarray:

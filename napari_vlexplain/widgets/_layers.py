@@ -18,9 +18,10 @@ from uuid import uuid4
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
+    from napari.layers import Labels, Layer
 
 KEY = "napari_vlexplain"
+OUTLINED = 1 << 20  # pixels
 
 
 def new_metadata(kind: str, source: Layer | None = None, **details: Any) -> dict[str, dict[str, Any]]:
@@ -118,6 +119,18 @@ def pixel_to_world(layer: Layer) -> np.ndarray:
     matrix[:2, 2] = origin
     matrix[:2, :2] = np.column_stack([corner - origin for corner in corners])
     return matrix
+
+
+def outline(layer: Labels, share: int = 300) -> None:
+    """Show a mask by its outlines, as wide as one part in ``share`` of it; a large one as a thin veil.
+
+    napari finds outlines on the whole mask at each change, which takes seconds on a large radiograph.
+    """
+    height, width = layer.data.shape[-2:]
+    if height * width <= OUTLINED:
+        layer.contour, layer.opacity = max(2, round(max(height, width) / share)), 1.0
+    else:
+        layer.opacity = 0.3
 
 
 def _unit_points(ndim: int) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from ..io.colour import table
 from ..io.segment_pictures import region_colours
 from ..segmentation import Segmentation
 from ._heatmaps import place_of_plane
-from ._layers import copy_geometry, ensure_id, find_layers, geometry, info, mark, new_metadata
+from ._layers import copy_geometry, ensure_id, find_layers, geometry, info, mark, new_metadata, outline
 
 if TYPE_CHECKING:
     import napari
@@ -74,7 +74,7 @@ def show_object(viewer: napari.viewer.Viewer, source: Image, found: Segmentation
     earlier = _earlier(viewer, source, OBJECT, index)
     layer = _labels(viewer, source, earlier, data, index, "mask", OBJECT, f"{source.name} | object", found)
     if earlier is None:
-        layer.contour, layer.opacity = max(1, round(max(found.regions.shape) / 300)), 1.0
+        outline(layer)
         layer.colormap = {0: "transparent", None: "cyan"}
     return layer
 

@@ -16,7 +16,7 @@ from ._benchmark_view import BenchmarkView
 from ._heatmaps import KIND, faded
 from ._hooks import Lifetime
 from ._jobs import jobs_of
-from ._layers import new_metadata
+from ._layers import new_metadata, outline
 from ._parts import hold
 from ._settings import settings
 
@@ -181,4 +181,4 @@ def show_case(viewer: napari.viewer.Viewer, shown: Shown) -> None:
         truth = viewer.add_labels(
             shown.truth.astype(np.uint8), name=f"{item.case} | truth", metadata=new_metadata("truth", source)
         )
-        truth.contour = max(2, round(max(shown.truth.shape) / 300))
+        outline(truth)
