@@ -18,7 +18,7 @@ from napari_vlexplain.benchmark.report import make_report
 from napari_vlexplain.benchmark.rows import Row
 from napari_vlexplain.benchmark.store import Store, write_header
 from napari_vlexplain.benchmark.summary import summarise
-from napari_vlexplain.benchmark.table import read_table
+from napari_vlexplain.benchmark.table import Item, Table, read_table
 from napari_vlexplain.cli import main
 from napari_vlexplain.errors import VLExplainError
 
@@ -104,6 +104,13 @@ def test_intervals_repeat_and_know_their_limits() -> None:
     assert first[0] == second[0] and np.isnan(first[1].mean) and np.isnan(first[1].low)
     (single,) = stats.intervals(values[:, :1], np.zeros(20, np.intp))
     assert single.mean == pytest.approx(values[:, 0].mean()) and np.isnan(single.low)
+
+
+def test_items_of_one_patient_are_one_cluster_whichever_image_they_are_of() -> None:
+    items = [Item(case, prompt, "text", "", patient) for case, prompt, patient in
+             (("a", 0, "p1"), ("a", 1, "p1"), ("b", 0, "p2"), ("c", 0, "p1"), ("d", 0, "p3"))]  # fmt: skip
+    table = Table(items, [], [], {}, {}, {}, {}, {}, {}, {}, {})
+    assert table.clusters.tolist() == [0, 0, 1, 0, 2]
 
 
 def test_intervals_cover_the_truth() -> None:

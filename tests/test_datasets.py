@@ -53,6 +53,18 @@ PATH = "files/p10/p10000032/s5/d1.jpg"
 # --- MS-CXR
 
 
+def test_polygons_lie_where_coco_draws_them() -> None:
+    """COCO counts from the pixels' edges: a pixel is inside where its centre, a half beyond its number, is."""
+    polygon = (2.4, 1.0, 5.4, 1.0, 5.4, 3.6, 2.4, 3.6)
+    mask, ignored = mask_of(Segments((polygon,), ()), (6, 8), "it")
+    expected = np.zeros((6, 8), bool)
+    expected[1:4, 2:5] = True  # centres 1.5 to 3.5 down, 2.5 to 4.5 across
+    assert ignored is None
+    np.testing.assert_array_equal(mask, expected)
+    boxes = mask_of(Boxes(((2.4, 1.0, 3.0, 2.6),)), (6, 8), "it")[0]
+    np.testing.assert_array_equal(boxes, expected)
+
+
 def test_boxes_are_grouped_by_image_category_and_text(tmp_path: Path) -> None:
     picture(tmp_path / PATH)
     root = cxr(

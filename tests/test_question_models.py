@@ -9,6 +9,7 @@ from question_models import ANSWERS, QUESTION, WORDS, save_detr, save_lxmert, sa
 
 from napari_vlexplain import load_model
 from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.models.encoder_decoder import Resizing
 from napari_vlexplain.models.post_norm import masked_softmax
 from napari_vlexplain.models.question_loading import load_detector, load_question_model
 from napari_vlexplain.models.questions import question_batch
@@ -185,6 +186,24 @@ def test_detr_equals_the_library(tmp_path, shape):
         strict=True,
     ):
         close(mine, his)
+
+
+def test_detr_sizes_are_the_librarys():
+    from transformers.image_transforms import get_size_with_aspect_ratio
+
+    resizing = Resizing(800, 1333, (0.5,) * 3, (0.5,) * 3)
+    for height, width in np.random.default_rng(0).integers(20, 3000, (500, 2)).tolist():
+        assert resizing.size((height, width)) == tuple(get_size_with_aspect_ratio((height, width), 800, 1333))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (50, 81), (90, 40), (30, 120)])
+def test_detr_cells_lie_32_pixels_apart_also_where_the_last_reach_beyond_the_image(tmp_path, shape):
+    save_detr(tmp_path / "model")
+    ours = load_detector(str(tmp_path / "model"), device="cpu")
+    height, width = ours.resizing.size(shape)
+    found = ours.geometry(shape, (-(-height // 32), -(-width // 32)))
+    assert found.patch == (32, 32) and found.seen().all()
+    assert found.scale == (height / shape[0], width / shape[1]) and found.offset == (0, 0)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (50, 81), (90, 40), (30, 120), (61, 233), (480, 640), (5, 50)])
