@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.lattice_adapter import Options
-from napari_vlexplain.lattice_adapter.batches import Look, batches, order
+from napari_vlexplain.lattice_adapter.batches import Look, augmented, batches, order
 from napari_vlexplain.lattice_adapter.data import split
 from napari_vlexplain.lattice_adapter.opening import open_training
 from napari_vlexplain.lattice_adapter.scenes import Scene
@@ -295,3 +295,21 @@ def test_imagenet_s_leaves_train_semi_out_of_train(tmp_path):
     assert {i.id for i in data.train}.isdisjoint({i.id for i in data.val}) and data.facts["left_out_of_train"] == 2
     _, mask, ignored = data.val[1].read()
     assert mask.sum() == 400 and ignored.sum() == 400 and not (mask & ignored).any()
+
+
+def test_crops_keep_their_share_and_their_shape_and_half_are_mirrored():
+    image = np.arange(60 * 90).reshape(60, 90, 1).repeat(3, axis=2)
+    seen = [augmented(image, Options(crop=0.5, flip=0.5), 1, index) for index in range(400)]
+    areas, ratios = zip(
+        *((one.shape[0] * one.shape[1] / 5400, one.shape[1] / one.shape[0]) for one in seen), strict=True
+    )
+    assert min(areas) > 0.45 and max(areas) <= 1 and np.mean(areas) > 0.6
+    assert min(ratios) >= 0.73 and max(ratios) <= 1.5 and np.std(ratios) > 0.1
+    mirrored = [one[0, 0, 0] > one[0, 1, 0] for one in seen]
+    assert np.mean(mirrored) == pytest.approx(0.5, abs=0.1)
+    for one, turned in zip(seen, mirrored, strict=True):  # pixels stand beside those that they stood beside
+        assert (np.diff(one[..., 0], axis=1) == (-1 if turned else 1)).all() and (
+            np.diff(one[..., 0], axis=0) == 90
+        ).all()
+    whole = augmented(image, Options(crop=1.0, flip=0.0), 1, 0)
+    assert np.array_equal(whole, image)

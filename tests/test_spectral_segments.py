@@ -128,6 +128,14 @@ def test_the_same_cut_on_the_second_run():
     assert (one.regions == two.regions).all() and (one.object_mask == two.object_mask).all()
 
 
+def test_the_background_holds_the_border_even_where_another_region_is_larger():
+    labels = np.zeros((6, 6), int)
+    labels[0] = labels[-1] = 1
+    labels[1:3, 0] = 1  # 14 patches, all at the border; of the other 22 only 6 are
+    found = segments._background_first(labels)
+    assert (found[labels == 1] == 0).all() and (found[labels == 0] == 1).all()
+
+
 def test_passes_of_the_colour_term_are_the_published_ones():
     assert PASSES == ((20, 2.0), (10, 0.1))
 
