@@ -28,6 +28,7 @@ PLUGIN = "napari-vlexplain"
 def plugin() -> Iterator[None]:
     """napari knows our manifest, installed or not."""
     manager = PluginManager.instance()
+    manager.discover()  # where it is installed it is known, and stays so for the tests that follow
     known = PLUGIN in manager
     if not known:
         manager.register(PluginManifest.from_file(ROOT / "napari.yaml"))
