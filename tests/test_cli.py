@@ -228,6 +228,19 @@ def test_undefined_figures_are_null(vlexplain: Command, scene: Path, prompt: str
     assert " - " in vlexplain(*words).out
 
 
+def test_a_ground_truth_is_given_as_text_and_a_prompt_may_have_none(
+    vlexplain: Command, scene: Path, tmp_path: Path
+) -> None:
+    boxes = [{"prompt": "a dog", "box": [10, 10, 50, 40]}, {"prompt": "a kite", "box": None}]
+    words = ("explain", scene / "scene.png", "a dog", "a kite", "--ground-truth", json.dumps({"boxes": boxes}))
+    dog, kite = json.loads(vlexplain(*words, "--json").out)["explanations"]
+    assert dog["figures"]["chance"] == pytest.approx(50 * 40 / 224**2) and kite["figures"] is None
+    ended = vlexplain(*words, "--out", tmp_path / "out")
+    assert ended.code == 0 and "against the ground truth" in ended.out
+    swapped = ("explain", scene / "scene.png", "a kite", "a dog", *words[4:])
+    assert "against the ground truth" in vlexplain(*swapped).out
+
+
 def test_out_keeps_a_bundle_for_each_prompt_and_a_picture(
     vlexplain: Command, scene: Path, prompt: str, tmp_path: Path
 ) -> None:

@@ -112,7 +112,7 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
         words = coloured_words(explanation.word_scores()) if coloured else plain_words(explanation.word_scores())
         listed.add_row(explanation.prompt, f"{explanation.score:.4f}", words)
     console.print(listed)
-    if results[0].figures is not None:
+    if any(result.figures is not None for result in results):
         _print_figures(console, results)
     for result in results:
         if result.explanation.degenerate:
@@ -143,8 +143,7 @@ def plain_words(words: list[tuple[str, float]]) -> str:
 def _print_figures(console: Console, results: list[Result]) -> None:
     measured = table("against the ground truth", "prompt", *SHOWN.values(), right=tuple(SHOWN.values()))
     for result in results:
-        assert result.figures is not None
-        values = result.figures.as_dict()
+        values = result.figures.as_dict() if result.figures is not None else dict.fromkeys(SHOWN)
         measured.add_row(result.explanation.prompt, *(_number(values[name]) for name in SHOWN))
     console.print(measured)
     console.print("pointing, energy: of the heatmap itself, and by chance; the others: cut at the threshold.")
