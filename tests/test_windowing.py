@@ -281,6 +281,13 @@ def test_a_preset_of_percentiles_goes_with_the_reader_until_another_window_is_ch
     layer.data = GREY
     assert tuple(layer.contrast_limits) == chosen
     dock.preset_buttons[1].click()
+    layer.data = GREY * 3
+    qtbot.waitUntil(lambda: tuple(layer.contrast_limits) == full_range(GREY * 3))
+    layer.data = GREY
+    layer.contrast_limits = (5, 6)
+    qtbot.waitUntil(lambda: not dock.control._latest.busy)
+    assert tuple(layer.contrast_limits) == (5, 6), "what was chosen while the next one was measured"
+    dock.preset_buttons[1].click()
     layer.contrast_limits = (3, 9)  # by napari's own slider
     layer.data = GREY * 2
     assert tuple(layer.contrast_limits) == (3, 9)

@@ -128,11 +128,11 @@ class WindowControl(QObject):
         """Show the picture through a window; a bent one through its tangent."""
         self._set_limits(window.limits)
 
-    def apply(self, preset: Preset) -> None:
+    def apply(self, preset: Preset, behind: bool = False) -> None:
         """Show the picture through a preset; one from the file may be a curve, which the colours then draw.
 
         A preset of percentiles is a rule: until another window is chosen the next picture in the layer is shown by it
-        too, since the numbers that it came to belong to this one.
+        too, since the numbers that it came to belong to this one. ``behind`` : measure on a thread.
         """
         layer = self._layer
         if layer is None or layer.rgb:
@@ -145,11 +145,11 @@ class WindowControl(QObject):
             self._set_limits(limits, keep_curve=True)
             return
         pixels, _ = plane(layer, self._viewer.dims.point)
-        if voi is not None or isinstance(pixels, np.ndarray):
-            self._on_limits((layer, preset, preset.limits(pixels, self.padding)))
-        else:  # read or computed when it is needed: not on this thread
-            padding = self.padding
-            self._latest.submit(lambda: (layer, preset, preset.limits(np.asarray(pixels), padding)))
+        if not behind and (voi is not None or isinstance(pixels, np.ndarray)):
+            self._show_by(preset, preset.limits(pixels, self.padding))
+            return
+        seen, padding = (layer, layer.data, layer.contrast_limits), self.padding
+        self._latest.submit(lambda: (*seen, preset, preset.limits(np.asarray(pixels), padding)))
 
     def apply_number(self, number: int) -> None:
         """The preset of that place, from 0; none there is no error."""
@@ -214,12 +214,16 @@ class WindowControl(QObject):
             layer.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
         layer.contrast_limits = limits
 
-    def _on_limits(self, found: tuple[Any, Preset, Limits]) -> None:
-        layer, preset, limits = found
-        if layer == self._layer:
-            self._set_limits(limits)
-            if preset.voi is None:
-                self._rules[ensure_id(layer)] = preset, tuple(layer.contrast_limits)
+    def _on_limits(self, found: tuple[Any, Any, Any, Preset, Limits]) -> None:
+        """Of a picture that is still shown, and through no window that was chosen since."""
+        layer, data, before, preset, limits = found
+        if layer == self._layer and layer.data is data and tuple(layer.contrast_limits) == tuple(before):
+            self._show_by(preset, limits)
+
+    def _show_by(self, preset: Preset, limits: Limits) -> None:
+        self._set_limits(limits)
+        if preset.voi is None and self._layer is not None:
+            self._rules[ensure_id(self._layer)] = preset, tuple(self._layer.contrast_limits)
 
     def _say_why_not(self) -> None:
         self.said.emit(NO_IMAGE if self._layer is None else COLOURS)
@@ -252,7 +256,7 @@ class WindowControl(QObject):
             self._first.pop(ensure_id(layer), None)
             preset, limits = self._rules.get(ensure_id(layer), (None, None))
             if preset is not None and tuple(layer.contrast_limits) == limits:
-                self.apply(preset)
+                self.apply(preset, behind=preset.ends is None)  # every pixel is looked at, not a sample
         self._on_layer()
 
     def _on_layer(self, event: Any = None) -> None:
