@@ -326,6 +326,13 @@ def test_relevance_of_a_detectors_last_cross_attention(tmp_path: Any) -> None:
         assert total == pytest.approx(1, abs=1e-5), "none is lost on the way"
 
 
+def test_a_detectors_linear_layers_keep_what_has_nowhere_to_go() -> None:
+    """The first output has no positive pair, so its half of the relevance goes where the other's goes."""
+    layer = Linear(torch.tensor([[-1.0, -2.0], [3.0, 1.0]]))
+    found = detector_lrp._kept(torch.tensor([[[1.0, 1.0]]]), layer, torch.tensor([[[0.5, 0.5]]]))
+    torch.testing.assert_close(found, torch.tensor([[[0.75, 0.25]]]))
+
+
 @pytest.mark.parametrize("method", ["transformer_attribution", "partial_lrp"])
 def test_detect_knows_them(method: str, tmp_path: Any) -> None:
     save_detr(tmp_path)
