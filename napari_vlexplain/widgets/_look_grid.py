@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -86,7 +87,7 @@ class Tiles:
                 if lines:
                     tiles.append(lines.get(layer_id(one)) or self._spacer())
             for layer in self._order:
-                seen = layer in maps or (layer in tiles and layer.visible)
+                seen = layer == maps[0] or (layer.visible and layer in tiles and layer not in maps)
                 if layer.visible != seen:
                     layer.visible = seen
                     yield PAUSE
@@ -94,14 +95,17 @@ class Tiles:
             yield PAUSE
             layers.selection = selected
             self._one_bar(maps)
-            self._turn_on(len(tiles) // len(maps))
-            yield DRAW
+            self._turn_on(len(maps), len(tiles) // len(maps))
+            for one in maps:  # tile by tile, for each layer builds its shaders when it is drawn there
+                one.visible = True
+                yield DRAW
+            for layer, copy in copies:
+                self._follow(layer, copy)
+                yield DRAW
             for one in maps:
                 self._name(one)
                 yield PAUSE
-            for layer, copy in copies:  # each builds its shaders when it is first drawn
-                self._follow(layer, copy)
-                yield DRAW
+            grid_of(self._viewer).shape = (-1, -1)
         finally:
             self.building = False
         self._hooks.connect(grid_of(self._viewer).events.enabled, self._on_grid)
@@ -137,9 +141,9 @@ class Tiles:
         if not self.building and not grid_of(self._viewer).enabled:
             self._ended()
 
-    def _turn_on(self, each: int) -> None:
-        grid = grid_of(self._viewer)
-        grid.shape, grid.stride = (-1, -1), each
+    def _turn_on(self, count: int, each: int) -> None:
+        grid, columns = grid_of(self._viewer), math.ceil(math.sqrt(count))
+        grid.shape, grid.stride = (math.ceil(count / columns), columns), each
         grid.enabled = True
         if not begins_with_the_first(grid, list(self._viewer.layers)):
             grid.stride = -each
