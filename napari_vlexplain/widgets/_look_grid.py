@@ -104,8 +104,7 @@ class Tiles:
                 yield DRAW
             for one in maps:
                 self._name(one)
-                yield PAUSE
-            grid_of(self._viewer).shape = (-1, -1)
+                yield DRAW
         finally:
             self.building = False
         self._hooks.connect(grid_of(self._viewer).events.enabled, self._on_grid)
@@ -118,6 +117,8 @@ class Tiles:
         self.building = True
         try:
             grid_of(self._viewer).enabled = False
+            yield PAUSE
+            grid_of(self._viewer).shape = (-1, -1)
             for copy in find_layers(self._viewer.layers, TILE):
                 yield PAUSE
                 self._viewer.layers.remove(copy)
