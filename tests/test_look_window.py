@@ -108,7 +108,7 @@ def test_tiles_are_seen_side_by_side(opened: Any, qtbot: Any) -> None:
     before = [layer.name for layer in viewer.layers]
     dock.view.bar.setChecked(True)
     press(viewer, qtbot, "U")
-    qtbot.wait(150)
+    qtbot.waitUntil(lambda: not dock.busy)
     assert dock.mode == "grid" and len(find_layers(viewer.layers, "tile")) == 1
     sides(viewer, "grid")
     picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float).mean(axis=2)
@@ -116,6 +116,7 @@ def test_tiles_are_seen_side_by_side(opened: Any, qtbot: Any) -> None:
     edges = np.flatnonzero(np.diff(row.astype(int)))
     assert len(edges) >= 3, "two tiles, a bright half in each"
     press(viewer, qtbot, "U")
+    qtbot.waitUntil(lambda: not dock.busy)
     assert dock.mode == "" and [layer.name for layer in viewer.layers] == before
 
 
