@@ -17,6 +17,8 @@ from napari_vlexplain.models.text import Prompt
 from napari_vlexplain.models.towers import RowPool
 
 FEW = {
+    "relevance": {"text_start_block": 0},
+    "grad_eclip": {"text_start_block": 0},
     "m2ib": {"steps": 2, "samples": 2},
     "rise": {"masks": 20, "word_masks": 5},
     "kernel_shap": {"samples": 20, "word_samples": 7},
