@@ -42,6 +42,7 @@ def look(folder: Path) -> None:
     wait(0.5)
     wait_for(lambda: not dock.busy)
     click(dock.view.grid_button)
+    wait_for(lambda: not dock.busy)
     wait(1.0)
     save(screen(window), folder / "look.png")
     click(dock.view.grid_button)
