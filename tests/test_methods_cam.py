@@ -168,13 +168,13 @@ def test_the_most_varied_channels_keep_their_order() -> None:
 
 
 def test_the_first_component_has_the_small_side_positive() -> None:
-    places = torch.zeros(10, 1)
-    places[3] = 2.0
-    for seed in range(10):  # the sign of a singular vector is anybody's guess
-        direction = torch.randn(5, generator=torch.Generator().manual_seed(seed))
+    direction = torch.randn(5, generator=torch.Generator().manual_seed(0))
+    for at in (0, 3, 9):  # the sign of a singular vector depends on where the object is
+        places = torch.zeros(10, 1)
+        places[at] = 2.0
         for sign in (1, -1):
             found = cam.first_component(sign * places * direction + 7, centre=True)
-            assert int(found.argmax()) == 3 and abs(float(found.sum())) < 1e-4
+            assert int(found.argmax()) == at and abs(float(found.sum())) < 1e-4
 
 
 def test_no_such_layer_is_said_in_a_sentence() -> None:
