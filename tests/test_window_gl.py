@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QPoint, Qt, QThreadPool
-from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QScrollArea, QWidget
 
 from napari_vlexplain.widgets import _window
+from napari_vlexplain.widgets._docks import python_names
 from napari_vlexplain.widgets._layers import find_layers
+from napari_vlexplain.widgets._scroll import NARROWEST
 from napari_vlexplain.widgets._settings import Settings
 from napari_vlexplain.widgets.cases import CasesDock
 from napari_vlexplain.widgets.explain import ExplainDock
@@ -236,3 +238,14 @@ def test_a_study_opens_in_front_of_the_other_docks(qtbot: Any) -> None:
     finally:
         viewer.close()
         assert all_threads_ended()
+
+
+@pytest.mark.parametrize("name", list(python_names()))
+def test_nothing_of_a_dock_is_cut_off_at_its_least_width(window: Callable[[], Any], qtbot: Any, name: str) -> None:
+    """In napari's own style, with a scroll bar: docks never scroll sideways."""
+    viewer = window()
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    qtbot.wait(50)
+    area = dock.findChild(QScrollArea)
+    room = NARROWEST - area.verticalScrollBar().sizeHint().width()
+    assert area.widget().minimumSizeHint().width() <= room

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QListWidget,
     QPushButton,
@@ -23,7 +22,7 @@ from ..errors import VLExplainError
 from ..latent_text.plan import split_texts
 from ..latent_text.session_work import Edit, Treatment
 from ._donor_box import DonorBox
-from ._parts import described, short_combo
+from ._parts import described, form_layout, short_combo
 
 if TYPE_CHECKING:
     import napari
@@ -162,11 +161,10 @@ class EditBox(QWidget):
         )
 
     def _lay_out(self) -> None:
-        column, span, row = QVBoxLayout(self), QHBoxLayout(), QHBoxLayout()
+        column, span, row = QVBoxLayout(self), form_layout(), QHBoxLayout()
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (QLabel("layers"), self.first, QLabel("to"), self.last):
-            span.addWidget(part)
-        span.addStretch(1)
+        span.addRow("first layer", self.first)
+        span.addRow("last layer", self.last)
         for part in (self.which, self.find_texts, self.action, self.with_text, self.donor):
             column.addWidget(part)
         column.addLayout(span)

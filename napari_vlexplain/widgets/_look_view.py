@@ -25,6 +25,7 @@ from ._keys import with_keys
 from ._layer_combo import LayerCombo
 from ._look_grid import ALL, METHODS, PROMPTS
 from ._look_layers import is_map
+from ._parts import form_layout
 from ._scroll import fill_scrolling
 from ._status import StatusLine
 
@@ -217,9 +218,8 @@ def _number(low: float, high: float, step: float) -> QDoubleSpinBox:
 
 
 def _form(group: QGroupBox) -> QFormLayout:
-    form = QFormLayout(group)
+    form = form_layout(group)
     form.setContentsMargins(6, 6, 6, 6)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return form
 
 
