@@ -108,7 +108,8 @@ def provenance(table: Table, header: dict[str, Any]) -> Iterator[str]:
             f"{name} on {facts.get('device', '?')}, weights {str(facts.get('weights_sha256', '?'))[:12]}"
             for name, facts in start.get("models", {}).items()
         )
-        yield f"Started {start.get('started')} on {start.get('where')}: {models}; seed {start.get('seed')}, {start.get('dtype', 'float32')}"
+        asked = f"seed {start.get('seed')}, {start.get('dtype', 'float32')}"
+        yield f"Started {start.get('started')} on {start.get('where')}: {models}; {asked}"
         for unfit in start.get("unfit", []):
             yield f"Left out: {unfit['why']}"
     for versions, count in table.versions.items():
