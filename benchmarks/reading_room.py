@@ -189,13 +189,13 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
         began = time.perf_counter()
         action()
         while not explained:
-            app.processEvents()
+            spin(app, 0.001)
         app.processEvents()
         return 1e3 * (time.perf_counter() - began)
 
     def settle() -> None:
         while dock.busy or dock.work.jobs.behind is not None:
-            app.processEvents()
+            spin(app, 0.001)
         spin(app, 0.3)
 
     held: list[float] = []
