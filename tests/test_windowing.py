@@ -309,6 +309,17 @@ def test_two_docks_share_one_control_and_the_last_tidies_up(qtbot: Any, viewer: 
     assert not one.control.tool.on and len(viewer.mouse_drag_callbacks) == 1
 
 
+def test_a_picture_out_of_sight_has_no_window_on_the_canvas(qtbot: Any, viewer: ViewerModel) -> None:
+    layer, text = viewer.add_image(GREY), text_of(viewer)
+    dock = dock_of(qtbot, viewer)
+    assert text.visible
+    layer.visible = False
+    assert not text.visible
+    layer.visible = True
+    assert text.visible
+    dock.close()
+
+
 def test_somebody_elses_text_is_left_alone(qtbot: Any, viewer: ViewerModel) -> None:
     layer = viewer.add_image(GREY)
     text = text_of(viewer)

@@ -11,6 +11,7 @@ import pytest
 from dicom_files import dataset, lut, save, write
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_vlexplain.errors import VLExplainError
@@ -48,6 +49,24 @@ def phantom(path: Path, **tags: Any) -> Path:
     grey = world.render(world.sample(7, 3)).image.astype(np.float64)
     grey = grey if grey.ndim == 2 else grey.mean(axis=2)
     return write(path, (grey / grey.max() * 3000 + 500).astype(np.uint16), 12, **tags)
+
+
+def test_colours_take_the_place_of_grey_with_its_text(window: Callable[[], Any], qtbot: Any) -> None:
+    """What is freed in another context than the canvas's ends the program in Mesa's renderer at a later draw."""
+    viewer = window()
+    viewer.window.add_dock_widget(WindowLevelDock(viewer), name="Window level", area="right")
+    grey = viewer.add_image(np.arange(64, dtype=np.uint16).reshape(8, 8))
+    qtbot.wait(500)
+    drawn: Any = next(part for part in main_window().centralWidget().findChildren(QWidget) if hasattr(part, "context"))
+    drawn.doneCurrent()
+    seen: list[bool] = []
+    viewer.layers.events.removed.connect(lambda event: seen.append(QOpenGLContext.currentContext() == drawn.context()))
+    viewer.layers.remove(grey)
+    viewer.add_image(np.zeros((8, 8, 3), dtype=np.uint8), rgb=True)
+    for _ in range(4):
+        viewer.camera.zoom *= 1.1
+        qtbot.wait(200)
+    assert seen == [True]
 
 
 def drag(surface: QWidget, qtbot: Any, by: QPoint) -> None:

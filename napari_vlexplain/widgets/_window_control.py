@@ -22,7 +22,7 @@ from ._measure_inputs import plane
 from ._picture import is_picture
 from ._window_colours import curved, inverted, is_curved, is_inverted, plain
 from ._window_drag import DragTool
-from ._window_text import WindowText
+from ._window_text import WindowText, make_canvas_current
 
 if TYPE_CHECKING:
     import napari
@@ -112,6 +112,7 @@ class WindowControl(QObject):
             layers = self._viewer.layers
             for emitter in (layers.selection.events.active, layers.events.inserted, layers.events.removed):
                 self._list_hooks.connect(emitter, self._follow)
+            self._list_hooks.connect(layers.events.removing, make_canvas_current)
             self._follow()
 
     def release(self) -> None:
@@ -245,7 +246,8 @@ class WindowControl(QObject):
             if not chosen.rgb and ensure_id(chosen) not in self._first:
                 low, high = chosen.contrast_limits
                 self._first[ensure_id(chosen)] = ((float(low), float(high)), chosen.colormap)
-            for emitter in (chosen.events.contrast_limits, chosen.events.colormap, chosen.events.name):
+            events = chosen.events
+            for emitter in (events.contrast_limits, events.colormap, events.name, events.visible):
                 self._layer_hooks.connect(emitter, self._on_layer)
             self._layer_hooks.connect(chosen.events.data, self._on_data)
         self._on_layer()
@@ -267,4 +269,5 @@ class WindowControl(QObject):
         window = self.window
         text = "" if window is None else f"{window.text}{', inverted' if self.inverted else ''}"
         hint = "\nDrag: left, right for width; up, down for level" if self.tool.on else ""
-        self._text.show(f"{text}{hint}" if text and self._text_shown else "")
+        seen = self._layer is not None and self._layer.visible and self._text_shown
+        self._text.show(f"{text}{hint}" if text and seen else "")

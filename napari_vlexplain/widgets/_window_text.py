@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtWidgets import QApplication, QWidget
+
 from ._pieces import DRAW, PAUSE, Pieces
 
 if TYPE_CHECKING:
@@ -48,6 +50,19 @@ def first_letter(viewer: Any) -> Pieces:
         yield PAUSE
     finally:
         overlay.visible, overlay.text = False, before
+
+
+def make_canvas_current(event: Any = None) -> None:
+    """To be called before a layer is removed.
+
+    napari frees its shaders in whatever OpenGL context is current. In another than the canvas's, Mesa's software
+    renderer goes on with what is gone, and the program ends, once our text is no longer drawn.
+    """
+    for window in QApplication.topLevelWidgets():
+        central = window.centralWidget() if hasattr(window, "centralWidget") else None
+        for part in [] if central is None else central.findChildren(QWidget):
+            if hasattr(part, "makeCurrent"):
+                part.makeCurrent()
 
 
 def text_overlay(viewer: Any) -> Any:
