@@ -101,9 +101,10 @@ def _fitting(tokenizer: Tokenizer, text: str, truncate: bool) -> Prompt:
     if len(prompt.ids) <= tokenizer.context:
         return prompt
     if not truncate:
+        begin = text if len(text) <= 40 else f"{text[:39]}…"
         raise VLExplainError(
-            f"The prompt has {len(prompt.ids)} tokens, but this model reads {tokenizer.context}: "
-            "shorten it, or pass truncate=True to cut its end."
+            f"The prompt {begin!r} has {len(prompt.ids)} tokens, but this model reads {tokenizer.context}: "
+            "shorten it, or have its end cut (Parameters in the Explain dock; --truncate; truncate=True)."
         )
     return tokenizer.cut(prompt)
 
