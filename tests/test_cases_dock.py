@@ -30,6 +30,7 @@ from napari_vlexplain.reading_room.windowing import presets
 from napari_vlexplain.request import ImageIdentity, Request
 from napari_vlexplain.widgets import cases as module
 from napari_vlexplain.widgets._cases_export import ExportDialog
+from napari_vlexplain.widgets._cases_table import COLUMNS
 from napari_vlexplain.widgets._jobs import jobs_of
 from napari_vlexplain.widgets._layers import info, layer_kind
 from napari_vlexplain.widgets._settings import Settings
@@ -708,6 +709,9 @@ def test_cases_without_a_phrase_are_asked_the_readers(dock, folder, fake, qtbot)
     (folder / "prompts.csv").unlink()
     session = opened(dock, folder, qtbot)
     assert len(session.items) == 4 and fake.asked == [] and dock.view.own_prompt.isVisible()
+    header = dock.view.list.table.horizontalHeader()
+    titles = [COLUMNS[header.logicalIndex(place)][0] for place in range(len(COLUMNS))]
+    assert titles == ["Case", *(title for title, *_ in COLUMNS if title != "Case")]
     dock.view.own_prompt.setText("effusion")
     dock.view.own_prompt.editingFinished.emit()
     settle(dock, qtbot)

@@ -131,12 +131,20 @@ class CaseTable(QTableView):
                 selection.clear()
             else:
                 flags = QItemSelectionModel.SelectionFlag
-                index = self.cases.index(place, 0)
+                index = self.cases.index(place, self.horizontalHeader().logicalIndex(0))  # type: ignore[union-attr]
                 selection.setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)  # type: ignore[arg-type]
                 self.scrollTo(index)
         viewport = self.viewport()
         assert viewport is not None
         viewport.update()
+
+    def begin_with(self, first: SortBy) -> None:
+        """Show this column on the left, the others in their order: cases without phrases are told apart by ids."""
+        header = self.horizontalHeader()
+        assert header is not None
+        named = [by for _, by, _ in COLUMNS]
+        for place, by in enumerate([first, *(by for by in named if by != first)]):
+            header.moveSection(header.visualIndex(named.index(by)), place)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Up and Down go through the list; all other keys are the window's."""

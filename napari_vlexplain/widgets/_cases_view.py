@@ -106,6 +106,7 @@ class CasesView(QWidget):
         self.title.setText(f"{study.title}: {count} to judge")
         self.title.setToolTip(f"{study.folder or study.title}\nNotes are kept in {journal.folder}")
         self.show_problems([*study.problems, *journal.problems])
+        self.list.table.begin_with("prompt" if any(entry.prompts for entry in study.entries) else "id")
 
     def show_problems(self, problems: list[Problem]) -> None:
         """What the loader skipped, line by line."""
