@@ -139,12 +139,11 @@ class CaseTable(QTableView):
         viewport.update()
 
     def begin_with(self, first: SortBy) -> None:
-        """Show this column on the left, the others in their order: cases without phrases are told apart by ids."""
+        """Show phrases or ids on the left, the others on the right: cases without phrases are told apart by ids."""
         header = self.horizontalHeader()
         assert header is not None
-        named = [by for _, by, _ in COLUMNS]
-        for place, by in enumerate([first, *(by for by in named if by != first)]):
-            header.moveSection(header.visualIndex(named.index(by)), place)
+        if COLUMNS[header.logicalIndex(0)][1] != first:
+            header.swapSections(0, len(COLUMNS) - 1)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Up and Down go through the list; all other keys are the window's."""
