@@ -85,6 +85,9 @@ def test_an_empty_viewer_says_what_to_do(viewer_model, qtbot):
     dock.view.grid_button.click()
     settled(dock, qtbot)
     dock.reset()
+    source = viewer_model.add_image(np.zeros(SHAPE), name="scan")
+    viewer_model.add_image(np.zeros(SHAPE), metadata=new_metadata("heatmap", source))
+    assert dock.view.status.text() == ""
 
 
 def test_a_look_goes_to_all_maps_of_the_image_and_back(dock, viewer):

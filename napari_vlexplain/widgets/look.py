@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 STEP = 0.1  # of the fade, for a key
+NO_MAP = "Run Explain first, or open a saved explanation: this dock is for its heatmaps."
 UNKNOWN = "This map carries no record of its raw scores, so its own 0 is taken for 0."
 
 
@@ -272,4 +273,6 @@ class LookDock(QWidget):
         view.bar.setEnabled(layer is not None and hasattr(layer, "colorbar"))
         view.show_mode(self.mode, sum(is_map(x) for x in self._viewer.layers))
         if layer is None:
-            view.say("Run Explain first, or open a saved explanation: this dock is for its heatmaps.")
+            view.say(NO_MAP)
+        elif view.status.text() == NO_MAP:
+            view.say("")
