@@ -293,8 +293,9 @@ def test_optional_parameters_can_be_left_to_the_method(vlexplain: Command, scene
 
 MISTAKES: list[tuple[list[str], str]] = [
     (["explain"], "Missing argument 'IMAGE'"),
-    (["explain", "SCENE"], "Missing argument 'PROMPT...'"),
+    (["explain", "SCENE"], "Missing argument 'PROMPT'"),
     (["explain", "none.png", "dog"], "There is no file 'none.png'."),
+    (["explain", ".", "dog"], "'.' is a folder, but one image is needed."),
     (["explain", "BOXES", "dog"], "boxes.json cannot be read as an image"),
     (["explain", "SCENE", " "], "A prompt is empty"),
     (["explain", "SCENE", "dog", "--bogus"], "No such option: --bogus"),

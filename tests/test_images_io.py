@@ -160,9 +160,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.png", tmp_path):
-        with pytest.raises(VLExplainError, match="There is no file"):
-            read_image(path)
+    with pytest.raises(VLExplainError, match="There is no file"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(VLExplainError, match="is a folder, but one image is needed"):
+        read_image(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])

@@ -23,7 +23,7 @@ SHOWN_BOXES = 5
 def ask(
     image: options.Image,
     questions: Annotated[
-        list[str], typer.Argument(metavar="QUESTION...", help="What to ask; one or more.", show_default=False)
+        list[str], typer.Argument(metavar="QUESTION", help="What to ask; one or more.", show_default=False)
     ],
     model: Annotated[str, typer.Option(help="mini-vqa, or the folder of a LXMERT or VisualBERT.")] = "mini-vqa",
     method: Annotated[

@@ -104,7 +104,7 @@ def report(
 
 
 def datasets(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show what must lie in its folder.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show what must lie in its folder.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the data sets, or say what one looks like on disk."""

@@ -19,7 +19,7 @@ _PROBE = "from qtpy.QtWidgets import QApplication; QApplication([])"
 def gui(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILES]...", help=f"Images, saved explanations, folders of studies, or {PACKAGED}."),
+        typer.Argument(metavar="FILES", help=f"Images, saved explanations, folders of studies, or {PACKAGED}."),
     ] = None,
     dock: Annotated[
         list[str] | None,

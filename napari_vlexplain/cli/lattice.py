@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 DataSetName = Annotated[
     str, typer.Argument(metavar="DATASET", help="stickers, folder, cub or imagenet-s.", show_default=False)
 ]
-Root = Annotated[
-    str | None, typer.Argument(metavar="[ROOT]", help="Its folder; stickers are drawn.", show_default=False)
-]
+Root = Annotated[str | None, typer.Argument(metavar="ROOT", help="Its folder; stickers are drawn.", show_default=False)]
 Scenes = Annotated[
     str | None,
     typer.Option(metavar="N,N,N", help="Sticker scenes to train, validate and test on.", show_default="1200,200,200"),

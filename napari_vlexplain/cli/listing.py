@@ -16,7 +16,7 @@ from .console import output, table, write_json
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show all that is known of this one.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show all that is known of this one.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the models, or what is known of one; the folder of a model works too."""
@@ -65,7 +65,7 @@ def _show_model(info: ModelInfo) -> None:
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the parameters of this one.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show the parameters of this one.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the methods, or the parameters of one."""

@@ -17,10 +17,10 @@ from ..metrics.thresholds import Mode
 
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)]
 Prompts = Annotated[
-    list[str], typer.Argument(metavar="PROMPT...", help="What to look for; one or more.", show_default=False)
+    list[str], typer.Argument(metavar="PROMPT", help="What to look for; one or more.", show_default=False)
 ]
 DataSetName = Annotated[str, typer.Argument(metavar="DATASET", help="See 'vlexplain datasets'.", show_default=False)]
-Root = Annotated[str | None, typer.Argument(metavar="[ROOT]", help="Its folder, if it has one.", show_default=False)]
+Root = Annotated[str | None, typer.Argument(metavar="ROOT", help="Its folder, if it has one.", show_default=False)]
 Model = Annotated[str, typer.Option(help="A name, see 'vlexplain models', or a folder.")]
 Param = Annotated[
     list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the method; repeat for more.")

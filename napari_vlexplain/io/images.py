@@ -87,6 +87,8 @@ def _read_dicom(
 
 
 def _read_plain(file: Path, path: str | Path, plane: tuple[int, ...]) -> NDArray:
+    if file.is_dir():
+        raise VLExplainError(f"{str(path)!r} is a folder, but one image is needed.")
     if not file.is_file():
         raise VLExplainError(f"There is no file {str(path)!r}.")
     try:

@@ -69,6 +69,7 @@ class CaseShowing(QObject):
             self._pieces.do(self._show(item, question, prepared, None))
         else:
             turn, reader = self._turn, session.reader
+            self.said.emit("", False)  # what was said of the case before is not true of this one
             self._pieces.do(first_letter(self._layers.viewer))
             self._reading.submit(lambda: (turn, item, question, *session.look(item, question, reader)))
 

@@ -25,6 +25,7 @@ def form_layout(parent: QWidget | None = None) -> QFormLayout:
 
 def fold(section: QCollapsible, content: QWidget) -> None:
     """Let a section hold a part, without margins, and open at once."""
+    section.setCollapsedIcon("▶")  # superqt's own points up, as if it were open
     section.setDuration(0)
     section.addWidget(content)
     for part in (section, section.content()):
