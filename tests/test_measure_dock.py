@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils._proxies import PublicOnlyProxy
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QScrollArea, QWidget
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QWidget
 
 from napari_vlexplain.measuring import measure
+from napari_vlexplain.widgets import _hooks
 from napari_vlexplain.widgets._hooks import Lifetime
 from napari_vlexplain.widgets._latest import LatestOnly
 from napari_vlexplain.widgets._layer_combo import LayerCombo
@@ -509,3 +511,29 @@ def test_lifetime_calls_once_per_change(qtbot: Any) -> None:
     widget.close()
     widget.show()
     assert calls == ["attach", "release", "attach"]
+
+
+def test_lifetime_leaves_nothing_behind(qtbot: Any) -> None:
+    """What Qt shall call when a widget goes is kept until then, whatever the collector does, and no longer."""
+    released: list[int] = []
+
+    class Dock(QWidget):
+        def attach(self) -> None: ...
+
+        def release(self) -> None:
+            released.append(1)
+
+    before = set(_hooks._awaited)
+    kept, lost = Dock(), Dock()
+    lost.me = lost  # type: ignore[attr-defined]  # only the collector takes it
+    for widget in (kept, lost):
+        Lifetime(widget, widget.attach, widget.release)
+    del widget, lost
+    gc.collect()
+    assert len(_hooks._awaited - before) == 1
+    kept.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert released
+    del kept
+    gc.collect()
+    assert not _hooks._awaited - before

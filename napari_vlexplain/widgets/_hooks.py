@@ -45,8 +45,7 @@ class Lifetime(QObject):
         self._widget, self._attach, self._release = widget, attach, release
         self._attached = False
         widget.installEventFilter(self)
-        last_rites = WeakMethod(release)  # a strong one would keep the widget alive for good
-        widget.destroyed.connect(lambda: _call(last_rites()))
+        widget.destroyed.connect(_last_rites(release))
         self._set(True)
 
     def _set(self, attached: bool) -> None:
@@ -68,7 +67,23 @@ class Lifetime(QObject):
         return False
 
 
-def _call(release: Callable[[], None] | None) -> None:
-    if release is not None:
-        with suppress(RuntimeError):
-            release()
+_awaited: set[Callable[[], None]] = set()
+
+
+def _last_rites(release: Callable[[], None]) -> Callable[[], None]:
+    """``release`` as a slot that outlives its widget, and does not keep it alive.
+
+    It is kept where the collector sees it as long as the widget's Python half lives: otherwise it is taken apart
+    together with that half, PyQt5 calls a closure without its cells, and the program ends.
+    """
+    method = WeakMethod(release, lambda _: _awaited.discard(rites))
+
+    def rites() -> None:
+        _awaited.discard(rites)
+        last = method()
+        if last is not None:
+            with suppress(RuntimeError):
+                last()
+
+    _awaited.add(rites)
+    return rites
