@@ -56,17 +56,18 @@ class Cache:
         entry = self.folder / key_of(request)
         if self.limit <= 0 or not entry.is_dir():
             return None
-        try:
-            found = [load(entry / str(number)) for number in range(len(request.prompts))]
-            if [one.prompt for one in found] != list(request.prompts) or any(
-                one.request.image.sha256 != request.image.sha256 or one.request.method != request.method
-                for one in found
-            ):
-                raise VLExplainError(f"{entry} holds the answer to another request.")
-        except VLExplainError as error:
-            log.info("Dropped from the cache: %s", error)
-            self.drop(entry.name)
-            return None
+        with self._lock:  # an entry that another thread is still writing is not a torn one
+            try:
+                found = [load(entry / str(number)) for number in range(len(request.prompts))]
+                if [one.prompt for one in found] != list(request.prompts) or any(
+                    one.request.image.sha256 != request.image.sha256 or one.request.method != request.method
+                    for one in found
+                ):
+                    raise VLExplainError(f"{entry} holds the answer to another request.")
+            except VLExplainError as error:
+                log.info("Dropped from the cache: %s", error)
+                self.drop(entry.name)
+                return None
         with suppress(OSError):
             os.utime(entry)
         return found
@@ -92,8 +93,8 @@ class Cache:
             return
         entry = self.folder / name
         try:
-            write(entry)
             with self._lock:
+                write(entry)
                 self._size = self._size + _size(entry) if self._size is not None else _size(self.folder)
                 if self._size > self.limit:
                     self._shrink(keep=entry)
