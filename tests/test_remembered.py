@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from napari_vlexplain.datasets.dataset import Boxes, Entry, MaskFile
 from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
+from napari_vlexplain.io.bundle import save_scores
 from napari_vlexplain.reading_room import ahead as ahead_module
+from napari_vlexplain.reading_room import cache as cache_module
 from napari_vlexplain.reading_room import remembered as module
 from napari_vlexplain.reading_room.ahead import Asked, Preparing, Question
 from napari_vlexplain.reading_room.cache import Cache
@@ -181,3 +184,26 @@ def test_a_disk_that_refuses_costs_nothing_else(entry: Entry, cache: Cache, monk
     question = asked(entry)
     assert Preparing(cache).prepare(question).counts
     assert module.recall(cache, question) is None and cache.get(question.request(Preparing(cache).open(entry)))
+
+
+def test_what_another_thread_is_still_writing_is_not_taken_for_torn(
+    entry: Entry, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A case that is just being explained ahead is clicked: its explanation is looked for while it is written."""
+    monkeypatch.setattr(ahead_module, "compute", computed)
+    question, found = asked(entry), []
+    request = question.request(Preparing(cache).open(entry))
+    other = threading.Thread(target=lambda: found.append(cache.get(request)))
+
+    def interrupted(one: Explanation, folder: Path) -> None:
+        if not folder.parent.exists():
+            folder.parent.mkdir(parents=True)
+            other.start()
+            other.join(0.3)  # as long as it takes to see an entry without its files
+        save_scores(one, folder)
+
+    monkeypatch.setattr(cache_module, "save_scores", interrupted)
+    Preparing(cache).prepare(question)
+    other.join(10)
+    assert len(found) == 1 and [one.prompt for one in found[0]] == list(question.prompts)
+    assert module.recall(cache, question) is not None
