@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from . import cautions
 from .errors import VLExplainError
 from .explanation import Explanation
 from .io.images import Limits, as_array, as_rgb, read_shown
@@ -151,7 +152,10 @@ def _compute(
         raise VLExplainError(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
-    record = provenance(model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes)
+    told = cautions.of_picture(rgb)
+    record = provenance(
+        model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes, warnings=told
+    )
     return [
         Explanation(
             request=request,

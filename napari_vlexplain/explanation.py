@@ -54,6 +54,11 @@ class Explanation:
         return min_max(self.pixel_scores)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be told beside the map, a sentence each, see :mod:`napari_vlexplain.cautions`."""
+        return tuple(self.provenance.get("warnings", ()))
+
+    @property
     def degenerate(self) -> bool:
         """Are all patch scores the same, so that the map says nothing?"""
         return bool(np.ptp(self.patch_scores) <= 1e-12)

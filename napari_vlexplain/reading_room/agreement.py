@@ -17,11 +17,11 @@ from scipy import ndimage
 
 from ..errors import VLExplainError
 from ..metrics.overlap import Confusion, ratio, same_shape
+from .labelled import numbers_of
 
 ROLES = ("truth", "model", "reader")
 PAIRS = (("model", "truth"), ("reader", "truth"), ("model", "reader"))
 MOST_PARTS = 20
-_MOST_LABELS = 1 << 12
 _EIGHT = np.ones((3, 3), dtype=bool)
 
 Edges = tuple[float, float, float, float]
@@ -135,7 +135,7 @@ def compare(
 
 def _by_label(a: NDArray[Any], b: NDArray[Any], origin: tuple[int, int]) -> list[Part]:
     return [
-        _part(f"label {label}", a == label, b == label, origin) for label in sorted({*_numbers(a), *_numbers(b)} - {0})
+        _part(f"label {label}", a == label, b == label, origin) for label in sorted({*numbers_of(a), *numbers_of(b)})
     ]
 
 
@@ -160,7 +160,7 @@ def _by_part(inside: NDArray[np.bool_], wanted: NDArray[np.bool_], origin: tuple
 def _around_labels(
     labels: NDArray[Any], inside: NDArray[np.bool_], wanted: NDArray[np.bool_], origin: tuple[int, int]
 ) -> list[Part]:
-    numbers = sorted(_numbers(labels) | {0})
+    numbers = sorted((0, *numbers_of(labels)))
     numbered = np.searchsorted(numbers, labels)
     return _around([f"label {n}" for n in numbers[1:]], numbered, np.arange(1, len(numbers)), inside, wanted, origin)
 
@@ -243,28 +243,19 @@ def _labels(mask: ArrayLike, name: str) -> NDArray[Any]:
 def _labelled_alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
     if _is_plain(a) or _is_plain(b):
         return False
-    first, second = _numbers(a) - {0}, _numbers(b) - {0}
+    first, second = set(numbers_of(a)), set(numbers_of(b))
     return len(first | second) > 1 and bool(first & second) and len(first | second) <= MOST_PARTS
 
 
 def _only_labelled(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any] | None:
     """The one that has several labels, where the other is plain."""
     labelled = [mask for mask in (a, b) if not _is_plain(mask)]
-    return labelled[0] if len(labelled) == 1 and 1 < len(_numbers(labelled[0]) - {0}) <= MOST_PARTS else None
+    return labelled[0] if len(labelled) == 1 and 1 < len(numbers_of(labelled[0])) <= MOST_PARTS else None
 
 
 def _is_plain(labels: NDArray[Any]) -> bool:
     """Nothing but label 1?"""
     return bool(labels.max(initial=0) < 2 and labels.min(initial=0) >= 0)
-
-
-def _numbers(labels: NDArray[Any]) -> set[int]:
-    if not labels.size:
-        return set()
-    low, high = int(labels.min()), int(labels.max())
-    if low >= 0 and high < _MOST_LABELS:  # counting is faster than sorting
-        return {int(number) for number in np.nonzero(np.bincount(labels.ravel()))[0]}
-    return {int(number) for number in np.unique(labels)}
 
 
 def _window(a: NDArray[Any], b: NDArray[Any]) -> tuple[slice, slice]:

@@ -13,6 +13,7 @@ from ..errors import VLExplainError
 
 Mask = NDArray[Any]
 """(H, W), bool, or uint8 with the number of each pixel's label, 0 outside."""
+_MOST_COUNTED = 1 << 12
 _PART = re.compile(r"(.+) label (\d{1,3})")
 
 
@@ -33,9 +34,10 @@ def as_mask(pixels: ArrayLike, name: str = "mask") -> Mask:
     return found != 0 if plain or not high else found.astype(np.uint8, copy=False)
 
 
-def numbers_of(pixels: Mask) -> tuple[int, ...]:
+def numbers_of(pixels: NDArray[Any]) -> tuple[int, ...]:
     """The labels that there are, without 0, in order."""
-    if pixels.dtype == np.uint8 or pixels.dtype == bool:  # counting is faster than sorting
+    low, high = int(pixels.min(initial=0)), int(pixels.max(initial=0))
+    if low >= 0 and high < _MOST_COUNTED:  # counting is faster than sorting
         held = np.flatnonzero(np.bincount(pixels.ravel(), minlength=1))
     else:
         held = np.unique(pixels)
