@@ -6,7 +6,6 @@ rows and reports show the same sentences. No torch here.
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import NDArray
 
 

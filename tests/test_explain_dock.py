@@ -23,6 +23,7 @@ from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
+from napari_vlexplain.io.colour import table
 from napari_vlexplain.request import ImageIdentity, Request
 from napari_vlexplain.widgets import _jobs
 from napari_vlexplain.widgets import explain as module
@@ -331,8 +332,9 @@ def test_stronger_words_are_painted_stronger(qtbot):
         point = QPoint(round((place.left() + 3) * ratio), round(place.center().y() * ratio))
         return picture.pixelColor(point).getRgb()[:3]
 
-    assert ground(1) == (255, 140, 0) and ground(2) == (64, 150, 255)
-    assert ground(0) not in (ground(1), ground(2))
+    scale = table("balance")  # the one of figures, notebooks and reports
+    assert ground(1) == tuple(scale[255]) and ground(2) == tuple(scale[0])
+    assert ground(0) == tuple(scale[128])
 
 
 def test_long_prompts_wrap(qtbot):

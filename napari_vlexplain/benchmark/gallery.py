@@ -14,7 +14,7 @@ from ..datasets.dataset import DataSet
 from ..datasets.reading import read_case
 from ..errors import VLExplainError
 from ..explanation import min_max
-from ..io.overlay import as_source, as_uint8, outline, overlay
+from ..io.overlay import as_source, as_uint8, draw_outline, overlay
 from .rows import row_key
 from .store import iterate_records
 from .summary import Summary, better_of
@@ -22,7 +22,6 @@ from .table import Arm, Item, Table
 from .work import map_of_record
 
 WIDTH = 260
-_TRUTH = (64, 196, 255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,7 @@ def picture(shown: Shown) -> str:
     heat = overlay(shown.image, shown.heatmap)
     if shown.truth is not None:
         width = max(1, round(max(plain.shape) / 150))
-        rim = outline(shown.truth, width)
-        plain, heat = plain.copy(), heat.copy()
-        plain[rim] = heat[rim] = _TRUTH
+        plain = plain.copy()
+        for panel in (plain, heat):
+            draw_outline(panel, shown.truth, "truth", width)
     return as_source(np.concatenate([plain, heat], axis=1), 2 * WIDTH)

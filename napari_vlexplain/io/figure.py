@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..errors import VLExplainError
+from ..roles import RIM, colour_of
 from .colour import table
 from .lettering import FAINT, INK, PAPER, one_line, words_strip, wrapped, write, write_lines
-from .overlay import as_uint8, outline, overlay
+from .overlay import as_uint8, draw_outline, overlay
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,7 +66,8 @@ def figure(
         y += tall + _GAP
     _colour_bar(canvas, (2 * _GAP + wide, y - 4, wide))
     if any(truth is not None for truth in truths):
-        write(draw, (_GAP, y - 5), "outlined: ground truth", 13, FAINT)
+        draw.rectangle((_GAP, y - 1, _GAP + 16, y + 7), fill=colour_of("truth"), outline=RIM)
+        write(draw, (_GAP + 22, y - 5), "ground truth", 13, FAINT)
     for number, line in enumerate(footer):
         write(draw, (_GAP, y + 34 + 20 * number), line, 14, _WARNING)
     return canvas
@@ -146,10 +147,8 @@ def panels(
     found = [np.asarray(small).copy(), overlay(np.asarray(small), heat)]
     if truth is not None:
         inside = np.asarray(Image.fromarray(truth.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)) > 127
-        rim = ndimage.binary_dilation(inside) & ~inside
         for picture in found:
-            picture[rim] = (16, 16, 20)
-            picture[outline(inside, 2)] = (90, 255, 235)
+            draw_outline(picture, inside, "truth")
     return Image.fromarray(found[0]), Image.fromarray(found[1])
 
 

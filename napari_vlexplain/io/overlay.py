@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..errors import VLExplainError
+from ..roles import RIM, colour_of
 from .colour import sequential
 from .images import Limits, as_rgb
 
@@ -75,6 +76,12 @@ def outline(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.bool_]:
     inside = np.pad(mask, width)
     core = ndimage.binary_erosion(inside, ndimage.generate_binary_structure(2, 1), iterations=width)
     return (inside & ~core)[width:-width, width:-width]
+
+
+def draw_outline(picture: NDArray[np.uint8], mask: NDArray[np.bool_], role: str, width: int = 2) -> None:
+    """Draw a mask (H, W) into a picture (H, W, 3) as the outline of a role, with a dark rim around it."""
+    picture[ndimage.binary_dilation(mask) & ~mask] = RIM
+    picture[outline(mask, width)] = colour_of(role)
 
 
 def _rise(value: NDArray[np.float32]) -> NDArray[np.float32]:

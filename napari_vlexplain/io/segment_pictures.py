@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..roles import colour_of
 from .colour import diverging
 from .images import Limits
-from .overlay import as_uint8, outline
+from .overlay import as_uint8, draw_outline, outline
 
 if TYPE_CHECKING:
     from ..spectral.eigenvectors import Eigenvectors
@@ -36,21 +37,23 @@ def regions_on(
     box: NDArray[np.float64] | None = None,
     contrast_limits: Limits | None = None,
 ) -> NDArray[np.uint8]:
-    """Regions (H, W) in colours on their image, the object's outline and box in white: (H, W, 3) uint8."""
+    """Regions (H, W) in colours on their image, the object's outline and box in the model's: (H, W, 3) uint8."""
     from PIL import Image, ImageDraw
 
     base = as_uint8(image, contrast_limits)
     colours = np.concatenate([np.zeros((1, 3), np.uint8), region_colours(int(regions.max(initial=0)))])
     mixed = np.where((regions > 0)[..., None], 0.5 * base + 0.5 * colours[regions], 0.6 * base)
+    mixed = np.rint(mixed).astype(np.uint8)
     unit = max(1, round(max(base.shape[:2]) / 224))
     for label in range(1, len(colours)):
         mixed[outline(regions == label, unit)] = colours[label]
     if object_mask is not None:
-        mixed[outline(object_mask, unit)] = 255
-    canvas = Image.fromarray(np.rint(mixed).astype(np.uint8))
+        draw_outline(mixed, object_mask, "model", unit)
+    canvas = Image.fromarray(mixed)
     if box is not None:
         x0, y0, x1, y1 = (float(edge) for edge in box)
-        ImageDraw.Draw(canvas).rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline="white", width=unit)
+        corners = x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)
+        ImageDraw.Draw(canvas).rectangle(corners, outline=colour_of("model"), width=unit)
     return np.asarray(canvas)
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    overlay.png         regions in colours on the image, the object's outline and box in white
+    overlay.png         regions in colours on the image, the object's outline and box in the model's colour
     regions.png         (H, W) 8-bit, the number of each pixel's region, 0 for the background
     object.png          (H, W) 8-bit, 0 or 255
     eigenvectors.png    v_1 .. v_K side by side, blue below 0 and red above

@@ -19,7 +19,6 @@ from ..errors import VLExplainError
 from ..metrics.overlap import Confusion, ratio, same_shape
 from .labelled import numbers_of
 
-ROLES = ("truth", "model", "reader")
 PAIRS = (("model", "truth"), ("reader", "truth"), ("model", "reader"))
 MOST_PARTS = 20
 _EIGHT = np.ones((3, 3), dtype=bool)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..io.colour import table
 from ..io.figure import warnings_of
 from ..io.lettering import FAINT, INK, PAPER, one_line, words_strip, wrapped, write, write_lines
-from ..io.overlay import as_uint8, outline, overlay
+from ..io.overlay import as_uint8, draw_outline, overlay
+from ..roles import RIM, colour_of
 from .agreement import PAIRS
-from .mask_files import COLOURS, OTHER, Masks, in_order
+from .mask_files import Masks, in_order
 from .records import CaseRecord
 from .rows import masks_of, row_of, shape_of
 
@@ -74,10 +74,8 @@ def _panels(record: CaseRecord, side: int) -> list[NDArray[np.uint8]]:
     for role, mask in in_order(masks_of(record)).items():
         picture = Image.fromarray((mask != 0) * np.uint8(255))
         inside = np.asarray(picture.resize(size, Image.Resampling.BILINEAR)) > 127
-        rim = ndimage.binary_dilation(inside) & ~inside
         for panel in found:
-            panel[rim] = (16, 16, 20)
-            panel[outline(inside, 2)] = COLOURS.get(role, OTHER)
+            draw_outline(panel, inside, role)
     return found
 
 
@@ -155,7 +153,7 @@ def _said(row: dict[str, Any]) -> list[str]:
 def _legend(draw: Any, masks: Masks, at: tuple[int, int]) -> None:
     x, y = at
     for role in masks:
-        draw.rectangle((x, y + 3, x + 16, y + 11), fill=COLOURS.get(role, OTHER), outline=(16, 16, 20))
+        draw.rectangle((x, y + 3, x + 16, y + 11), fill=colour_of(role), outline=RIM)
         write(draw, (x + 22, y - 1), one_line(role, 24), 13, INK)
         x += 34 + 8 * min(len(role), 24)
 

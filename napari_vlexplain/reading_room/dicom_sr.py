@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .agreement import PAIRS, ROLES
+from ..roles import ROLES
+from .agreement import PAIRS
 from .dicom_seg import algorithm_facts, tracking_uid
 from .dicom_source import (
     MAKER,

@@ -19,14 +19,11 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from ..io.images import LARGEST
 from ..io.names import unique_slugs
-from .agreement import ROLES
+from ..roles import ROLES, colour_of, shades
 from .labelled import Mask, as_mask
 
 Masks = dict[str, Mask]
 PICTURE, LEGEND = "masks.png", "masks.json"
-COLOURS: dict[str, tuple[int, int, int]] = {"truth": (86, 180, 233), "model": (230, 159, 0), "reader": (0, 158, 115)}
-"""Told apart without colour vision (Okabe, Ito)."""
-OTHER = (204, 121, 167)
 MOST_MASKS = 8
 
 
@@ -50,7 +47,7 @@ def write_masks(folder: Path, masks: Masks) -> list[Path]:
     labelled = [role for role, mask in masks.items() if mask.dtype != bool]
     files = dict(zip(labelled, (f"{name}-labels.png" for name in unique_slugs(labelled)), strict=True))
     for role, name in files.items():
-        (folder / name).write_bytes(labels_png(masks[role]))
+        (folder / name).write_bytes(labels_png(masks[role], role))
     legend = {
         "file": PICTURE,
         "masks": numbers,
@@ -86,12 +83,12 @@ def read_masks(folder: Path, shape: tuple[int, int]) -> Masks:
         raise VLExplainError(f"{file} cannot be read as masks ({error}); export them again.") from None
 
 
-def labels_png(labels: NDArray[np.uint8]) -> bytes:
-    """Labels as the bytes of a PNG with a palette, by which it is told from a picture of 0 and 255."""
+def labels_png(labels: NDArray[np.uint8], role: str = "reader") -> bytes:
+    """Labels of a role's mask as the bytes of a PNG with a palette, by which it is told from a picture of 0 and 255."""
     from PIL import Image
 
     picture, stream = Image.fromarray(labels), BytesIO()
-    colours = np.array([COLOURS["reader"], OTHER, COLOURS["truth"], COLOURS["model"]], np.uint8)
+    colours = np.array(shades(role), np.uint8)
     picture.putpalette(np.concatenate([np.zeros((1, 3), np.uint8), np.resize(colours, (255, 3))]).ravel().tolist())
     picture.save(stream, format="PNG", compress_level=1)
     return stream.getvalue()
@@ -122,6 +119,6 @@ def _palette(numbers: dict[str, int]) -> NDArray[np.uint8]:
     """Black outside; the mean of the colours of the masks that a pixel lies in."""
     found = np.zeros((256, 3), dtype=np.uint8)
     for k in range(1, 1 << len(numbers)):
-        held: list[Any] = [COLOURS.get(role, OTHER) for role, bit in numbers.items() if k & bit]
+        held: list[Any] = [colour_of(role) for role, bit in numbers.items() if k & bit]
         found[k] = np.rint(np.mean(held, axis=0))
     return found

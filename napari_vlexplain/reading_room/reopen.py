@@ -11,9 +11,9 @@ import numpy as np
 
 from ..errors import VLExplainError
 from ..io.napari_bundle import KEY, LayerData, record_of
+from ..roles import label_colours
 from .archive import Export, is_export, open_export
 from .case_files import CASE, read_case
-from .mask_files import COLOURS, OTHER
 from .records import CaseRecord
 
 MOST_OPENED = 12
@@ -92,8 +92,7 @@ def layers_of(record: CaseRecord) -> list[LayerData]:
         entry = {KEY: {"id": str(uuid4()), "kind": _CUT.get(role, "mask"), "source": source}}
         options = {"name": f"{name} | {role}", "metadata": entry, "opacity": 0.6, **placed}
         if mask.dtype == bool:  # labels have napari's own colours, to be told apart
-            colour = (*(channel / 255 for channel in COLOURS.get(role, OTHER)), 1.0)
-            options["colormap"] = {0: "transparent", None: colour}
+            options["colormap"] = label_colours(role)
         layers.append((mask.astype(np.uint8), options, "labels"))
     return layers
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from ..metrics.localisation import cnr
 from ..metrics.overlap import energy_in_mask, lost_share, pointing_game, ratio
-from .agreement import PAIRS, ROLES, Agreement, agreements
+from ..roles import ROLES
+from .agreement import PAIRS, Agreement, agreements
 from .labelled import Mask, as_mask
 from .records import CaseRecord, Judgement
 

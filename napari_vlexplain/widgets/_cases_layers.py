@@ -19,10 +19,10 @@ from ..reading_room.ahead import Prepared
 from ..reading_room.labelled import Mask
 from ..reading_room.opened import Opened
 from ..reading_room.study import Item
+from ..roles import hex_of, label_colours
 from ._heatmaps import faded
 from ._layers import copy_geometry, ensure_id, find_layers, geometry, layer_kind, mark, new_metadata
 from ._pieces import DRAW, PAUSE, Pieces
-from ._samples import COLOURS
 from ._settings import settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
 READER = "reader"
-READER_COLOUR = "#ffd600"
 SHORT = 24  # letters of a case's id in layer names
 
 
@@ -131,7 +130,7 @@ class CaseLayers:
             mask.astype(np.uint8),
             name=f"{self.image.name} | {reader or 'reader'}",
             opacity=0.5,
-            colormap={0: "transparent", 1: READER_COLOUR, 2: COLOURS[2], None: "white"},
+            colormap=label_colours(READER),
             metadata=new_metadata("mask", self.image, role=READER),
             **geometry(self.image, 2),
         )
@@ -225,7 +224,7 @@ class CaseLayers:
         boxed = len(opened.boxes[item.number]) > 0
         with _selection_kept(self.viewer):
             self.truth = self.viewer.add_labels(
-                truth.copy(), name=name, opacity=0.35, colormap={0: "transparent", None: COLOURS[1]},
+                truth.copy(), name=name, opacity=0.35, colormap=label_colours("truth"),
                 visible=not boxed, metadata=new_metadata("truth", self.image), **geometry(self.image, 2),
             )  # fmt: skip
 
@@ -240,7 +239,7 @@ class CaseLayers:
         if self.boxes is None:
             with _selection_kept(self.viewer):
                 self.boxes = self.viewer.add_shapes(
-                    corners, shape_type="rectangle", edge_width=width, edge_color=COLOURS[1],
+                    corners, shape_type="rectangle", edge_width=width, edge_color=hex_of("truth"),
                     face_color="transparent", name=name, metadata=new_metadata("boxes", self.image),
                     **geometry(self.image, 2),
                 )  # fmt: skip

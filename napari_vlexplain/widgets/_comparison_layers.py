@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..comparing import Cell, Comparison
+from ..roles import label_colours
 from ._heatmaps import faded
 from ._layers import new_metadata, outline
 from ._settings import Settings
 
 if TYPE_CHECKING:
     import napari
-
-COLOUR = "#00e676"  # of the ground truth's outline, seen on photographs and on radiographs
 
 
 def fill_grid(viewer: napari.components.ViewerModel, comparison: Comparison, looks: Settings) -> None:
@@ -63,9 +62,7 @@ def _add_image(viewer: Any, comparison: Comparison, name: str) -> None:
 
 
 def _add_truth(viewer: Any, truth: np.ndarray, name: str) -> None:
-    layer = viewer.add_labels(
-        truth.astype(np.uint8), name=f"{name} | truth", colormap={0: "transparent", 1: COLOUR, None: COLOUR}
-    )
+    layer = viewer.add_labels(truth.astype(np.uint8), name=f"{name} | truth", colormap=label_colours("truth"))
     outline(layer, 200)
 
 

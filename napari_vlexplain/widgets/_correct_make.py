@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from ..metrics.outlines import fill
 from ..reading_room.correcting import Box
+from ..roles import hex_of, label_colours
 from ._correct_layers import image_of, in_pixels
 from ._layers import find_layer, geometry, new_metadata, source_id
 from ._measure_inputs import is_labels
@@ -24,15 +25,13 @@ def mask_layer(
     name: str,
     place: Layer,
     source: Layer,
-    colour: str | None,
+    colours_of: str | None,
     **details: Any,
 ) -> Labels:
-    """A mask (H, W) where ``place`` lies. ``colour`` of a mask with one label; several get napari's colours."""
+    """A mask (H, W) where ``place`` lies, in a role's colour; None: napari's own, which tell many labels apart."""
     from napari.layers import Labels
 
-    looks: dict[str, Any] = {}
-    if colour is not None and pixels.max(initial=0) < 2:
-        looks["colormap"] = {0: "transparent", None: colour}
+    looks: dict[str, Any] = {} if colours_of is None else {"colormap": label_colours(colours_of)}
     values = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
     metadata = new_metadata("mask", source, **details)
     return Labels(values, name=name, opacity=0.5, metadata=metadata, **looks, **geometry(place, 2))
@@ -47,7 +46,7 @@ def boxes_layer(layers: Iterable[Layer], mask: Labels, found: list[tuple[int, Bo
         corners,
         shape_type="rectangle",
         name=f"{mask.name} | boxes",
-        edge_color="#ffd600",
+        edge_color=hex_of("truth"),
         edge_width=max(1.0, max(mask.data.shape[-2:]) / 300),
         face_color="transparent",
         features={"label": [label for label, _ in found]},

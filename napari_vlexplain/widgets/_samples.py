@@ -6,11 +6,10 @@ from typing import Any
 from uuid import uuid4
 
 from ..datasets import samples
+from ..roles import hex_of, label_colours
 from ._layers import KEY
 
 LayerData = tuple[Any, dict[str, Any], str]
-# Seen on photographs and on radiographs, and unlike the heatmap's and the prediction's colours. None: all the others.
-COLOURS = {0: "transparent", 1: "#00e676", 2: "#ff4fa3", 3: "#ffd600", None: "white"}
 
 
 def sticker_scene() -> list[LayerData]:
@@ -45,12 +44,17 @@ def _layers(sample: samples.Sample, boxes: bool = True) -> list[LayerData]:
     if sample.labels is not None:
         names = sample.label_names
         features = {"index": [0, *names], "name": ["background", *names.values()]}
-        options = {"name": f"{sample.name} | masks", "features": features, "opacity": 0.4, "colormap": COLOURS}
+        options = {
+            "name": f"{sample.name} | masks",
+            "features": features,
+            "opacity": 0.4,
+            "colormap": label_colours("truth"),
+        }
         found.append((sample.labels, {**options, "metadata": _truth(image_id)}, "labels"))
     if boxes and len(sample.boxes):
         width = max(sample.image.shape[:2]) / 256
         options = {"name": f"{sample.name} | boxes", "shape_type": "rectangle", "edge_width": width}
-        looks = {"edge_color": COLOURS[1], "face_color": "transparent"}
+        looks = {"edge_color": hex_of("truth"), "face_color": "transparent"}
         found.append((list(sample.boxes), {**options, **looks, "metadata": _truth(image_id)}, "shapes"))
     return found
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..io.colour import table
 from ..io.segment_pictures import region_colours
+from ..roles import hex_of, label_colours
 from ..segmentation import Segmentation
 from ._heatmaps import place_of_plane
 from ._layers import copy_geometry, ensure_id, find_layers, geometry, info, mark, new_metadata, outline
@@ -62,7 +63,7 @@ def show_regions(viewer: napari.viewer.Viewer, source: Image, found: Segmentatio
         layer = None
     layer = _labels(viewer, source, layer, data, index, REGIONS, REGIONS, f"{source.name} | regions", found)
     count = int(found.regions.max(initial=0))
-    colours: dict[int | None, Any] = {0: "transparent", None: "cyan"}
+    colours: dict[int | None, Any] = {0: "transparent", None: hex_of("model")}
     colours |= {k: (*colour, 1.0) for k, colour in enumerate((region_colours(count) / 255.0).tolist(), start=1)}
     layer.colormap = colours
     return layer
@@ -75,7 +76,7 @@ def show_object(viewer: napari.viewer.Viewer, source: Image, found: Segmentation
     layer = _labels(viewer, source, earlier, data, index, "mask", OBJECT, f"{source.name} | object", found)
     if earlier is None:
         outline(layer)
-        layer.colormap = {0: "transparent", None: "cyan"}
+        layer.colormap = label_colours("model")
     return layer
 
 
@@ -95,7 +96,7 @@ def show_box(viewer: napari.viewer.Viewer, source: Image, found: Segmentation, i
             data,
             shape_type="rectangle",
             name=f"{source.name} | object box",
-            edge_color="cyan",
+            edge_color=hex_of("model"),
             edge_width=max(1, round(max(found.regions.shape) / 200)),
             face_color="transparent",
             metadata=new_metadata(BOX, source, **details),
@@ -112,7 +113,7 @@ def region_mask(viewer: napari.viewer.Viewer, regions: Labels, label: int) -> La
         (np.asarray(regions.data) == label).astype(np.uint8),
         name=f"{regions.name} {label}",
         opacity=0.5,
-        colormap={0: "transparent", None: "cyan"},
+        colormap=label_colours("model"),
         metadata=new_metadata("mask", regions, region=label),
         **geometry(regions, regions.ndim),
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 from qtpy.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-FOR, AGAINST = QColor(255, 140, 0), QColor(64, 150, 255)
+from ..io.colour import diverging, ink_on
+
 PAD_X, PAD_Y, GAP = 4, 2, 3
 
 
 class Words(QWidget):
-    """Words in running lines: orange speaks for the match, blue against it; the score is in the tooltip.
+    """Words in running lines: red speaks for the match, blue against it; the score is in the tooltip.
 
     The strongest word of a prompt takes the full colour, so colours compare words within a prompt only.
     """
@@ -75,17 +77,12 @@ class Words(QWidget):
     def paintEvent(self, event: QPaintEvent | None) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        text, ground = self.palette().color(self.foregroundRole()), self.palette().color(self.backgroundRole())
-        for (word, score), place in zip(self.scores, self._places(self.width()), strict=True):
-            strength = self.strength(score)
-            colour = _mixed(ground, FOR if strength >= 0 else AGAINST, abs(strength))
-            if abs(strength) >= 0.02:
-                painter.setPen(Qt.PenStyle.NoPen)
-                painter.setBrush(colour)
-                painter.drawRoundedRect(QRectF(place), 3, 3)
-                painter.setPen(_readable_on(colour))
-            else:
-                painter.setPen(text)
+        colours = diverging(np.array([score for _, score in self.scores]))
+        for (word, _), place, colour in zip(self.scores, self._places(self.width()), colours, strict=True):
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(*map(int, colour)))
+            painter.drawRoundedRect(QRectF(place), 3, 3)
+            painter.setPen(QColor(*ink_on(colour)))
             painter.drawText(place, int(Qt.AlignmentFlag.AlignCenter), word)
         if self.hasFocus():
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -107,20 +104,3 @@ class Words(QWidget):
             found.append(QRect(x, y, wide, line))
             x += wide + GAP
         return found
-
-
-def _mixed(ground: QColor, colour: QColor, share: float) -> QColor:
-    def channel(one: int, other: int) -> int:
-        return round(one + (other - one) * share)
-
-    return QColor(
-        channel(ground.red(), colour.red()),
-        channel(ground.green(), colour.green()),
-        channel(ground.blue(), colour.blue()),
-    )
-
-
-def _readable_on(ground: QColor) -> QColor:
-    # Perceived brightness, ITU-R BT.601.
-    bright = 0.299 * ground.red() + 0.587 * ground.green() + 0.114 * ground.blue()
-    return QColor(0, 0, 0) if bright > 130 else QColor(255, 255, 255)

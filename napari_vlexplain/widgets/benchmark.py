@@ -12,6 +12,7 @@ from ..benchmark.gallery import Shown
 from ..benchmark.runner import Outcome
 from ..benchmark.session import Line, Session
 from ..explaining import remedy
+from ..roles import label_colours
 from ._benchmark_view import BenchmarkView
 from ._heatmaps import KIND, faded
 from ._hooks import Lifetime
@@ -179,6 +180,9 @@ def show_case(viewer: napari.viewer.Viewer, shown: Shown) -> None:
     )
     if shown.truth is not None:
         truth = viewer.add_labels(
-            shown.truth.astype(np.uint8), name=f"{item.case} | truth", metadata=new_metadata("truth", source)
+            shown.truth.astype(np.uint8),
+            name=f"{item.case} | truth",
+            colormap=label_colours("truth"),
+            metadata=new_metadata("truth", source),
         )
         outline(truth)

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 MOST_BOXES = 200  # more would take napari long to draw, and nobody looks at them
 PAUSE_MS = 40  # strokes gather this long before the table is counted again
-READER_COLOUR, MODEL_COLOUR = "#ffd600", "cyan"
 Operation = Callable[[NDArray[Any]], Change]
 
 
@@ -159,9 +158,7 @@ class CorrectDock(QWidget):
         else:
             image, copy = image_of(self._viewer.layers, layer), pixels.copy()
             self._add(
-                lambda: mask_layer(
-                    copy, f"{image.name} | {READER}", layer, image, READER_COLOUR, role=READER
-                ),
+                lambda: mask_layer(copy, f"{image.name} | {READER}", layer, image, READER, role=READER),
                 "This copy is yours to correct.", self.view.edited, self.view.reader,
             )  # fmt: skip
             return
@@ -179,7 +176,7 @@ class CorrectDock(QWidget):
             inside = cut_heatmap(np.asarray(values), threshold)
             name = f"{layer.name} | mask"
             return lambda: self._add(
-                lambda: mask_layer(inside, name, layer, layer, MODEL_COLOUR, threshold=threshold),
+                lambda: mask_layer(inside, name, layer, layer, "model", threshold=threshold),
                 f"Added “{name}”.", self.view.model,
             )  # fmt: skip
 

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from ..errors import VLExplainError
 from ..measuring import Figures, Measured, Measurement
 from ..reproducing import CutHeatmap
+from ..roles import label_colours
 from ._copying import Copier, CopyButtons
 from ._figures_table import FiguresTable
 from ._hooks import Hooks, Lifetime
@@ -98,7 +99,7 @@ class MeasureDock(QWidget):
             kept,
             name=f"{layer.name} | mask",
             opacity=0.5,
-            colormap={0: "transparent", None: "cyan"},  # told from a ground truth, whatever label is painted
+            colormap=label_colours("model"),
             metadata=new_metadata("mask", layer, threshold=threshold, threshold_mode=self.threshold.mode),
             **geometry(layer, 2),
         )
