@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import cautions
 from .errors import VLExplainError
 from .explanation import Explanation
-from .io.images import Limits, as_array, as_rgb, read_shown
+from .io.images import Limits, as_array, as_rgb, default_limits, read_shown
 from .methods.catalogue import method as method_named
 from .methods.catalogue import refuse_unfit
 from .methods.info import MethodInfo
@@ -72,7 +72,8 @@ def explain(
     seed : of every random number.
     progress : called with (share in [0, 1], text) on this thread.
     cancel : polled between pieces of work; True stops with :class:`napari_vlexplain.errors.Cancelled`.
-    contrast_limits : (low, high) of the image's values that become black and white; by default a DICOM file's window.
+    contrast_limits : (low, high) of the image's values that become black and white; by default a DICOM file's window,
+        else those of :func:`napari_vlexplain.io.images.default_limits`.
     plane : of a file or an array that holds a stack, the index of the image along each leading axis.
     truncate : cut prompts that are longer than the model's context instead of refusing them.
     device : cpu, cuda, ...; by default the fastest there is.
@@ -201,17 +202,21 @@ _WRITE = {"prompt": "what to look for", "question": "what to ask"}
 def source_of(
     image: Any, name: str | None, contrast_limits: Limits | None, plane: tuple[int, ...] = ()
 ) -> tuple[NDArray, str, Limits | None]:
-    """The image as an array in its own dtype, what to call it, and the limits given, else those that its file names.
+    """The image as an array in its own dtype, what to call it, and the limits to see it through.
 
+    These are the ones given, else those that its file names, else
+    :func:`napari_vlexplain.io.images.default_limits`; written into the request they show the same picture again.
     ``plane`` is where it lies in a stack, see :func:`napari_vlexplain.io.images.read_shown`.
     """
     if isinstance(image, str | Path):
         pixels, limits = read_shown(image, contrast_limits, tuple(plane))
-        return pixels, name or str(image), limits
+        return pixels, name or str(image), default_limits(pixels) if limits is None else limits
     pixels = as_array(image)
     if len(plane) > max(pixels.ndim - 2, 0):
         raise VLExplainError(f"The image has shape {pixels.shape}, which has no plane {tuple(plane)}.")
-    return pixels[tuple(plane)], name or getattr(image, "filename", "") or "image", contrast_limits
+    pixels = pixels[tuple(plane)]
+    called = name or getattr(image, "filename", "") or "image"
+    return pixels, called, default_limits(pixels) if contrast_limits is None else contrast_limits
 
 
 def provenance(model: Any, dtype: str, began: float, **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.io import images
-from napari_vlexplain.io.images import as_array, as_rgb, read_image, read_shown
+from napari_vlexplain.io.images import as_array, as_rgb, default_limits, read_image, read_shown
 
 RNG = np.random.default_rng(3)
 GREY = RNG.integers(0, 256, (7, 9), dtype=np.uint8)
@@ -218,6 +218,38 @@ def test_floats_between_0_and_1_are_taken_as_they_are() -> None:
 def test_other_ranges_are_stretched(dtype: type) -> None:
     image = np.array([[100, 200], [300, 500]], dtype=dtype)
     np.testing.assert_allclose(as_rgb(image)[..., 1], [[0, 0.25], [0.5, 1]], atol=1e-6)
+
+
+def test_a_marker_that_outshines_a_picture_leaves_it_its_contrast() -> None:
+    grey = np.linspace(500, 4500, 100 * 100).reshape(100, 100)
+    for dtype in (np.uint16, np.int32, np.float32):
+        picture = grey.astype(dtype)
+        assert default_limits(picture) == (500, 4500), "without one, from the lowest to the highest"
+        picture[:3, :3], picture[5, 5] = 60000, 0
+        low, high = default_limits(picture) or (0, 0)
+        assert (low, high) == pytest.approx((540 - 392 - 2, 4460 + 392 + 2), abs=4)
+        rest = as_rgb(picture)[50:, :, 0]
+        np.testing.assert_allclose(rest, (grey[50:] - low) / (high - low), atol=1e-3)
+
+
+def test_default_limits_of_what_is_shown_as_it_is() -> None:
+    assert default_limits(GREY) is default_limits(RGB) is default_limits(GREY > 3) is None
+    assert default_limits(GREY / np.float32(255)) == (0, 1)
+    assert default_limits(np.array([[0.2, 0.4]]), measured=True) == (0.2, 0.4)
+    lone = np.zeros((50, 50), np.uint16)
+    lone[3, 3] = 900
+    assert default_limits(lone) == (0, 900), "nearly all is background"
+    assert default_limits(lone + 7, (7, 7)) == (907, 908) and default_limits(lone[..., None]) == (0, 900)
+
+
+@pytest.mark.parametrize(("dtype", "top"), [(np.uint16, 200), (np.int64, 255), (np.uint16, 4000), (np.int32, 65535)])
+def test_colours_of_many_bits_are_shares_of_8_or_16(dtype: type, top: int) -> None:
+    colours = np.array([[[0, top // 2, top], [top, 0, 0]]], dtype)
+    np.testing.assert_allclose(as_rgb(colours), colours / (255 if top <= 255 else 65535), atol=1e-6)
+
+
+def test_a_constant_of_the_largest_integers_is_black() -> None:
+    assert as_rgb(np.full((2, 2), 2**53, np.uint64)).max() == 0
 
 
 def test_small_differences_between_large_numbers_survive() -> None:

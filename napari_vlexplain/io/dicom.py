@@ -24,8 +24,8 @@ from .dicom_header import (
     read_header,
 )
 from .dicom_values import Scale, has_table, is_hounsfield, looked_up, padding_of, scale_of, spacing_of, vois_of
-from .dicom_voi import Curve, Limits, Voi, Window, auto_limits, is_bent
-from .images import LARGEST
+from .dicom_voi import Curve, Limits, Voi, Window, is_bent
+from .images import LARGEST, default_limits
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -40,8 +40,8 @@ class DicomImage:
     pixels : (H, W) or (N, H, W), values after the modality LUT or rescale, bright is dense, in the smallest exact
         dtype; colours (H, W, 3) or (N, H, W, 3) uint8.
     windows : what the file would have it seen through, the first by default; none for colours.
-    limits : (low, high) of the values that are black and white at first: the first window's, else the 1st to 99th
-        percentile without padding, else all of 8 bits. None for colours.
+    limits : (low, high) of the values that are black and white at first: the first window's, else
+        :func:`napari_vlexplain.io.images.default_limits` without padding, all of 8 bits. None for colours.
     spacing : (row, column) in mm, None where unknown.
     frames : in the file, however many were read.
     padding : (lowest, highest) value that stands for "outside the image", or None.
@@ -190,7 +190,7 @@ def _image(header: Dataset, stored: NDArray[Any], frames: int, frame: int | None
     windows = vois_of(header, scale.total, frame or 0)
     if windows and is_bent(windows[0]):
         told.append("The file asks for a curve; at first a straight window stands in for it.")
-    limits = windows[0].limits if windows else auto_limits(pixels, padding)
+    limits = windows[0].limits if windows else default_limits(pixels, padding, measured=True) or (0.0, 255.0)
     return DicomImage(pixels, windows, limits, spacing, frames, identity, padding, is_hounsfield(header), tuple(told))
 
 

@@ -130,9 +130,17 @@ def percentiles(sample: NDArray[Any], low: float, high: float) -> Limits:
     return (first, last) if last > first else (first, first + 1)
 
 
-def auto_limits(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
-    """Where a file names no window: the 1st to the 99th percentile, padding left out; all of 8 bits."""
-    return (0.0, 255.0) if pixels.dtype == np.uint8 else percentiles(sample_of(pixels, padding), 1, 99)
+def full_range(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
+    """(lowest, highest) finite value, padding left out."""
+    values = np.asarray(pixels)
+    if padding is not None:
+        values = values[(values < padding[0]) | (values > padding[1])]
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low, low + max(1.0, float(np.spacing(abs(low)))))
 
 
 def record_of(voi: Voi) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from .dicom_header import is_dicom
+from .dicom_voi import full_range, sample_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,6 +20,9 @@ Limits = tuple[float, float]
 
 LARGEST = 2**28
 """Pixels that an image may have; a model sees a few hundred rows of them anyway."""
+
+REACH = 0.1
+"""How far black and white may lie beyond the 1st and 99th percentile, as a share of the distance between them."""
 
 
 def read_image(path: str | Path) -> NDArray:
@@ -124,14 +128,55 @@ def as_array(image: Any) -> NDArray:
         raise VLExplainError("The image is no array; its rows must have one length and hold numbers.") from None
 
 
+def default_limits(pixels: NDArray, padding: Limits | None = None, *, measured: bool = False) -> Limits | None:
+    """Which values become black and white where neither a file nor the user says so; the same at every door.
+
+    Parameters
+    ----------
+    pixels : (H, W) grey, (H, W, 1, 3 or 4).
+    padding : (lowest, highest) value that stands for "outside the image" and does not count.
+    measured : may floats in [0, 1] mean something else than brightness? They are, otherwise, taken as they are.
+
+    Returns
+    -------
+    (low, high), or None for 8 bits and colours, which are shown as they are. Other grey values run from the lowest to
+    the highest, but no further than ``REACH`` beyond the 1st and 99th percentile: a marker that outshines a radiograph
+    leaves it its contrast. Where these two are equal, nearly all is background, and the whole range counts.
+
+    Raises
+    ------
+    VLExplainError : floats that are too far apart for a difference.
+    """
+    grey = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    if grey.ndim != 2 or not grey.size or grey.dtype == np.uint8 or grey.dtype.kind not in "uif":
+        return None
+    low, high = full_range(grey, padding)
+    if grey.dtype.kind == "f" and low >= 0 and high <= 1 and not measured:
+        return 0.0, 1.0
+    if not np.isfinite(high - low):
+        raise VLExplainError(_TOO_FAR.format(low, high))
+    sample = sample_of(grey, padding).astype(np.float64)
+    if not sample.size:
+        return low, high
+    first, last = np.percentile(sample, (1, 99))
+    reach = REACH * (last - first)
+    if reach > 0:
+        inner, outer = float(first - reach), float(last + reach)
+        if grey.dtype.kind in "ui":
+            inner, outer = float(np.floor(inner)), float(np.ceil(outer))
+        low, high = max(low, inner), min(high, outer)
+    return low, high
+
+
 def as_rgb(image: Any, contrast_limits: Limits | None = None) -> NDArray:
     """Any image as (H, W, 3): uint8 where it is 8-bit and no limits are given, else float32 in [0, 1].
 
     Parameters
     ----------
     image : (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA (composed on black, as napari shows it); bool, integer or
-        float; a Pillow image. Floats in [0, 1] are taken as they are, other floats and integers of more than 8 bits
-        are stretched from their minimum to their maximum.
+        float; a Pillow image. Grey values of more than 8 bits, and floats beyond [0, 1], are stretched between
+        :func:`default_limits`. Colours are taken as viewers show them: integers as shares of the 8 or 16 bits that
+        hold them, floats in [0, 1] as they are, other numbers from their lowest to their highest.
     contrast_limits : (low, high) that become 0 and 1 instead.
 
     Raises
@@ -150,6 +195,7 @@ def as_rgb(image: Any, contrast_limits: Limits | None = None) -> NDArray:
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)), dtype=np.float32)
 
 
+_TOO_FAR = "The image's pixels run from {:g} to {:g}; give contrast_limits that mean something."
 _SINGLE = "{} holds a single image, but a plane is given; leave it out."
 _ALLOWED = f"images of up to {LARGEST // 10**6} million pixels can be read, so crop it or shrink it"
 
@@ -246,15 +292,18 @@ def _limits(pixels: NDArray, given: Limits | None) -> Limits:
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise VLExplainError(f"contrast_limits are {tuple(given)}, but the first must be below the second.")
         return low, high
-    colours = pixels[..., :3]
-    low, high = float(colours.min()), float(colours.max())
-    if pixels.dtype.kind == "f" and low >= 0 and high <= 1:
+    if pixels.dtype == np.uint8:
+        return 0.0, 255.0
+    if pixels.shape[2] == 1:
+        return default_limits(pixels) or (0.0, 1.0)
+    low, high = full_range(pixels[..., :3])
+    if low >= 0 and pixels.dtype.kind == "f" and high <= 1:
         return 0.0, 1.0
+    if low >= 0 and pixels.dtype.kind in "ui" and high <= 65535:
+        return 0.0, 255.0 if high <= 255 else 65535.0
     if not np.isfinite(high - low):
-        raise VLExplainError(
-            f"The image's pixels run from {low:g} to {high:g}; give contrast_limits that mean something."
-        )
-    return (low, high) if low < high else (low, low + 1)
+        raise VLExplainError(_TOO_FAR.format(low, high))
+    return low, high
 
 
 def _composed(pixels: NDArray) -> NDArray:

@@ -19,7 +19,7 @@ from ..datasets.reading import mask_of, read_case, read_pixels
 from ..errors import VLExplainError
 from ..io.dicom import DicomImage, is_dicom, read_dicom_image
 from ..io.dicom_header import frames_of, read_header
-from ..io.dicom_voi import auto_limits
+from ..io.images import default_limits
 from ..request import ImageIdentity
 
 Mask = NDArray[np.bool_]
@@ -196,8 +196,8 @@ def _opened(
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise VLExplainError(f"The image of {entry.id} holds pixels that are NaN or infinite; replace them.")
     limits = None if dicom is None else dicom.limits
-    if pixels.ndim == 2 and limits is None:
-        limits = auto_limits(pixels)
+    if limits is None:
+        limits = default_limits(pixels)
     if pixels.ndim == 3 or (limits == (0, 255) and pixels.dtype == np.uint8):
         limits = None
     pixels.flags.writeable = False  # layers and threads share them

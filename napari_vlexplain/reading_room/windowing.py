@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.dicom_voi import Function, Limits, Voi, Window, is_bent, percentiles, sample_of
+from ..io.dicom_voi import Function, Limits, Voi, Window, full_range, is_bent, percentiles, sample_of
 
 MOST_FROM_FILE = 4
 
@@ -60,19 +60,6 @@ def presets(hounsfield: bool = False, of_file: Sequence[Voi] = ()) -> tuple[Pres
         for number, voi in enumerate(of_file[:MOST_FROM_FILE], start=1)
     )
     return AUTO, FULL, *(_OF_HOUNSFIELD if hounsfield else _OF_RADIOGRAPHS), *own
-
-
-def full_range(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
-    """(lowest, highest) finite value, padding left out."""
-    values = np.asarray(pixels)
-    if padding is not None:
-        values = values[(values < padding[0]) | (values > padding[1])]
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low, low + 1)
 
 
 def dragged(window: Window, right: float, down: float, pace: float) -> Window:

@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from ..latent_text.session_work import Donor
+from ._contrast import settle
 from ._layer_combo import LayerCombo
 from ._parts import described
 from ._picture import Picture, is_picture, picture_of
@@ -27,7 +28,7 @@ class DonorBox(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self.layers = LayerCombo(viewer, is_picture, first="this image")
+        self.layers = LayerCombo(viewer, is_picture, first="this image", offered=settle)
         self.file_button = QPushButton("File…")
         self._file: Donor | None = None
         self._last: tuple[Picture, Donor] | None = None

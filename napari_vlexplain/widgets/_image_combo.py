@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VLExplainError
+from ._contrast import settle
 from ._form import guard_wheel
 from ._layer_combo import LayerCombo
 from ._layers import info
@@ -20,7 +21,7 @@ class ImageCombo(LayerCombo):
     """The layers that a model can look at; it follows the one that the user makes active."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(viewer, is_picture, empty="no image yet: open one, or a sample")
+        super().__init__(viewer, is_picture, offered=settle, empty="no image yet: open one, or a sample")
         self.setToolTip("The image to look at; of a stack, the plane in view.")
         self.setAccessibleName("Image")
         guard_wheel(self)

@@ -12,6 +12,7 @@ from ..errors import VLExplainError
 from ..latent_text.plan import split_texts
 from ..latent_text.session_work import Asked
 from ..latent_text.vocabularies import packaged_vocabularies
+from ._contrast import settle
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
 from ._model_box import ModelBox
@@ -35,8 +36,9 @@ class SourceBox(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.image = LayerCombo(
-            viewer, is_picture, prefers=lambda layer: layer_kind(layer) == "source", empty="open an image first"
-        )
+            viewer, is_picture, prefers=lambda layer: layer_kind(layer) == "source", empty="open an image first",
+            offered=settle,
+        )  # fmt: skip
         self.model = ModelBox(self, kinds=("dual_encoder",))
         self.vocabulary, self.pasted, self.template = QComboBox(), QPlainTextEdit(), QLineEdit()
         self.smoothing, self.drift_button = QComboBox(), QPushButton(DRIFT)

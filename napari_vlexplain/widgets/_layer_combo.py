@@ -20,8 +20,8 @@ class LayerCombo(QComboBox):
 
     The choice survives renaming and reordering; when its layer is deleted, the first of the list takes over. Until
     the user has chosen, a preferred layer that arrives takes over from one that is not. With no layer to offer the
-    box is disabled and shows ``empty``. ``first`` adds an entry above the layers, which counts as "no layer". Call
-    ``follow`` to start and ``unfollow`` to stop.
+    box is disabled and shows ``empty``. ``first`` adds an entry above the layers, which counts as "no layer".
+    ``offered`` hears of every layer that is listed. Call ``follow`` to start and ``unfollow`` to stop.
     """
 
     layer_changed = Signal()
@@ -34,11 +34,12 @@ class LayerCombo(QComboBox):
         prefers: Callable[[Layer], bool] = lambda layer: False,
         empty: str = "no such layer yet",
         first: str | None = None,
+        offered: Callable[[Layer], None] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._accepts, self._prefers = viewer, accepts, prefers
-        self._empty, self._first = empty, first
+        self._empty, self._first, self._offered = empty, first, offered
         self._choices: list[Layer | None] = []
         self._chosen: Layer | None = None
         self._by_user = False
@@ -79,6 +80,8 @@ class LayerCombo(QComboBox):
     def refresh(self, event: Any = None) -> None:
         """List the layers anew, keeping the choice where it still exists."""
         layers = [layer for layer in reversed(list(self._viewer.layers)) if self._accepts(layer)]
+        for layer in layers if self._offered is not None else ():
+            self._offered(layer)
         layers.sort(key=lambda layer: not self._prefers(layer))
         before, had_choices = self._chosen, bool(self._choices)
         self._choices = [*([None] if self._first is not None else []), *layers]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import VLExplainError
 from ..reproducing import ImageSource
+from ._contrast import limits_of
 from ._layers import ensure_id, find_layer, info, layer_kind, source_id
 from ._measure_inputs import plane
 
@@ -34,7 +35,7 @@ class Picture:
     pixels : (H, W) or (H, W, 3 or 4), the layer's own data.
     data : all of the layer's data, to see whether it has been replaced since.
     index : of the plane in a stack, () for a plain image.
-    contrast_limits : what the layer shows as black and white; None for colours and for all of uint8.
+    contrast_limits : what the layer shows as black and white; None for all of uint8.
     """
 
     layer_id: str
@@ -76,9 +77,7 @@ def picture_of(viewer: napari.viewer.Viewer, layer: Image) -> Picture:
     if set(dims.displayed) != {dims.ndim - 2, dims.ndim - 1}:
         raise VLExplainError("The viewer shows a stack from the side; roll its axes back until the last two are shown.")
     pixels, index = plane(layer, dims.point)
-    limits = None if layer.rgb else (float(layer.contrast_limits[0]), float(layer.contrast_limits[1]))
-    if limits == (0.0, 255.0) and str(getattr(pixels, "dtype", "")) == "uint8":
-        limits = None
+    limits = limits_of(layer)
     source = _source(layer, index, limits)
     return Picture(ensure_id(layer), source.path or layer.name, pixels, layer.data, index, limits, source)
 
