@@ -34,7 +34,7 @@ class LayerCombo(QComboBox):
         prefers: Callable[[Layer], bool] = lambda layer: False,
         empty: str = "no such layer yet",
         first: str | None = None,
-        offered: Callable[[Layer], None] | None = None,
+        offered: Callable[[Layer], None] = lambda layer: None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -80,7 +80,7 @@ class LayerCombo(QComboBox):
     def refresh(self, event: Any = None) -> None:
         """List the layers anew, keeping the choice where it still exists."""
         layers = [layer for layer in reversed(list(self._viewer.layers)) if self._accepts(layer)]
-        for layer in layers if self._offered is not None else ():
+        for layer in layers:
             self._offered(layer)
         layers.sort(key=lambda layer: not self._prefers(layer))
         before, had_choices = self._chosen, bool(self._choices)
