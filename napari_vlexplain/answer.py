@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .explanation import joined_words, min_max
+from .explanation import joined_words
 from .request import ImageIdentity, Place, call, common, key_of, older, plain
+from .scale import is_constant, min_max
 
 Painting = Literal["max", "sum"]
 
@@ -128,7 +129,7 @@ class Answer:
     @property
     def degenerate(self) -> bool:
         """Do all boxes score the same, so that the map says nothing?"""
-        return len(self.box_scores) == 0 or bool(np.ptp(self.box_scores) <= 1e-12)
+        return is_constant(self.box_scores)
 
     def painted(self, how: Painting = "max") -> NDArray[np.float32]:
         """Raw scores at source pixels, see :func:`paint`."""

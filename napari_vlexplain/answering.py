@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .answer import Answer, QuestionRequest
 from .door import provenance, source_of, texts_of
+from .entrance import entrance
 from .errors import VLExplainError
 from .io.images import as_rgb
 from .methods.co_attention_parameters import co_attention_method
@@ -39,6 +40,7 @@ def ask(image: Any, question: str, model: Any = ..., method: str = ..., **option
 def ask(image: Any, question: Sequence[str], model: Any = ..., method: str = ..., **options: Any) -> list[Answer]: ...
 
 
+@entrance("Answering")
 def ask(
     image: Any,
     question: str | Sequence[str],

@@ -6,11 +6,40 @@ rows and reports show the same sentences. No torch here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from numpy.typing import NDArray
+
+LOST = 10
+"""Times what relevance propagation was given that may arrive before it is called unstable; biases keep some of it."""
 
 
 def of_picture(shown: NDArray) -> list[str]:
     """Of a picture as the model is given it, (H, W, 3) uint8 or float in [0, 1]."""
     if shown.max() == shown.min():
         return ["The picture is one even tone as the model sees it, so the map shows nothing; choose other contrast."]
+    return []
+
+
+def of_sums(notes: Mapping[str, Any], k: int) -> list[str]:
+    """Of prompt ``k``'s attributions that should add up to something, but miss it by more than the whole of it.
+
+    notes : of a method's scores: ``conserved`` (what relevance propagation was given, and what arrived) or
+        ``completeness`` (the score's change, and by how much the attributions miss it).
+    """
+    if conserved := notes.get("conserved"):
+        given, arrived, largest = conserved["given"], conserved["arrived"][k], conserved["largest"][k]
+        if max(abs(arrived), largest) > LOST * given:
+            return [
+                f"Relevances of up to {largest:.2g} add up to {arrived:.2g} where {given:g} was given out: the "
+                "propagation is unstable on this model and picture. Do not read this map; choose another method."
+            ]
+    if complete := notes.get("completeness"):
+        change, missed = complete["image_change"][k], complete["image"][k]
+        if abs(missed) > abs(change):
+            return [
+                f"The attributions add up to {change + missed:.2g} where the score changes by {change:.2g}: they miss "
+                "it by more than all of it. Take more steps or samples, or choose another method."
+            ]
     return []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .entrance import entrance
 from .errors import VLExplainError
 from .measuring import Figures, measure
 from .methods.catalogue import method as method_named
@@ -132,6 +133,7 @@ class Comparison:
         return comparison(rows, list(self.truths), notes, side, self.titles)
 
 
+@entrance("Comparing")
 def compare(
     image: Any,
     prompts: str | Sequence[str],

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .door import provenance, source_of
+from .entrance import entrance
 from .errors import VLExplainError
-from .explanation import min_max
 from .geometry import Geometry
 from .io.images import as_rgb
 from .methods.co_attention_parameters import co_attention_method
 from .methods.parameters import fill
 from .running import ProgressCallback, Run
+from .scale import min_max
 
 if TYPE_CHECKING:
     from .models.encoder_decoder import EncoderDecoder
@@ -115,6 +116,7 @@ def _grown(cells: NDArray[np.float32], geometry: Geometry) -> NDArray[np.bool_]:
     return large[0, 0].numpy() > 0
 
 
+@entrance("Detecting")
 def detect(
     image: Any,
     model: str | EncoderDecoder,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cautions
+from .entrance import entrance
 from .errors import VLExplainError
 from .explanation import Explanation
 from .io.images import Limits, as_array, as_rgb, default_limits, read_shown
@@ -41,6 +42,7 @@ def explain(
 ) -> list[Explanation]: ...
 
 
+@entrance("Explaining")
 def explain(
     image: Any,
     prompt: str | Sequence[str],
@@ -154,9 +156,7 @@ def _compute(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
     told = cautions.of_picture(rgb)
-    record = provenance(
-        model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes, warnings=told
-    )
+    record = provenance(model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes)
     return [
         Explanation(
             request=request,
@@ -167,7 +167,12 @@ def _compute(
             words=prompt.words,
             score=values[k],
             geometry=geometry,
-            provenance={**record, "similarity": cosines[k], "logit": logits[k]},
+            provenance={
+                **record,
+                "similarity": cosines[k],
+                "logit": logits[k],
+                "warnings": [*told, *cautions.of_sums(scores.notes, k)],
+            },
             image=source,
         )
         for k, prompt in enumerate(texts.prompts[: len(request.prompts)])

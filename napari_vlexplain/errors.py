@@ -1,4 +1,4 @@
-"""The two ways a request ends without an answer."""
+"""The ways a request ends without an answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from difflib import get_close_matches
 
 class VLExplainError(ValueError):
     """Bad input, said in one sentence: what is wrong and what would be right."""
+
+
+class Unexpected(VLExplainError):
+    """A fault of ours, or of a library's: what was being done, what happened, and where the log tells more."""
 
 
 class Cancelled(Exception):
@@ -20,3 +24,9 @@ def unknown(what: str, name: str, names: Iterable[str], others: str = "") -> VLE
     near = get_close_matches(name.lower(), names, n=2)
     right = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(names)}{others}."
     return VLExplainError(f"There is no {what} {name!r}; {right}")
+
+
+def first_line(error: BaseException) -> str:
+    """The first sentence of a library's message, which may be pages long; the error's kind where it says nothing."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return line[:200] + ("" if line.endswith((".", "!", "…")) else ".")

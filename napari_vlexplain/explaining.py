@@ -12,6 +12,7 @@ import numpy as np
 
 from .answer import QuestionRequest
 from .asking import compute_answers, kind_of, methods_for
+from .entrance import NO_MEMORY, unexpected
 from .errors import VLExplainError
 from .methods.catalogue import method
 from .methods.info import MethodInfo
@@ -254,9 +255,5 @@ def remedy(error: BaseException) -> str:
     if isinstance(error, VLExplainError):
         return str(error)
     if isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error)):
-        return "Memory ran out: close other programs, explain fewer prompts, or choose the CPU or a smaller model."
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no details")
-    return (
-        f"Something unexpected went wrong ({type(error).__name__}: {first[:160]}). Try another method or model; "
-        "the whole story is in napari's log."
-    )
+        return NO_MEMORY
+    return str(unexpected("Something", error))

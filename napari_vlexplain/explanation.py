@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .geometry import Geometry
 from .request import Request
+from .scale import is_constant, min_max
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +62,7 @@ class Explanation:
     @property
     def degenerate(self) -> bool:
         """Are all patch scores the same, so that the map says nothing?"""
-        return bool(np.ptp(self.patch_scores) <= 1e-12)
+        return is_constant(self.patch_scores)
 
     def word_scores(self) -> list[tuple[str, float]]:
         """Tokens joined to words, with the sum of their scores."""
@@ -103,11 +104,3 @@ def joined_words(
             found.append((token, float(score)))
         previous = word
     return found
-
-
-def min_max(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scaled to [0, 1], NaN kept; a constant map becomes zeros."""
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if high - low <= 1e-12:
-        return np.where(np.isnan(values), np.float32(np.nan), np.float32(0))
-    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1, dtype=np.float32)

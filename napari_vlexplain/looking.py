@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import VLExplainError
 from .io.colour import table
+from .scale import is_constant
 
 SEQUENTIAL = ("inferno", "magma", "viridis", "cividis", "gray")
 DIVERGING = "balance"  # blue below 0, red above, pale between: read without colour vision, as the others are
@@ -137,10 +138,10 @@ def zero_of(entry: Mapping[str, Any]) -> float | None:
         scores = found.pixel_scores
     except VLExplainError:
         return None
-    if np.isnan(scores).all():
+    if is_constant(scores):
         return None
     low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
-    return -low / (high - low) if high - low > 1e-12 else None
+    return -low / (high - low)
 
 
 def parse_levels(text: str) -> tuple[float, ...]:

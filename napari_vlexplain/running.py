@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,17 +32,36 @@ class Run:
 
     def step(self, done: float, what: str) -> None:
         """Report ``done`` in [0, 1] of this run's span, and stop here if the user asked for it."""
-        if self.cancel is not None and self.cancel():
+        with _of_caller():
+            stop = self.cancel is not None and self.cancel()
+        if stop:
             raise Cancelled
         if self.progress is not None:
             start, end = self._span
-            self.progress(start + (end - start) * min(max(done, 0.0), 1.0), what)
+            with _of_caller():
+                self.progress(start + (end - start) * min(max(done, 0.0), 1.0), what)
 
     def part(self, start: float, end: float) -> Run:
         """A run that reports inside ``[start, end]`` of this one."""
         low, high = self._span
         width = high - low
         return Run(self.progress, self.cancel, (low + start * width, low + end * width))
+
+
+@contextmanager
+def _of_caller() -> Iterator[None]:
+    """An error of the caller's own function goes to the caller as it is, see :func:`is_from_caller`."""
+    try:
+        yield
+    except Exception as error:
+        with suppress(AttributeError):
+            error._from_caller = True  # type: ignore[attr-defined]
+        raise
+
+
+def is_from_caller(error: BaseException) -> bool:
+    """Was this raised by a ``progress`` or ``cancel`` that the caller gave?"""
+    return getattr(error, "_from_caller", False)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

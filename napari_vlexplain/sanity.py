@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .entrance import entrance
 from .errors import VLExplainError
 from .methods.catalogue import method as method_named
 from .methods.targets import Target
 from .metrics.similarity import spearman
 from .running import ProgressCallback, Run
+from .scale import ROUNDING
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -100,6 +102,7 @@ class Sanity:
         return found
 
 
+@entrance("Checking")
 def check(
     explanation: Explanation,
     model: DualEncoder | str | None = None,
@@ -188,7 +191,8 @@ def completeness(explanation: Explanation) -> float | None:
         return None
     k = explanation.request.prompts.index(explanation.prompt)
     change, missed = report["image_change"][k], report["image"][k]
-    return abs(missed) / max(abs(change), 1e-6)
+    whole = max(abs(change), ROUNDING * float(np.abs(explanation.patch_scores).sum()))
+    return abs(missed) / whole if whole else 0.0
 
 
 def explain_again(explanation: Explanation, model: DualEncoder, prompts: Sequence[str], run: Run) -> list[Explanation]:

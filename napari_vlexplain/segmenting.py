@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .door import provenance, source_of
+from .entrance import entrance
 from .errors import VLExplainError
 from .io.images import as_rgb
 from .methods.parameters import fill
@@ -29,6 +30,7 @@ _CUT = {f.name for f in fields(CutParameters)}
 _KNOWN = _CUT | {f.name for f in fields(EigenParameters)}
 
 
+@entrance("Segmenting")
 def segment(
     image: Any,
     model: str | DualEncoder = "mini",

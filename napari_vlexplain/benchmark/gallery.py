@@ -13,8 +13,8 @@ from ..datasets.catalogue import open_dataset
 from ..datasets.dataset import DataSet
 from ..datasets.reading import read_case
 from ..errors import VLExplainError
-from ..explanation import min_max
 from ..io.overlay import as_source, as_uint8, draw_outline, overlay
+from ..scale import min_max
 from .rows import row_key
 from .store import iterate_records
 from .summary import Summary, better_of

@@ -21,6 +21,7 @@ from ..methods.patches import per_pixel
 from ..metrics.imputation import impute
 from ..metrics.perturbation import Score
 from ..running import chunks
+from ..scale import min_max
 
 Base = Literal["mean", "black", "rise_blur"]
 
@@ -96,8 +97,7 @@ def softly_masked(inputs: Inputs, scores: NDArray[np.floating]) -> tuple[float, 
     x = inputs.pixels
     small = torch.from_numpy(np.asarray(scores, dtype=np.float32)).to(x)[None]
     mask = per_pixel(small, inputs.model.image, (x.shape[-2], x.shape[-1]))
-    low, high = mask.min(), mask.max()
-    mask = (mask - low) / (high - low) if float(high - low) > 1e-12 else torch.zeros_like(mask)
+    mask = torch.from_numpy(min_max(mask.cpu().numpy())).to(x)
     before, after = image_values(inputs, torch.cat([x, x * mask]))[:, 0].tolist()
     return before, after
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..explanation import min_max
 from ..geometry import Geometry
 from ..io.images import as_rgb
 from ..methods.catalogue import method as method_named
@@ -21,6 +20,7 @@ from ..methods.parameters import describe, fill
 from ..methods.targets import Target
 from ..request import ImageIdentity
 from ..running import Run
+from ..scale import is_constant, min_max
 from .floors import FLOORS
 from .plan import MethodChoice
 
@@ -78,7 +78,7 @@ class Map:
 
     @property
     def constant(self) -> bool:
-        return bool(np.ptp(self.patch_scores) <= 1e-12)
+        return is_constant(self.patch_scores)
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,7 @@ class Probes:
         normal = curve.normalised(empty, full).auc
         detail |= {
             "fractions": [round(float(x), 5) for x in curve.fractions],
-            "values": [round(float(x), 6) for x in curve.values],
+            "values": [float(f"{x:.7g}") for x in curve.values],
             "normalised_auc": None if math.isnan(normal) else normal,
         }
         value = curve.auc_by_step if name.endswith("_rise") else curve.auc

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..datasets.dataset import DataSet
 from ..datasets.reading import read_case
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..methods.targets import Target
 from ..metrics.roar import FineTuning, Pairs, roar_plus, tuned_loss
@@ -54,6 +55,7 @@ class RoarTable:
         return {**self.asked, "left_out": list(self.left_out), "rows": [asdict(row) for row in self.rows]}
 
 
+@entrance("ROAR+")
 def measure_roar(
     data: DataSet,
     model: DualEncoder,

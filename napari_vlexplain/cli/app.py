@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import Cancelled, VLExplainError
+from ..entrance import unexpected
+from ..errors import Cancelled, Unexpected, VLExplainError
 from .ask import ask
 from .benchmark import benchmark, datasets, report
 from .compare import compare
@@ -89,6 +90,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         hide_stdout()
         return 0
+    except Unexpected as error:
+        if debug:
+            raise
+        say(f"{error} --debug shows where.")
+        return 1
     except VLExplainError as error:
         say(str(error))
         return 2
@@ -101,8 +107,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             return 2
         if debug:
             raise
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no details")
-        say(f"Something unexpected went wrong ({type(error).__name__}: {first[:200]}); --debug shows where.")
+        say(f"{unexpected('The command', error)} --debug shows where.")
         return 1
     return 0
 

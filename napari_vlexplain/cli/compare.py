@@ -11,6 +11,7 @@ from rich.console import Console
 from ..errors import VLExplainError
 from ..io.writing import writing
 from ..methods.catalogue import list_methods, method
+from ..scale import written
 from . import options
 from .console import looking, output, print_end, table, write_json
 from .results import make_folder
@@ -135,7 +136,7 @@ def _print(console: Console, found: Comparison, files: list[Path]) -> None:
         if cells[0].explanation is None:
             listed.add_row(name, *["-"] * len(right))
             continue
-        shown = [] if several else [f"{cells[0].explanation.score:.4f}"]
+        shown = [] if several else [written(cells[0].explanation.score)]
         numbers = [_number(found.mean(number, figure)) for figure in _SHOWN] if columns else []
         listed.add_row(name, *shown, *numbers, *(_checked(cells) if checked else []), f"{took:.1f}")
     console.print(listed)

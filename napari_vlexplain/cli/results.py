@@ -19,6 +19,7 @@ from ..io.names import slug, unique_slugs
 from ..io.writing import writing
 from ..measuring import Figures, measure
 from ..metrics.thresholds import Mode, threshold_of
+from ..scale import written
 from .console import print_end, table
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
     for result in results:
         explanation = result.explanation
         words = coloured_words(explanation.word_scores()) if coloured else plain_words(explanation.word_scores())
-        listed.add_row(explanation.prompt, f"{explanation.score:.4f}", words)
+        listed.add_row(explanation.prompt, written(explanation.score), words)
     console.print(listed)
     if any(result.figures is not None for result in results):
         _print_figures(console, results)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..roles import RIM, colour_of
+from ..scale import written
 from .colour import table
 from .lettering import FAINT, INK, PAPER, one_line, words_strip, wrapped, write, write_lines
 from .overlay import as_uint8, draw_outline, overlay
@@ -110,7 +111,7 @@ def comparison(
         y = 40 + number * row_height
         canvas.paste(image, (_GAP, y))
         write(draw, (_GAP, y + tall + 5), _fitting(first[0].prompt, 14, wide), 14)
-        scores = {f"{e.score:.3f}" for e in first}
+        scores = {written(e.score) for e in first}
         said = f"{first[0].request.target.name} {scores.pop()}" if len(scores) == 1 else ""  # models differ
         write(draw, (_GAP, y + tall + 25), said, 13, FAINT)
         for column, pair in enumerate(row, start=1):
@@ -164,7 +165,7 @@ def _caption(explanation: Explanation) -> Image.Image:
     request = explanation.request
     strip = words_strip(explanation.word_scores(), _WORDS)
     lines = [
-        (f"{request.target.name} {explanation.score:.3f}", 16, INK),
+        (f"{request.target.name} {written(explanation.score)}", 16, INK),
         (f"{request.method} on {request.model}", 14, FAINT),
     ]
     if explanation.degenerate:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..io.images import as_rgb, read_image
 from ..models.dual_encoder import DualEncoder
@@ -22,6 +23,7 @@ SEED = 20_240_519
 _of_stickers: dict[tuple[str, str, str, int, bool], Drift] = {}
 
 
+@entrance("Measuring the drift")
 def smoothing_for(
     model: DualEncoder,
     where: str,

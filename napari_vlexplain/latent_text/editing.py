@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
 from ..running import ProgressCallback, Run, generator
@@ -29,6 +30,7 @@ from .text_banks import TextBank, encode
 from .vocabularies import Vocabulary
 
 
+@entrance("Editing")
 def edit(
     model: str | DualEncoder,
     image: Any,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
 from ..models.precision import precision_of
@@ -28,6 +29,7 @@ from .vocabularies import vocabulary as vocabulary_of
 PLAIN = Reading()
 
 
+@entrance("Reading the tokens")
 def interpret(
     model: str | DualEncoder,
     image: Any,

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
 from ..models.precision import precision_of
@@ -145,6 +146,7 @@ class TextBank:
         )
 
 
+@entrance("Encoding the vocabulary")
 def text_bank(
     model: DualEncoder,
     vocabulary: Vocabulary,

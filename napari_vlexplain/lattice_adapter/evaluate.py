@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..benchmark.statistics import Interval, intervals
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..metrics.perturbation import Curve, even_counts, insertion_deletion, order
 from ..models.dual_encoder import DualEncoder
@@ -53,6 +54,7 @@ class Evaluation:
         return {"figures": found, **{name: getattr(self, name) for name in facts}}
 
 
+@entrance("Evaluating")
 def evaluate(
     model: DualEncoder,
     items: Sequence[Item],

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..door import versions
+from ..entrance import entrance
 from ..errors import Cancelled, VLExplainError
 from ..models.dual_encoder import DualEncoder
 from ..running import Run
@@ -41,6 +42,7 @@ class Trained:
     ended: str
 
 
+@entrance("Training")
 def train(
     model: DualEncoder,
     data: TrainingData,

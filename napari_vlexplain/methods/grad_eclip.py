@@ -100,7 +100,7 @@ def unit_range(values: Tensor, seen: Tensor) -> Tensor:
     """(B, T) scaled to [0, 1] over the tokens that are seen; all ones where they do not differ."""
     low = values.masked_fill(seen == 0, float("inf")).amin(dim=1, keepdim=True)
     high = values.masked_fill(seen == 0, float("-inf")).amax(dim=1, keepdim=True)
-    return torch.where(high > low, (values - low) / (high - low).clamp(min=1e-12), torch.ones_like(values))
+    return torch.where(high > low, (values - low) / torch.where(high > low, high - low, 1.0), torch.ones_like(values))
 
 
 @dataclass

@@ -81,7 +81,7 @@ def most_varied(a: Tensor, channels: int | None) -> Tensor:
 def unit_range(maps: Tensor) -> Tensor:
     """Each row from its minimum and maximum to [0, 1]; a constant one hides nothing."""
     low, high = maps.amin(dim=1, keepdim=True), maps.amax(dim=1, keepdim=True)
-    return torch.where(high > low, (maps - low) / (high - low).clamp(min=1e-12), torch.ones_like(maps))
+    return torch.where(high > low, (maps - low) / torch.where(high > low, high - low, 1.0), torch.ones_like(maps))
 
 
 def channel_weights(increase: Tensor, how: str) -> Tensor:

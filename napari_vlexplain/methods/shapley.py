@@ -62,6 +62,6 @@ def solve(gram: Tensor, moment: Tensor, change: Tensor) -> Tensor:
     inverse = torch.linalg.pinv(a, hermitian=True)
     free, along = inverse @ b, inverse @ ones
     scale = float(along.sum())
-    if abs(scale) < 1e-12:
+    if abs(scale) <= 1e-12 * float(along.abs().sum()):
         return (total / len(a)).expand(len(a), -1).T
     return (free - along * (free.sum(dim=0) - total) / scale).T

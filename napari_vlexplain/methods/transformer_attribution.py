@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -61,7 +62,11 @@ def attn_lrp(inputs: Inputs, parameters: AttnLRP, run: Run) -> Scores:
         _, found, _ = deque(recorded.sweep(relevance, rules), maxlen=1).pop()
         return found.sum(dim=-1)
 
-    return _swept(inputs, 0, 0, rules, read, run)
+    found = _swept(inputs, 0, 0, rules, read, run)
+    arrived = found.image.flatten(1)
+    # Rules conserve what they are given, 1 a prompt, but for what biases keep.
+    sums, largest = arrived.sum(dim=1).tolist(), arrived.abs().amax(dim=1).tolist()
+    return replace(found, notes={"conserved": {"given": 1.0, "arrived": sums, "largest": largest}})
 
 
 def _swept(inputs: Inputs, start: int, text_start: int, rules: Rules, read: Read, run: Run) -> Scores:

@@ -52,9 +52,12 @@ class Curve:
         return float(self.values.mean())
 
     def normalised(self, empty: float, full: float, least: float = 1e-6) -> Curve:
-        """``(y - empty) / (full - empty)``, for scores that are no probability; all NaN for a gap < ``least``."""
+        """``(y - empty) / (full - empty)``, for scores that are no probability.
+
+        All NaN for a gap below ``least`` times the larger of both."""
         gap = full - empty
-        values = (self.values - empty) / gap if abs(gap) >= least else np.full_like(self.values, np.nan)
+        told = abs(gap) > least * max(abs(empty), abs(full))
+        values = (self.values - empty) / gap if told else np.full_like(self.values, np.nan)
         return Curve(self.fractions, values)
 
 

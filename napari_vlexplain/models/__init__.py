@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..entrance import entrance
 from ..running import Run
 from .zoo import ModelInfo, list_models
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelInfo", "list_models", "load_model"]
 
 
+@entrance("Loading the model")
 def load_model(
     name: str = "mini",
     device: str | None = None,

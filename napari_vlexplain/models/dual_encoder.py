@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..geometry import Geometry
+from ..torch_state import own_torch_state
 from .preprocess import Preprocess
 from .text import TextBatch, Tokenizer, batch
 from .towers import RowPool, Tower
@@ -119,7 +120,8 @@ class DualEncoder:
             key = tuple(keys[number] for number in group)
             if key not in self._texts:
                 ids = texts.ids[group, : max(map(len, key))]
-                self._texts[key] = self.text.tail(self.text.embed(ids), 0, texts.rows[group], texts.lengths[group])
+                with own_torch_state(), torch.no_grad():  # it stays, whatever the caller stands in
+                    self._texts[key] = self.text.tail(self.text.embed(ids), 0, texts.rows[group], texts.lengths[group])
             self._texts.move_to_end(key)
             found.update(zip(key, self._texts[key], strict=True))
         while sum(map(len, self._texts)) > max(REMEMBERED_TEXTS, len(distinct)):

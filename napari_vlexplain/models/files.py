@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import VLExplainError
+from ..errors import VLExplainError, first_line
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
@@ -75,13 +75,6 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     if not isinstance(found, dict) or not any(isinstance(value, Tensor) for value in found.values()):
         raise VLExplainError(f"{file} holds no tensors by name; a state dict is needed.")
     return {key.removeprefix("module."): value for key, value in found.items() if isinstance(value, Tensor)}
-
-
-def first_line(error: BaseException) -> str:
-    """The first sentence of a library's message, which may be pages long."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = lines[0] if lines else type(error).__name__
-    return line[:200] + ("" if line.endswith((".", "!", "…")) else ".")
 
 
 def hash_of(file: Path) -> Callable[[], str]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from ..errors import VLExplainError
+from ..errors import VLExplainError, first_line
 from ..running import Run
 from . import open_clip_clip as family
 from .dual_encoder import DualEncoder
-from .files import first_line, freeze, hash_of, read_json, read_state_dict
+from .files import freeze, hash_of, read_json, read_state_dict
 from .model_info import ModelInfo
 from .open_clip_files import Source, find, folder_source
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from ..errors import VLExplainError
+from ..errors import VLExplainError, first_line
 from . import biovil, transformers_clip, transformers_siglip, transformers_vit
 from .classes import ClassNames, NoPrompts, class_tower, with_one
 from .dual_encoder import DualEncoder
-from .files import first_line, freeze, hash_of, read_json, weights_file
+from .files import freeze, hash_of, read_json, weights_file
 from .model_info import ModelInfo
 from .pools import RowPool
 from .tokenizer_files import fast_tokenizer

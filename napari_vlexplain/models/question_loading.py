@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..running import Run
 from .encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
@@ -41,6 +42,7 @@ CLASSES = {
 ANSWER_FILES = ("regions.json", "answers.json", "trainval_label2ans.json", "label2ans.json", "answers_vqa.txt")
 
 
+@entrance("Loading the model")
 def load_question_model(
     name: str = "mini-vqa",
     device: str | None = None,
@@ -67,6 +69,7 @@ def load_question_model(
     return in_precision(found, dtype)
 
 
+@entrance("Loading the model")
 def load_detector(
     name: str, device: str | None = None, download: bool = False, run: Run | None = None
 ) -> EncoderDecoder:

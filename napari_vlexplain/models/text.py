@@ -243,5 +243,19 @@ def highest_id(ids: Sequence[int]) -> int:
 
 
 def first_of(end: int) -> Readout:
-    """The first position that holds ``end``."""
-    return lambda ids: list(ids).index(end)
+    """The first position that holds ``end``; the text embedding is read there.
+
+    Raises
+    ------
+    VLExplainError : (the readout) a prompt without that token, of which the library would read some other position.
+    """
+
+    def readout(ids: Sequence[int]) -> int:
+        if end not in ids:
+            raise VLExplainError(
+                f"The text is read at its end token, which the model's configuration says is {end} (eos_token_id), but "
+                "the tokenizer writes no such token: configuration and tokenizer belong to different models."
+            )
+        return list(ids).index(end)
+
+    return readout

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..io.images import as_rgb
 from ..methods.catalogue import known_methods, method, refuse_unfit
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 STEPS = steps_of("dual_encoder", "image")
 
 
+@entrance("Perturbing")
 def perturb_captions(
     model: DualEncoder,
     cases: Iterable[CaptionCase],

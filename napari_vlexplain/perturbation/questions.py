@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..entrance import entrance
 from ..errors import VLExplainError
 from ..io.images import as_rgb
 from ..methods.co_attention_parameters import co_attention_method, list_co_attention_methods
@@ -30,6 +31,7 @@ Scored = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 """For each sample the scores of its words, special tokens included, and of its boxes."""
 
 
+@entrance("Perturbing")
 def perturb_questions(
     model: QuestionModel,
     cases: Iterable[QuestionCase],

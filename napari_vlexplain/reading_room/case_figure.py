@@ -12,6 +12,7 @@ from ..io.figure import warnings_of
 from ..io.lettering import FAINT, INK, PAPER, one_line, words_strip, wrapped, write, write_lines
 from ..io.overlay import as_uint8, draw_outline, overlay
 from ..roles import RIM, colour_of
+from ..scale import written
 from .agreement import PAIRS
 from .mask_files import Masks, in_order
 from .records import CaseRecord
@@ -101,7 +102,7 @@ def _column(record: CaseRecord, row: dict[str, Any]) -> Image.Image:
         canvas.paste(strip, (0, y))
         y += strip.height + 8
         request = explanation.request
-        said = f"{request.target.name} {explanation.score:.3f}   {request.method} on {one_line(request.model, 60)}"
+        said = f"{request.target.name} {written(explanation.score)}   {request.method} on {one_line(request.model, 60)}"
         y = write_lines(draw, (0, y), said, _TEXT, 14, FAINT)
         if explanation.degenerate:
             y = write_lines(draw, (0, y), "The map is the same everywhere: it says nothing.", _TEXT, 14, _WARNING)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import io
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,12 +16,12 @@ from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
-from ..errors import Cancelled
+from ..entrance import unexpected
+from ..errors import Cancelled, VLExplainError
 
 if TYPE_CHECKING:
     import napari
 
-log = logging.getLogger(__name__)
 LAST_WAIT_MS = 30_000
 YIELD_SECONDS = 0.02
 REPORT_MS = 100  # repainting progress more often would cost the computation more than it tells
@@ -66,8 +65,8 @@ class _Job:
             self._wait_for_those_before()
             self.result = self.work(self._report, self._stopped)
         except BaseException as error:  # told on the GUI thread, where it can be shown
-            if not isinstance(error, Cancelled):
-                log.info("%s failed", self.title, exc_info=True)
+            if isinstance(error, Exception) and not isinstance(error, Cancelled | VLExplainError | MemoryError):
+                error = unexpected(self.title, error)
             self.error = _without_traceback(error)
         finally:
             _running.discard(self)

@@ -9,6 +9,7 @@ from ..answer import Answer
 from ..explaining import SCORE_NAMES
 from ..explanation import Explanation
 from ..methods.targets import TARGETS
+from ..scale import written
 from ._words import Words
 
 
@@ -79,4 +80,4 @@ def _told(explanation: Explanation | Answer) -> tuple[str, str]:
         others = "; ".join(f"{text or '(nothing)'} {chance:.1%}" for text, chance in explanation.top)
         return f"{explanation.answer or '(nothing)'} {explanation.probability:.0%}", others
     record = explanation.provenance
-    return f"{explanation.score:.3f}", f"Cosine {record['similarity']:.4f}, logit {record['logit']:.3f}"
+    return written(explanation.score), f"Cosine {record['similarity']:.4f}, logit {record['logit']:.3f}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets.worlds import article, class_names, stickers
+from ...entrance import entrance
 from ...models.dual_encoder import DualEncoder
 from ...running import Run
 from ..calibration import batches
@@ -100,6 +101,7 @@ def uc_merced_entities(folder: str | Path, seed: int, count: int | None) -> Enti
     )
 
 
+@entrance("The experiment")
 def entities(
     model: DualEncoder,
     data: Entities,

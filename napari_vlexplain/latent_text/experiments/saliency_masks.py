@@ -58,4 +58,4 @@ def _row(row: Tensor, matrix: Tensor) -> Tensor:
 def _unit(maps: Tensor) -> Tensor:
     flat = maps.flatten(1)
     low, high = flat.amin(1)[:, None, None], flat.amax(1)[:, None, None]
-    return (maps - low) / (high - low).clamp(min=1e-12)
+    return (maps - low) / torch.where(high > low, high - low, 1.0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets.worlds import article, stickers
+from ...entrance import entrance
 from ...models.dual_encoder import DualEncoder
 from ...running import Run, generator
 from ..calibration import batches
@@ -118,6 +119,7 @@ def celeba_bias(folder: str | Path, seed: int, count: int | None) -> Biased:
     )
 
 
+@entrance("The experiment")
 def spurious(
     model: DualEncoder,
     data: Biased,

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...entrance import entrance
 from ...models.dual_encoder import DualEncoder
 from ...running import Run
 from ..calibration import batches
@@ -116,6 +117,7 @@ def _best_masks(bench: Bench, run: Run) -> dict[str, tuple[str, float]]:
     return {name: (text, threshold) for name, (_, text, threshold) in best.items()}
 
 
+@entrance("The experiment")
 def typographic(
     model: DualEncoder, tuning: Attacks, scored: Attacks, samples: int = 50, seed: int = 0, run: Run | None = None
 ) -> Table:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...datasets.worlds import article, class_names
+from ...entrance import entrance
 from ...errors import VLExplainError
 from ...models.dual_encoder import DualEncoder
 from ...running import Run
@@ -56,6 +57,7 @@ def uc_merced_pairs(folder: str | Path, seed: int, count: int | None) -> Scenes:
 
 
 @torch.no_grad()
+@entrance("The experiment")
 def validity(model: DualEncoder, data: Scenes, run: Run | None = None) -> Table:
     """Zero-shot accuracy of the image's embedding, and of the mean of its patches in the space of the texts.
 

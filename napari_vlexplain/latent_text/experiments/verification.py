@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets.worlds import article, stickers
+from ...entrance import entrance
 from ...models.dual_encoder import DualEncoder
 from ...running import Run
 from ..interpreting import PLAIN
@@ -53,6 +54,7 @@ def sticker_scenes(seed: int, count: int) -> Annotated:
     )
 
 
+@entrance("The experiment")
 def verification(model: DualEncoder, data: Annotated, seed: int = 0, run: Run | None = None) -> Table:
     """Rank change under object and random masks, and overlap of saliency with the object, for each layer.
 

@@ -1,0 +1,71 @@
+"""What every public way in shares: torch's state is fenced off, and no error leaves without a sentence."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from .errors import Cancelled, Unexpected, VLExplainError, first_line
+from .logs import record
+from .running import is_from_caller, is_out_of_memory, release_memory
+from .torch_state import own_torch_state
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NO_MEMORY = "Memory ran out: close other programs, explain fewer prompts, or choose the CPU or a smaller model."
+
+
+def entrance(doing: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """For a public function that computes: ``doing`` is what it does, for the sentence of an unexpected error.
+
+    Raises
+    ------
+    VLExplainError : bad input, or no memory left. Its kind :class:`napari_vlexplain.errors.Unexpected` stands for any
+        other error, which is its cause and in the log.
+    Exception : whatever the caller's own ``progress`` or ``cancel`` raises, as it is.
+    """
+
+    def around(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+            signature.bind(*args, **kwargs)  # a call that does not fit is Python's to tell
+            with told(doing), own_torch_state():
+                return function(*args, **kwargs)
+
+        return inside
+
+    return around
+
+
+@contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Turns errors that nobody foresaw into a sentence, and writes where they come from into the log."""
+    try:
+        yield
+        return
+    except (VLExplainError, Cancelled):
+        raise
+    except Exception as error:
+        if is_from_caller(error):
+            raise
+        if not (isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error))):
+            raise unexpected(doing, error) from error
+    # Outside the handler the traceback, and all the arrays that it holds, are gone.
+    if "torch" in sys.modules:
+        release_memory()
+    raise VLExplainError(NO_MEMORY)
+
+
+def unexpected(doing: str, error: BaseException) -> Unexpected:
+    """The sentence for an error that nobody foresaw; the log has it from now on."""
+    file = record(f"{doing} failed", error)
+    where = "the log could not be written" if file is None else f"where it comes from is in {file}"
+    what = f"{type(error).__name__}: {first_line(error).rstrip('.')}"
+    return Unexpected(f"{doing} failed unexpectedly ({what}); try another method or model; {where}.")
