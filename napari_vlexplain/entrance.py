@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from .errors import Cancelled, Unexpected, VLExplainError, first_line
-from .logs import record
+from .logs import for_people, record
 from .running import is_from_caller, is_out_of_memory, release_memory
 from .torch_state import own_torch_state
 
@@ -36,36 +35,29 @@ def entrance(doing: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:
             signature.bind(*args, **kwargs)  # a call that does not fit is Python's to tell
-            with told(doing), own_torch_state():
-                return function(*args, **kwargs)
+            try:
+                with own_torch_state():
+                    return function(*args, **kwargs)
+            except (VLExplainError, Cancelled):
+                raise
+            except Exception as error:
+                if is_from_caller(error):
+                    raise
+                if not (isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error))):
+                    raise unexpected(doing, error) from error
+            # Outside the handler the traceback, and all the arrays that it holds, are gone.
+            if "torch" in sys.modules:
+                release_memory()
+            raise VLExplainError(NO_MEMORY)
 
         return inside
 
     return around
 
 
-@contextmanager
-def told(doing: str) -> Iterator[None]:
-    """Turns errors that nobody foresaw into a sentence, and writes where they come from into the log."""
-    try:
-        yield
-        return
-    except (VLExplainError, Cancelled):
-        raise
-    except Exception as error:
-        if is_from_caller(error):
-            raise
-        if not (isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error))):
-            raise unexpected(doing, error) from error
-    # Outside the handler the traceback, and all the arrays that it holds, are gone.
-    if "torch" in sys.modules:
-        release_memory()
-    raise VLExplainError(NO_MEMORY)
-
-
 def unexpected(doing: str, error: BaseException) -> Unexpected:
     """The sentence for an error that nobody foresaw; the log has it from now on."""
     file = record(f"{doing} failed", error)
-    where = "the log could not be written" if file is None else f"where it comes from is in {file}"
+    where = "the log could not be written" if file is None else f"where it comes from is in {for_people(file)}"
     what = f"{type(error).__name__}: {first_line(error).rstrip('.')}"
     return Unexpected(f"{doing} failed unexpectedly ({what}); try another method or model; {where}.")

@@ -21,12 +21,19 @@ from .errors import first_line
 BYTES, FILES = 1 << 20, 3
 _log = logging.getLogger("napari_vlexplain.unexpected")
 _QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|“[^”\n]*”|`[^`\n]*`")
-_PATH = re.compile(r"(?:[A-Za-z]:)?[\w.~-]*[\\/][^\s:,;]*(?:[ \w.-]*[\\/][^\s:,;]*)*")
+_PATH = re.compile(r"\S*[\\/].*|\S+\.(dcm|ima|png|jpe?g|tiff?|webp|bmp|gif|nii|gz|npz|json|csv|txt)\b", re.IGNORECASE)
+"""A path may hold blanks, so what follows one on its line is left out with it."""
 
 
 def log_file() -> Path:
     """Where the log is, whether or not anything was written yet."""
     return user_log_path("napari-vlexplain", appauthor=False) / "vlexplain.log"
+
+
+def for_people(file: Path) -> str:
+    """The file's place, without the name of the user where it is below their home."""
+    home = Path.home()
+    return f"~/{file.relative_to(home).as_posix()}" if file.is_relative_to(home) else str(file)
 
 
 def record(what: str, error: BaseException) -> Path | None:
@@ -76,6 +83,6 @@ def _told(error: BaseException) -> str:
 
 
 def _without_data(error: BaseException) -> str:
-    """What an error says, less quoted words and paths."""
+    """What an error says, less quoted words, and less a path and all that follows it."""
     said = (error.strerror or "") if isinstance(error, OSError) else first_line(error)
     return _PATH.sub("<path>", _QUOTED.sub("<...>", said))
