@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from .errors import Cancelled, Unexpected, VLExplainError, first_line
+from .errors import Cancelled, NoMemory, Unexpected, VLExplainError, first_line
 from .logs import for_people, record
 from .running import is_from_caller, is_out_of_memory, release_memory
 from .torch_state import own_torch_state
@@ -16,16 +16,14 @@ from .torch_state import own_torch_state
 P = ParamSpec("P")
 R = TypeVar("R")
 
-NO_MEMORY = "Memory ran out: close other programs, explain fewer prompts, or choose the CPU or a smaller model."
-
 
 def entrance(doing: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """For a public function that computes: ``doing`` is what it does, for the sentence of an unexpected error.
 
     Raises
     ------
-    VLExplainError : bad input, or no memory left. Its kind :class:`napari_vlexplain.errors.Unexpected` stands for any
-        other error, which is its cause and in the log.
+    VLExplainError : bad input. Of its kinds, ``NoMemory`` is what it says, and ``Unexpected`` stands for any other
+        error, which is its cause and in the log.
     Exception : whatever the caller's own ``progress`` or ``cancel`` raises, as it is.
     """
 
@@ -48,7 +46,7 @@ def entrance(doing: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             # Outside the handler the traceback, and all the arrays that it holds, are gone.
             if "torch" in sys.modules:
                 release_memory()
-            raise VLExplainError(NO_MEMORY)
+            raise NoMemory
 
         return inside
 

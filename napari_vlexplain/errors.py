@@ -14,6 +14,15 @@ class Unexpected(VLExplainError):
     """A fault of ours, or of a library's: what was being done, what happened, and where the log tells more."""
 
 
+class NoMemory(VLExplainError):
+    """Memory ran out, of the device or of the machine."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Memory ran out: close other programs, explain fewer prompts, or choose the CPU or a smaller model."
+        )
+
+
 class Cancelled(Exception):
     """The user asked to stop; nothing was kept."""
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from .answer import QuestionRequest
 from .asking import compute_answers, kind_of, methods_for
-from .entrance import NO_MEMORY, unexpected
-from .errors import VLExplainError
+from .entrance import unexpected
+from .errors import NoMemory, VLExplainError
 from .methods.catalogue import method
 from .methods.info import MethodInfo
 from .methods.parameters import Parameter, check
@@ -222,10 +222,9 @@ def guarded(work: Callable[[Run], T], progress: ProgressCallback | None, cancel:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        message = remedy(error)
     # Outside the handler the traceback, and the tensors that it holds, are gone.
     release_memory()
-    raise VLExplainError(message)
+    raise NoMemory
 
 
 def split_prompts(text: str) -> tuple[str, ...]:
@@ -255,5 +254,5 @@ def remedy(error: BaseException) -> str:
     if isinstance(error, VLExplainError):
         return str(error)
     if isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error)):
-        return NO_MEMORY
+        return str(NoMemory())
     return str(unexpected("Something", error))

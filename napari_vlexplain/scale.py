@@ -37,6 +37,6 @@ def _ends(values: NDArray[np.floating]) -> tuple[float, float]:
     return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
 
 
-def written(value: float) -> str:
-    """A score for people: three decimals, or three digits where those would not tell it (1.2e-14, -1.5e+09)."""
-    return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
+def written(value: float, decimals: int = 3) -> str:
+    """A score for people: so many decimals, or three digits where those would not tell it (1.2e-14, -1.5e+09)."""
+    return f"{value:.{decimals}f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"

@@ -27,8 +27,9 @@ from napari_vlexplain.cli.gui import has_display
 from napari_vlexplain.cli.listing import on_this_machine
 from napari_vlexplain.cli.options import parameters_of, threshold_of_text
 from napari_vlexplain.datasets.worlds import cases
-from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.errors import Unexpected, VLExplainError
 from napari_vlexplain.io.bundle import load_masks
+from napari_vlexplain.logs import for_people, log_file
 from napari_vlexplain.models.zoo import ModelInfo, known_models
 from napari_vlexplain.running import Run
 
@@ -357,10 +358,12 @@ def test_an_unexpected_error_is_one_line_and_debug_shows_more(
     words = ("explain", scene / "scene.png", "a dog")
     ended = vlexplain(*words)
     assert ended.code == 1
-    expected = "vlexplain: Something unexpected went wrong (RuntimeError: first line); --debug shows where.\n"
-    assert ended.err == expected
-    with pytest.raises(RuntimeError, match="second line"):
+    assert ended.err.startswith("vlexplain: Explaining failed unexpectedly (RuntimeError: first line);")
+    assert str(for_people(log_file())) in ended.err and ended.err.endswith(". --debug shows where.\n")
+    assert "broken" in log_file().read_text(encoding="utf-8")
+    with pytest.raises(Unexpected) as told:
         main([*map(str, words), "--debug"])
+    assert isinstance(told.value.__cause__, RuntimeError) and "second line" in str(told.value.__cause__)
 
 
 def test_running_out_of_memory_is_told(vlexplain: Command, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from napari_vlexplain import explain, load_model, logs
 from napari_vlexplain.entrance import entrance
-from napari_vlexplain.errors import Cancelled, Unexpected, VLExplainError
+from napari_vlexplain.errors import Cancelled, NoMemory, Unexpected, VLExplainError
 from napari_vlexplain.models.loading import forget_models
 from napari_vlexplain.running import Run
 from napari_vlexplain.torch_state import own_torch_state
@@ -185,7 +185,7 @@ def test_a_log_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_memory_is_named() -> None:
-    with pytest.raises(VLExplainError, match=r"^Memory ran out") as told:
+    with pytest.raises(NoMemory, match=r"^Memory ran out") as told:
         fail(MemoryError())
     assert not isinstance(told.value, Unexpected) and told.value.__context__ is None
 

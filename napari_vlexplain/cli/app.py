@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..entrance import unexpected
-from ..errors import Cancelled, Unexpected, VLExplainError
+from ..errors import Cancelled, NoMemory, Unexpected, VLExplainError
 from .ask import ask
 from .benchmark import benchmark, datasets, report
 from .compare import compare
@@ -90,6 +90,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         hide_stdout()
         return 0
+    except (NoMemory, MemoryError):
+        say(str(NoMemory()))
+        return 1
     except Unexpected as error:
         if debug:
             raise
@@ -98,9 +101,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except VLExplainError as error:
         say(str(error))
         return 2
-    except MemoryError:
-        say("Memory ran out: close other programs, or choose a smaller image or model.")
-        return 1
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error; its class lives elsewhere in every release of typer
             say(f"{error.format_message().rstrip('. ')}. See vlexplain --help.")

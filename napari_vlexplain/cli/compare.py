@@ -136,7 +136,7 @@ def _print(console: Console, found: Comparison, files: list[Path]) -> None:
         if cells[0].explanation is None:
             listed.add_row(name, *["-"] * len(right))
             continue
-        shown = [] if several else [written(cells[0].explanation.score)]
+        shown = [] if several else [written(cells[0].explanation.score, 4)]
         numbers = [_number(found.mean(number, figure)) for figure in _SHOWN] if columns else []
         listed.add_row(name, *shown, *numbers, *(_checked(cells) if checked else []), f"{took:.1f}")
     console.print(listed)

@@ -111,7 +111,7 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
     for result in results:
         explanation = result.explanation
         words = coloured_words(explanation.word_scores()) if coloured else plain_words(explanation.word_scores())
-        listed.add_row(explanation.prompt, written(explanation.score), words)
+        listed.add_row(explanation.prompt, written(explanation.score, 4), words)
     console.print(listed)
     if any(result.figures is not None for result in results):
         _print_figures(console, results)
