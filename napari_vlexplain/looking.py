@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import VLExplainError
 from .io.colour import table
+from .io.dicom_voi import apart
 from .scale import is_constant
 
 SEQUENTIAL = ("inferno", "magma", "viridis", "cividis", "gray")
@@ -117,8 +118,7 @@ def colours(look: Look, sequential: Callable[[NDArray[np.float64]], NDArray]) ->
 
 def limits(low: float, high: float, zero: float | None) -> tuple[float, float]:
     """Of the colours, for values in [low, high]: these, or as far to both sides of ``zero`` as the farther one."""
-    if not low < high:
-        high = low + 1.0
+    low, high = apart(low, high)
     if zero is None:
         return low, high
     reach = max(high - zero, zero - low)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -312,8 +313,59 @@ def test_as_array_takes_lists_and_pictures() -> None:
     np.testing.assert_array_equal(as_array(Image.fromarray(RGBA)), RGBA)
 
 
+WIDE = np.finfo(np.float64).max
+
+
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64, np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("power", [8, 15, 24, 53, 62, 100, 1000])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_constants_of_any_size_are_black(dtype: type, power: int, sign: int) -> None:
+    """One step above a large number is that number again, and 0 is divided by 0."""
+    whole = np.dtype(dtype).kind in "iu"
+    largest = int(np.iinfo(dtype).max) if whole else int(np.finfo(dtype).max)
+    if 2**power <= largest and (sign > 0 or np.dtype(dtype).kind != "u"):
+        assert not as_rgb(np.full((2, 2), sign * 2**power, dtype)).any()
+    assert np.ptp(as_rgb(np.full((2, 2), min(largest, int(WIDE)), dtype))) == 0  # nothing lies above the largest
+
+
+@pytest.mark.parametrize(
+    ("image", "limits"),
+    [
+        (np.array([2**63, 2**63 + 1, 2**63 + 2], np.uint64), (2**63, 2**63 + 2)),
+        (np.array([2**64 - 3, 2**64 - 2, 2**64 - 1], np.uint64), (2**64 - 3, 2**64 - 1)),
+        (np.array([2**63 + 1, 2**63 + 1000, 2**63 + 3000], np.uint64), (2.0**63, 2.0**63 + 4096)),
+        (np.array([-(2**63), -(2**63) + 1, -(2**63) + 2], np.int64), (-(2**63), -(2**63) + 2)),
+        (np.array([-(2**63), -1, 2**63 - 1], np.int64), None),
+        (np.array([2**60, 2**60 + 1, 2**60 + 2], np.int64), (2**60, 2**60 + 2)),
+        (np.array([0, 1, 2**64 - 1], np.uint64), (0.5, 1.5)),
+        (np.array([-5, 1, 5], np.int64), (-3.0, 5.0)),
+        (np.array([0, 0, 255], np.uint8), (-1e300, 1e300)),
+        (np.array([-1, 0, 1], np.int64), (-WIDE, WIDE)),
+        (np.array([-WIDE, 0, WIDE]), (-WIDE, WIDE)),
+        (np.array([-WIDE, 0.5, WIDE]), (0.0, 1.0)),
+        (np.array([-1, 5e-324, 1]), (0.0, 1e-323)),
+        (np.array([0, 2.0**-149, 2.0**-148], np.float32) + np.float32(0), (0.0, 2.0**-148)),
+        (np.array([-3e38, 0, 3e38], np.float32), None),
+        (np.array([-6e4, 0, 6e4], np.float16), None),
+        (np.array([1e300, 1.5e300, 2e300]), None),
+        (np.array([2**64, 2**64 + 2**11, 2**64 + 2**12], np.longdouble), None),
+    ],
+)
+def test_a_stretch_is_right_at_any_size(image: NDArray, limits: tuple[float, float] | None) -> None:
+    """(x - low) / (high - low) in fractions, which neither round nor overflow."""
+    exact = [Fraction(int(x)) if x == int(x) else Fraction(float(x)) for x in image.tolist()]
+    low, high = map(Fraction, limits or (min(exact), max(exact)))
+    expected = [float(min(max((x - low) / (high - low), Fraction(0)), Fraction(1))) for x in exact]
+    np.testing.assert_allclose(as_rgb(image[None], limits)[0, :, 0], expected, atol=2.0**-24, rtol=0)
+
+
+def test_limits_that_the_pixels_cannot_tell_apart_cut_between() -> None:
+    image = np.array([[2.0**60, 2.0**60 + 2**10]])
+    assert as_rgb(image, (2**60 + 1, 2**60 + 2))[0, :, 0].tolist() == [0, 1]
+
+
 dtypes = st.sampled_from(
-    [np.bool_, np.uint8, np.int8, np.uint16, np.int32, np.uint64, np.float16, np.float32, np.float64]
+    [np.bool_, np.uint8, np.int8, np.uint16, np.int32, np.int64, np.uint64, np.float16, np.float32, np.float64]
 )
 
 
@@ -323,7 +375,8 @@ def test_anything_finite_becomes_colours_in_range(data: st.DataObject) -> None:
     dtype = data.draw(dtypes)
     shape = data.draw(array_shapes(min_dims=2, max_dims=2, max_side=5))
     channels = data.draw(st.sampled_from([(), (1,), (3,), (4,)]))
-    elements = st.floats(-1e4, 1e4, width=16) if np.dtype(dtype).kind == "f" else None
+    reach = float(np.finfo(dtype).max) / 2 if np.dtype(dtype).kind == "f" else 0.0
+    elements = st.floats(-reach, reach, width=8 * np.dtype(dtype).itemsize) if reach else None
     image = data.draw(arrays(dtype, shape + channels, elements=elements))
     before = image.copy()
     found = as_rgb(image)

@@ -15,7 +15,16 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_vlexplain.io.dicom_voi import Curve, Window, percentiles, record_of, sample_of, voi_of
+from napari_vlexplain.io.dicom_voi import (
+    Curve,
+    Window,
+    apart,
+    percentiles,
+    record_of,
+    sample_of,
+    voi_of,
+)
+from napari_vlexplain.io.images import as_rgb
 from napari_vlexplain.reading_room.windowing import AUTO, FULL, dragged, full_range, function_of, presets
 from napari_vlexplain.widgets._layers import KEY, new_metadata
 from napari_vlexplain.widgets.window_level import WindowLevel, WindowLevelDock
@@ -32,6 +41,23 @@ CURVE = Curve(0.0, (np.linspace(0, 1, 4096) ** 2 * 255).astype(np.uint16), 255, 
 def test_a_window_and_its_limits_are_the_same_thing(centre: float, width: float, function: Any) -> None:
     again = Window.of_limits(Window(centre, width, function).limits, function)
     assert again.centre == pytest.approx(centre, abs=1e-6) and again.width == pytest.approx(width, abs=1e-6)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_limits_of_a_constant_differ(value: float) -> None:
+    low, high = apart(value, value)
+    assert low < high and low <= value <= high and np.isfinite([low, high]).all()
+    if abs(value) < 1e38:
+        assert np.float32(low) < np.float32(high)
+    assert apart(low, high) == (low, high)
+
+
+@pytest.mark.parametrize("level", [2.0**53, 1e17, -1e30])
+def test_windows_of_large_constants_are_no_division_by_0(level: float) -> None:
+    for voi in (Window(level, 2), Window(level, 1), Window(level, 1, "LINEAR_EXACT")):
+        assert voi.limits[0] < voi.limits[1] and np.isfinite(voi.shown(np.full((2, 2), level))).all()
+    for low, high in (percentiles(sample_of(np.full((2, 2), level)), 1, 99), full_range(np.full((2, 2), level))):
+        assert low < high and not as_rgb(np.full((2, 2), level), (low, high)).any()
 
 
 def test_windows_and_curves_survive_as_plain_values() -> None:

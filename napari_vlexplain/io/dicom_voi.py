@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,6 +14,14 @@ Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 FUNCTIONS: tuple[Function, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _STEP = 0.01  # a window of width 1 is a step between two values; viewers want some width
 _SAMPLE = 60_000  # values that percentiles are taken of
+
+
+def apart(low: float, high: float) -> Limits:
+    """Limits that differ: (low, high), or of a constant a step up that no rounding loses, in float32 either."""
+    if low < high:
+        return low, high
+    step = max(1.0, abs(low) * 2.0**-20)
+    return (low - step, low) if math.isinf(low + step) and math.isfinite(low) else (low, low + step)
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,7 @@ class Window:
     def limits(self) -> Limits:
         """The values that are black and white; of a SIGMOID those of its tangent at the centre."""
         low = self.centre - self.width / 2
-        if self.function == "LINEAR":
-            return low, low + max(self.width - 1, _STEP)
-        return low, low + self.width
+        return apart(low, low + (max(self.width - 1, _STEP) if self.function == "LINEAR" else self.width))
 
     def shown(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Brightness in [0, 1] of every value, exactly as the standard writes it."""
@@ -127,7 +134,7 @@ def percentiles(sample: NDArray[Any], low: float, high: float) -> Limits:
         return 0.0, 1.0
     found = np.percentile(sample, (low, high))
     first, last = (float(value) for value in (np.rint(found) if sample.dtype.kind in "ui" else found))
-    return (first, last) if last > first else (first, first + 1)
+    return apart(first, last)
 
 
 def full_range(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
@@ -139,8 +146,7 @@ def full_range(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
         values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low, low + max(1.0, float(np.spacing(abs(low)))))
+    return apart(float(values.min()), float(values.max()))
 
 
 def record_of(voi: Voi) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,8 +192,8 @@ def as_rgb(image: Any, contrast_limits: Limits | None = None) -> NDArray:
     colours, alpha = (pixels[..., :3], pixels[..., 3:]) if pixels.shape[2] == 4 else (pixels, None)
     values = _stretched(colours, low, high)
     if alpha is not None:
-        top = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
-        values = values * _stretched(alpha, 0.0, top)
+        top = 1 if pixels.dtype.kind == "f" else int(np.iinfo(pixels.dtype).max)
+        values = values * _stretched(alpha, 0, top)
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)), dtype=np.float32)
 
 
@@ -250,11 +252,31 @@ def _read_tiff(file: Path, plane: tuple[int, ...]) -> NDArray:
     return pixels
 
 
-def _stretched(pixels: NDArray, low: float, high: float) -> NDArray:
-    """``low`` becomes 0 and ``high`` 1."""
-    # float32 holds 16-bit integers exactly; of wider numbers it would drop the very digits that differ.
-    exact: type = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
-    return np.clip((pixels.astype(exact) - low) / (high - low), 0, 1)
+def _stretched(pixels: NDArray, low: Any, high: Any) -> NDArray:
+    """``low`` becomes 0 and ``high`` 1, in float64 or wider; all becomes 0 where both are the only value.
+
+    Cut first, so nothing overflows; 64-bit integers count from ``low``, so no digit that differs is dropped.
+    """
+    if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 4:
+        pixels, low, high = _counted(pixels, low, high)
+    kind = np.result_type(pixels.dtype, np.float64).type
+    low, high = kind(low), kind(high)
+    if not low < high:
+        return (pixels > low).astype(kind)
+    half = kind(0.5 if max(-low, high) > np.finfo(kind).max / 2 else 1)
+    values = np.clip(pixels.astype(kind), low, high)
+    values *= half
+    values -= low * half
+    values /= high * half - low * half
+    return values
+
+
+def _counted(pixels: NDArray, low: float, high: float) -> tuple[NDArray, float, float]:
+    """64-bit integers and limits as distances from the whole number below ``low``, as far as the dtype goes."""
+    info = np.iinfo(pixels.dtype)
+    base = min(max(math.floor(low), int(info.min)), int(info.max))
+    above = np.maximum(pixels, base).astype(np.uint64) - np.uint64(base % 2**64)
+    return above, float(Fraction(low) - base), float(Fraction(high) - base)
 
 
 def _refuse_huge(file: Path, pixels: int) -> None:
@@ -288,9 +310,9 @@ def _checked(image: Any) -> NDArray:
 
 def _limits(pixels: NDArray, given: Limits | None) -> Limits:
     if given is not None:
-        low, high = float(given[0]), float(given[1])
-        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        if not (all(map(math.isfinite, given)) and given[0] < given[1]):
             raise VLExplainError(f"contrast_limits are {tuple(given)}, but the first must be below the second.")
+        low, high = (edge if isinstance(edge, int) else float(edge) for edge in given)
         return low, high
     if pixels.dtype == np.uint8:
         return 0.0, 255.0
