@@ -10,7 +10,9 @@ import torch
 from napari_vlexplain import explain, list_methods
 from napari_vlexplain.errors import VLExplainError
 
-TOLERANCE = 1e-5
+TOLERANCE = 84 * float(torch.finfo(torch.float32).eps)
+"""A tower's rounding as a share of its largest number: about twenty products in a row, of up to 64 terms each, and
+norms between them; another order of the terms moves each by a few units in the last place."""
 PROMPTS = [
     "a cat",
     "a small dog",
@@ -87,7 +89,9 @@ def batches_change_nothing(model: Any, prompts: list[str], **parameters: dict[st
             alone = explain(picture(), prompts[k], model, info.name, **given)
             both = ((alone.patch_scores, together[k].patch_scores), (alone.token_scores, together[k].token_scores))
             for (one, other), scale in zip(both, scales, strict=True):
-                assert np.abs(one - other).max(initial=0) <= 1e-5 * scale, (info.name, prompts[k])
+                # M2IB goes prompt by prompt, because Adam would enlarge what a batch rounds otherwise.
+                bound = 0.0 if info.name == "m2ib" else TOLERANCE * scale
+                assert np.abs(one - other).max(initial=0) <= bound, (info.name, prompts[k])
 
 
 def all_blocks(model: Any) -> dict[str, dict[str, Any]]:

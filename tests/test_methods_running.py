@@ -14,7 +14,8 @@ from napari_vlexplain.methods import m2ib as m2ib_module
 from napari_vlexplain.running import Run
 
 every_method = pytest.mark.parametrize("method", METHODS)
-WITH_GRADIENTS = ("relevance", "attention_grad_cam", "m2ib")
+CHUNKED = ("relevance", "attention_grad_cam")
+WITH_GRADIENTS = (*CHUNKED, "m2ib")  # which goes one by one
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +27,15 @@ def run(method, inputs, **options):
     return scores_of(method, inputs, **options, **METHODS[method])
 
 
-def rounding(method):
-    """How far rounding may go: Adam's first steps are signs, which enlarge it."""
-    return 1e-4 if method == "m2ib" else 1e-5
+CHAIN = 84 * float(torch.finfo(torch.float32).eps)
+"""Rounding, as a share of the largest score: products of 32 to 64 terms, about twenty of them in a row."""
 
 
 def close(found, expected, method):
-    """Equal up to rounding, as a share of the largest score."""
+    """Equal up to rounding; M2IB, whose Adam would enlarge it without bound, goes prompt by prompt and to the bit."""
     assert found.shape == expected.shape
-    assert float((found - expected).abs().max()) <= rounding(method) * float(expected.abs().max())
+    bound = 0.0 if method == "m2ib" else CHAIN * float(expected.abs().max())
+    assert float((found - expected).abs().max()) <= bound
 
 
 def alike(found, expected, method):
@@ -48,7 +49,8 @@ def test_several_prompts_in_one_go_are_as_good_as_each_alone(model, method, targ
     inputs = inputs_of(model, PROMPTS * 2, target)
     together = run(method, inputs)
     assert together.image.shape == (8, 4, 4)
-    for k in range(0, 8, 3):
+    # A softmax over prompts in another order is rounded otherwise; behind the first prompt the order stays.
+    for k in (0,) if method == "m2ib" and target == "softmax" else range(0, 8, 3):
         others = tuple(p.text for i, p in enumerate(inputs.explained.prompts) if i != k)
         text = inputs.explained.prompts[k].text
         alone = inputs_of(model, (text,), replace(inputs.target, against=others if target == "softmax" else ()))
@@ -61,19 +63,17 @@ def test_several_prompts_in_one_go_are_as_good_as_each_alone(model, method, targ
 def test_chunks_do_not_show(model, method, monkeypatch):
     inputs = inputs_of(model, PROMPTS * 3)
     whole = run(method, inputs)
-    sizes = []
+    sizes, original = [], inputs_module.chunks
     for budget in (1, 1 << 62):
-        for module in (inputs_module, m2ib_module):
-            original = module.chunks
 
-            def watched(total, size, work, original=original):
-                sizes.append(min(size, total))
-                original(total, size, work)
+        def watched(total, size, work):
+            sizes.append(min(size, total))
+            original(total, size, work)
 
-            monkeypatch.setattr(module, "memory_budget", lambda device, budget=budget: budget)
-            monkeypatch.setattr(module, "chunks", watched)
+        monkeypatch.setattr(inputs_module, "memory_budget", lambda device, budget=budget: budget)
+        monkeypatch.setattr(inputs_module, "chunks", watched)
         alike(run(method, inputs), whole, method)
-    if method in WITH_GRADIENTS:
+    if method in CHUNKED:
         assert set(sizes) == {1, 12}
 
 
@@ -222,7 +222,7 @@ ERRORS = (
 )
 
 
-@pytest.mark.parametrize("method", WITH_GRADIENTS)
+@pytest.mark.parametrize("method", CHUNKED)
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
 def test_memory_that_runs_out_halves_the_chunk(model, method, error, monkeypatch):
     inputs = inputs_of(model, PROMPTS * 2)
