@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
 
 from ..reading_room.navigation import BROKEN, UNDECIDED, Key, Row, SortBy, View, categories, shown
 from ..reading_room.records import VERDICTS
-from ._form import guard_wheel
 
 COLUMNS: tuple[tuple[str, SortBy, str], ...] = (
     ("Phrase", "prompt", "What is looked for"),
@@ -231,8 +230,6 @@ class CaseList(QWidget):
         for combo in (self.category, self.status):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(4)
-        for editor in (self.category, self.status, self.low, self.high):
-            guard_wheel(editor)
         choices, numbers = QHBoxLayout(), QHBoxLayout()
         for combo in (self.category, self.status):
             choices.addWidget(combo, 1)

@@ -29,7 +29,7 @@ from ..reading_room.navigation import Row
 from ..reading_room.study import PACKAGED, Item, Study
 from ._cases_judging import Judging
 from ._cases_table import CaseList
-from ._form import ParameterForm, guard_wheel
+from ._form import ParameterForm
 from ._keys import with_keys
 from ._method_combo import offer_methods
 from ._model_box import ModelBox
@@ -191,8 +191,6 @@ class CasesView(QWidget):
             assert action is not None
             action.triggered.connect(lambda _=False, start=start: self.drawn.emit(start))
         self.mask_button.setMenu(menu)
-        for editor in (self.method, self.model.combo, self.threshold.mode_combo):
-            guard_wheel(editor)
         for button in (self.first, self.previous, self.last):
             button.setMaximumWidth(40)
         tips: dict[QWidget, str] = {

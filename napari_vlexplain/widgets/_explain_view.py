@@ -25,7 +25,7 @@ from ..methods.targets import TARGETS
 from ..prompt_history import PromptHistory
 from ._checking import CheckBox
 from ._copying import CopyButtons
-from ._form import WIDEST_INT, ParameterForm, guard_wheel
+from ._form import WIDEST_INT, ParameterForm
 from ._image_combo import ImageCombo
 from ._method_combo import offer_methods
 from ._model_box import ModelBox
@@ -101,8 +101,6 @@ class ExplainView(QWidget):
         self.summary.setWordWrap(True)
         self.summary.setTextFormat(Qt.TextFormat.PlainText)
         self.against.setPlaceholderText("a photo of a cat")
-        for editor in (self.method, self.target, self.seed, self.model.combo):
-            guard_wheel(editor)
 
     def _explain(self) -> None:
         tips = {

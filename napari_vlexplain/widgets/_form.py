@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -76,7 +76,6 @@ class ParameterRow(QWidget):
         self.editor, self._show, changed = _editor(parameter)
         self.editor.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.editor.setAccessibleName(label_of(parameter))
-        guard_wheel(self.editor)
         changed(self.edited.emit)
         self.reset_button = QToolButton()
         self.reset_button.setText("↺")
@@ -180,18 +179,3 @@ class _Decimal(QDoubleSpinBox):
 
     def textFromValue(self, value: float) -> str:
         return f"{value:.6g}" if abs(value) < 1e15 else super().textFromValue(value)
-
-
-def guard_wheel(editor: QWidget) -> None:
-    """Let the wheel scroll the dock; it turns a value only in an editor that was clicked before."""
-    editor.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    editor.installEventFilter(_NoStrayWheel(editor))
-
-
-class _NoStrayWheel(QObject):
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        wheel = event is not None and event.type() == QEvent.Type.Wheel
-        if event is not None and wheel and isinstance(watched, QWidget) and not watched.hasFocus():
-            event.ignore()
-            return True
-        return False

@@ -11,6 +11,7 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
 from ._warm import warm_up
+from ._wheel import WheelGuard
 
 
 class Hooks:
@@ -33,7 +34,9 @@ class Hooks:
 
 
 class Lifetime(QObject):
-    """Calls ``attach`` when a widget comes into use and ``release`` when it goes, each once per change.
+    """Calls ``attach`` when a dock comes into use and ``release`` when it goes, each once per change.
+
+    Every dock has one, so it is also what keeps the wheel from their values.
 
     napari takes a dock away by giving it no parent, without a close event, so that counts as going. When Qt has
     destroyed the widget with its window, ``release`` runs on what is left: Python attributes work, Qt calls raise
@@ -44,6 +47,7 @@ class Lifetime(QObject):
         super().__init__(widget)
         self._widget, self._attach, self._release = widget, attach, release
         self._attached = False
+        self._guard = WheelGuard(widget)
         widget.installEventFilter(self)
         widget.destroyed.connect(_last_rites(release))
         self._set(True)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import VLExplainError
 from ._contrast import settle
-from ._form import guard_wheel
 from ._layer_combo import LayerCombo
 from ._layers import info
 from ._picture import Picture, is_picture, picture_of
@@ -24,7 +23,6 @@ class ImageCombo(LayerCombo):
         super().__init__(viewer, is_picture, offered=settle, empty="no image yet: open one, or a sample")
         self.setToolTip("The image to look at; of a stack, the plane in view.")
         self.setAccessibleName("Image")
-        guard_wheel(self)
 
     def follow(self) -> None:
         super().follow()

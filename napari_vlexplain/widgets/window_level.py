@@ -23,7 +23,6 @@ from qtpy.QtWidgets import (
 from ..errors import VLExplainError
 from ..io.dicom_voi import Window
 from ._dicom_choice import open_dicom, opened_by_another
-from ._form import guard_wheel
 from ._hooks import Lifetime
 from ._keys import Keys, with_keys
 from ._scroll import fill_scrolling
@@ -136,7 +135,6 @@ class WindowLevel(QWidget):
 
     def _connect(self) -> None:
         for box in (self.width_box, self.level_box):
-            guard_wheel(box)
             box.valueChanged.connect(self._on_numbers)
         self.tool_button.clicked.connect(self.control.tool.set_on)
         self.invert_button.clicked.connect(self.control.toggle_inverted)
