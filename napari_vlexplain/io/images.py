@@ -30,8 +30,8 @@ REACH = 0.1
 def read_image(path: str | Path) -> NDArray:
     """An image file as an array (H, W) or (H, W, 3 or 4) in its own dtype: PNG, JPEG, WebP, BMP, GIF, TIFF.
 
-    Photographs are turned upright as their EXIF tag says; of an animation the first frame counts. A DICOM file comes
-    as float32 in [0, 1], through its own window; :func:`read_shown` gives its values and the window apart.
+    Photographs are turned upright as their EXIF or TIFF tag says; of an animation the first frame counts. A DICOM
+    file comes as float32 in [0, 1], through its own window; :func:`read_shown` gives its values and the window apart.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def read_shown(
     return _read_plain(file, path, plane), contrast_limits
 
 
-def _plane_of(stack: NDArray, plane: tuple[int, ...], colours: bool, name: str) -> NDArray:
+def plane_of(stack: NDArray, plane: tuple[int, ...], colours: bool, name: str) -> NDArray:
     """One image of a stack; ``colours`` says whether the last axis holds them."""
     lead = stack.shape[: stack.ndim - (3 if colours else 2)]
     if len(plane) != len(lead) or any(not 0 <= at < size for at, size in zip(plane, lead, strict=True)):
@@ -100,8 +100,10 @@ def _read_plain(file: Path, path: str | Path, plane: tuple[int, ...]) -> NDArray
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if file.suffix.lower() in (".tif", ".tiff"):
-                return _read_tiff(file, plane)
+            if _is_tiff(file):
+                from .tiff import read_tiff
+
+                return read_tiff(file, plane)
             if plane:
                 raise VLExplainError(_SINGLE.format(file.name))
             return _read_pillow(file)
@@ -117,6 +119,37 @@ def _read_plain(file: Path, path: str | Path, plane: tuple[int, ...]) -> NDArray
         ) from None
 
 
+def orientation_of(path: str | Path) -> int:
+    """How the stored rows and columns of an image file are turned before it is shown: EXIF's or TIFF's tag, 1 to 8.
+
+    1 is "as stored", also of files that say nothing or cannot be read. From 5 on rows have become columns.
+    """
+    from PIL import Image
+
+    file = Path(path).expanduser()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file) as image:
+                found = image.getexif().get(274, 1)
+    except Exception:
+        if not _is_tiff(file):
+            return 1
+        from .tiff import orientation_of_file
+
+        return orientation_of_file(file)
+    return int(found) if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _is_tiff(file: Path) -> bool:
+    """By its first bytes: names say little."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    except OSError:
+        return False
+
+
 def as_array(image: Any) -> NDArray:
     """Anything array-like as an array; a Pillow image as its colours, never as palette numbers.
 
@@ -125,7 +158,7 @@ def as_array(image: Any) -> NDArray:
     VLExplainError : what cannot become an array of numbers.
     """
     try:
-        return _colours(image) if hasattr(image, "getpixel") else np.asarray(image)
+        return colours_of(image) if hasattr(image, "getpixel") else np.asarray(image)
     except (ValueError, TypeError, OSError):
         raise VLExplainError("The image is no array; its rows must have one length and hold numbers.") from None
 
@@ -206,11 +239,11 @@ def _read_pillow(file: Path) -> NDArray:
     from PIL import Image, ImageOps
 
     with Image.open(file) as image:
-        _refuse_huge(file, image.width * image.height)
-        return _colours(ImageOps.exif_transpose(image))
+        refuse_huge(file, image.width * image.height)
+        return colours_of(ImageOps.exif_transpose(image))
 
 
-def _colours(image: Image.Image) -> NDArray:
+def colours_of(image: Image.Image) -> NDArray:
     """The pixels of a Pillow image as grey, RGB or RGBA."""
     keyed = "transparency" in image.info and image.mode in ("1", "L", "P", "RGB")
     if image.mode == "La":
@@ -223,33 +256,6 @@ def _colours(image: Image.Image) -> NDArray:
         return np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-
-
-def _read_tiff(file: Path, plane: tuple[int, ...]) -> NDArray:
-    import tifffile
-
-    with tifffile.TiffFile(file) as tiff:
-        series = tiff.series[0]
-        page = series.keyframe
-        _refuse_huge(file, int(np.prod(series.shape, dtype=np.float64)) // max(page.samplesperpixel, 1))
-        if page.photometric in (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED) and not plane:
-            return _read_pillow(file)
-        try:
-            pixels = series.asarray()
-        except (ValueError, ImportError, RuntimeError):
-            if plane:
-                raise
-            return _read_pillow(file)  # LZW, JPEG and others: Pillow has these codecs, tifffile asks for a package
-        axes = series.axes
-        white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-    if "S" in axes:  # colours kept as separate planes
-        pixels = np.moveaxis(pixels, axes.index("S"), -1)
-    lead = tuple(axis for axis in range(pixels.ndim - (3 if "S" in axes else 2)) if pixels.shape[axis] == 1)
-    pixels = np.squeeze(pixels, axis=lead)
-    pixels = _plane_of(pixels, plane, "S" in axes, file.name)
-    if white_is_zero and pixels.dtype.kind == "u":
-        pixels = np.iinfo(pixels.dtype).max - pixels
-    return pixels
 
 
 def _stretched(pixels: NDArray, low: Any, high: Any) -> NDArray:
@@ -279,7 +285,7 @@ def _counted(pixels: NDArray, low: float, high: float) -> tuple[NDArray, float, 
     return above, float(Fraction(low) - base), float(Fraction(high) - base)
 
 
-def _refuse_huge(file: Path, pixels: int) -> None:
+def refuse_huge(file: Path, pixels: int) -> None:
     if pixels > LARGEST:
         raise VLExplainError(f"{file.name} is too large: {_ALLOWED}.")
 
