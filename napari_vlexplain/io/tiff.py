@@ -173,7 +173,7 @@ def _numbers(page: Any, tag: int, usual: tuple[float, ...]) -> tuple[float, ...]
         return usual
     if flat.size == 2 * len(usual):
         flat = flat[0::2] / np.where(flat[1::2] == 0, np.nan, flat[1::2])
-    good = flat.size == len(usual) and np.isfinite(flat).all()
+    good = flat.size == len(usual) and bool(np.isfinite(flat).all())
     if good and len(usual) == 6:
         good = bool((flat[1::2] > flat[0::2]).all())
     return tuple(flat.tolist()) if good and (len(usual) == 6 or flat[1] > 0) else usual
