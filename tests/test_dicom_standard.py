@@ -91,7 +91,7 @@ def case_of(file: Path) -> CaseRecord:
 
 def exported(case: CaseRecord, out: Path, keep: bool) -> tuple[Path, Path]:
     """The segmentation and the report of a record, as an export has them."""
-    options = replace(options_of(["seg", "sr"]), deidentify=not keep)
+    options = replace(options_of(["seg", "sr"]), deidentify=not keep, demonstration=True)
     folder = export_study([case], out, options)
     assert not notes_of(folder)
     return next(folder.rglob("segmentation.dcm")), next(folder.rglob("report.dcm"))

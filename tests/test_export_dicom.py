@@ -148,7 +148,7 @@ def test_segments_and_areas_are_tied_by_their_tracking(case: CaseRecord, tmp_pat
 
 
 def test_the_patient_is_left_out_unless_asked(case: CaseRecord, tmp_path: Path) -> None:
-    options = options_of(["seg", "sr", "csv", "json", "figure", "explanation", "masks"])
+    options = options_of(["seg", "sr", "csv", "json", "figure", "explanation", "masks"], demonstration=True)
     out = export_study([case], tmp_path / "out", options)
     assert not notes_of(out)
     files = [file for file in out.rglob("*") if file.is_file()]
@@ -179,7 +179,7 @@ def test_the_same_record_makes_the_same_files(case: CaseRecord, tmp_path: Path) 
 
 
 def test_masks_come_back_from_the_segmentation_alone(case: CaseRecord, tmp_path: Path) -> None:
-    (again,) = read_export(export_study([case], tmp_path / "out", options_of(["seg"])))
+    (again,) = read_export(export_study([case], tmp_path / "out", options_of(["seg"], demonstration=True)))
     for role, mask in case.masks.items():
         np.testing.assert_array_equal(again.masks[role], mask)
 
@@ -199,7 +199,7 @@ def test_what_cannot_be_referred_to_is_noted(tmp_path: Path) -> None:
         record("cut", source=tmp_path / "cut.dcm"),
         record("gone", source=tmp_path / "gone.dcm"),
     ]
-    out = export_study(given, tmp_path / "out", Options(dicom_seg=True, figure=False))
+    out = export_study(given, tmp_path / "out", Options(dicom_seg=True, figure=False, demonstration=True))
     notes = notes_of(out)
     assert len(notes) == len(given) == len(read_export(out))
     expected = ("no DICOM file", "no DICOM file", "3 frames", "(8, 9)", "StudyInstanceUID", "cut.dcm", "no file")
@@ -213,7 +213,7 @@ def test_without_highdicom_the_remedy_is_said(case: CaseRecord, tmp_path: Path, 
     import sys
 
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    (note,) = notes_of(export_study([case], tmp_path / "out", options_of(["seg"])))
+    (note,) = notes_of(export_study([case], tmp_path / "out", options_of(["seg"], demonstration=True)))
     assert "pip install" in note
 
 
@@ -222,7 +222,7 @@ def test_headers_that_the_library_cannot_take_are_noted(case: CaseRecord, tmp_pa
         raise ValueError("no such thing\nin this header")
 
     monkeypatch.setattr(highdicom.seg, "Segmentation", refuse)
-    out = export_study([case, record("other")], tmp_path / "out", options_of(["seg", "masks"]))
+    out = export_study([case, record("other")], tmp_path / "out", options_of(["seg", "masks"], demonstration=True))
     notes = notes_of(out)
     assert notes[0].startswith("p1/s2: no segmentation.dcm") and "no such thing in this header" in notes[0]
     assert len(read_export(out)) == 2 and not list(out.rglob("*.dcm"))
@@ -232,7 +232,7 @@ def test_letters_that_no_file_can_hold_do_no_harm(tmp_path: Path) -> None:
     image = image_of()
     odd = record("a\udc80b", "left \udcff lung\x00", image=image, category="",
                  source=write_radiograph(tmp_path / "x.dcm", image))  # fmt: skip
-    out = export_study([odd], tmp_path / "out", replace(Options(), dicom_seg=True, dicom_sr=True, paths=True))
+    out = export_study([odd], tmp_path / "out", Options(dicom_seg=True, dicom_sr=True, paths=True, demonstration=True))
     assert not notes_of(out)
     (again,) = read_export(out)
     assert (again.case, again.prompt) == (odd.case, odd.prompt)

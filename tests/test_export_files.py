@@ -231,7 +231,7 @@ def without_picture(case: str = "jane-doe/x.png", **changes: Any) -> CaseRecord:
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_what_was_said_of_a_case_without_a_picture_is_exported(tmp_path: Path, zipped: bool) -> None:
-    everything = Options(**dict.fromkeys(WHAT.values(), True) | {"zip": zipped})
+    everything = Options(**dict.fromkeys(WHAT.values(), True) | {"zip": zipped, "paths": True})
     given = [record("good"), without_picture()]
     out = export_study(given, tmp_path / "out", everything)
     good, blind = read_export(out)
@@ -244,7 +244,8 @@ def test_what_was_said_of_a_case_without_a_picture_is_exported(tmp_path: Path, z
             rows = list(csv.DictReader(stream))
         (one, two) = json.loads((out / "rows.json").read_text(encoding="utf-8"))["rows"]
         assert rows[0]["status"] == "" and rows[1]["status"].lstrip("'") == UNSEEN.lstrip("'") and one["status"] is None
-        told = {"case", "prompt", "category", "group", "status", "reader", "verdict", "confidence", "comment", "judged"}
+        told = {"case", "prompt", "category", "group", "status", "reader", "verdict", "confidence", "comment", "judged",
+                "source"}  # fmt: skip
         assert {name for name, value in rows[1].items() if value} == told
         assert two["status"] == UNSEEN and two["model_truth_iou"] is None and two["parts"] == []
         (place,) = (out / "cases").glob("*jane*")

@@ -81,7 +81,7 @@ def test_the_journal_keeps_labels_and_reads_masks_of_old(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("what", ["masks", "nifti", "seg"])
 def test_labels_come_back_from_every_form(case: CaseRecord, tmp_path: Path, what: str) -> None:
-    out = export_study([case], tmp_path / "out", options_of([what, "figure"]))
+    out = export_study([case], tmp_path / "out", options_of([what, "figure"], demonstration=True))
     assert not notes_of(out)
     (again,) = read_export(out)
     for role, mask in case.masks.items():

@@ -52,10 +52,25 @@ def export(
     device: options.Device = None,
     download: options.Download = False,
     paths: Annotated[
-        bool, typer.Option("--paths", help="Tell where the images lay; folders are often named after patients.")
+        bool,
+        typer.Option(
+            "--paths",
+            help="Tell where the images lay, and keep ids made of paths; folders are often named after patients.",
+        ),
     ] = False,
     anonymise: Annotated[
-        bool, typer.Option("--anonymise", help="Number cases, groups and files in place of naming them.")
+        bool, typer.Option("--anonymise", help="Number all cases, groups and files, those that a table names too.")
+    ] = False,
+    key: Annotated[
+        bool, typer.Option("--key", help="Write PATH-key.csv beside the export: which case each number stands for.")
+    ] = False,
+    allow_demonstration: Annotated[
+        bool,
+        typer.Option(
+            "--allow-demonstration",
+            help="Write DICOM objects from a demonstration model too, on files that are not ours. It was trained on "
+            "drawings, and in an archive its mask looks like any other.",
+        ),
     ] = False,
     keep_patient: Annotated[
         bool,
@@ -73,7 +88,8 @@ def export(
     words = options.listed(what)
     if out.lower().endswith(".zip") and "zip" not in words:
         words.append("zip")
-    wanted = options_of(words, paths=paths, anonymise=anonymise, deidentify=not keep_patient)
+    wanted = options_of(words, paths=paths, anonymise=anonymise, deidentify=not keep_patient, key=key,
+                        demonstration=allow_demonstration)  # fmt: skip
     refuse_foreign(target_of(Path(out), wanted), wanted.zip)  # before anything is computed
     mode, value = options.threshold_of_text(threshold)
     problems: list[str] = []

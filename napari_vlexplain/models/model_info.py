@@ -32,6 +32,9 @@ class ModelInfo:
     gated : must its terms be accepted on the hub before it can be downloaded?
     repository : on the Hugging Face hub, where ``name`` is not the repository itself.
     files : what must lie in its folder besides the usual ones.
+    demonstration : is it made to show the software, and for nothing else? Then no DICOM object leaves with its masks
+        unless that is asked for.
+    neutral : prompts that fit every picture of its kind; scores are shown beside theirs.
     """
 
     name: str
@@ -48,6 +51,8 @@ class ModelInfo:
     gated: bool = False
     repository: str = ""
     files: tuple[str, ...] = ()
+    demonstration: bool = False
+    neutral: tuple[str, ...] = ("a photo", "a picture", "a chest X-ray", "an image of nothing")
 
     @property
     def local(self) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "RESEARCH_ONLY",
     "RESOURCES",
     "ModelInfo",
+    "is_demonstration",
     "known_models",
     "list_models",
     "other_door",
@@ -30,6 +31,7 @@ MINI = ModelInfo(
     source="ships with napari-vlexplain",
     good_for="stickers (emoji scenes) and chest X-ray phantoms; it does not know photographs or real radiographs",
     warning="Demonstration model, trained on drawings: never for clinical use.",
+    demonstration=True,
     recommended={
         "relevance": {"start_block": 0, "text_start_block": 0},
         "m2ib": {"layer": 5},
@@ -51,6 +53,7 @@ MINI_VQA = ModelInfo(
     source="ships with napari-vlexplain",
     good_for="questions about stickers and chest X-ray phantoms: what, how many, is there, which side; it cannot read",
     warning=MINI.warning,
+    demonstration=True,
     kind="question",
 )
 
@@ -63,6 +66,7 @@ MINI_LATTICE = ModelInfo(
     source="ships with napari-vlexplain; docs/lattice-adapter.md says how it was trained",
     good_for="24 kinds of stickers, such as cat, owl or guitar; its one method is lattice_adapter",
     warning=MINI.warning,
+    demonstration=True,
     towers="ViT-Ti/16 of mini, 224 px, 14 x 14 patches, and an adapter of width 64; prompts are its classes",
 )
 
@@ -96,6 +100,12 @@ def known_models() -> dict[str, ModelInfo]:
         info = entry.load()
         found[info.name] = info
     return found
+
+
+def is_demonstration(name: str) -> bool:
+    """Is this a model that was made to show the software, and for nothing else?"""
+    known = known_models().get(name)
+    return known is not None and known.demonstration
 
 
 def list_models() -> list[ModelInfo]:

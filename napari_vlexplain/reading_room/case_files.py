@@ -19,6 +19,7 @@ from ..io.dicom_header import burnt_in, is_dicom, read_header
 from ..io.images import LARGEST
 from .labelled import as_mask
 from .mask_files import PICTURE, Masks, in_order, read_masks, write_masks
+from .ours import is_ours, of_demonstration
 from .records import NO_PICTURE, VERDICTS, CaseRecord, Judgement
 from .rows import masks_of, row_of, shape_of
 
@@ -34,6 +35,11 @@ BURNT_IN = (
     "without the image. Ask for pixels to have it."
 )
 BURNT_IN_SHOWN = "{}: the pixels written may show the patient's name: its file says that letters are burnt in."
+DEMONSTRATION = (
+    "{}: no DICOM object was written of what the model found: it is a demonstration model, trained on drawings, and "
+    "this picture is not ours. In an archive its mask would look like any other; --allow-demonstration writes it all "
+    "the same."
+)
 _MOST_BYTES = 16 << 20
 
 
@@ -70,10 +76,8 @@ def write_case(record: CaseRecord, folder: Path, options: Options) -> Written:
         document["files"]["masks"] = PICTURE
     if options.nifti:
         _tried(written, lambda: _write_nifti(drawn, folder, options.pixels, document["files"]))
-    if options.dicom_seg and _tried(written, lambda: _write_dicom(drawn, folder, options, SEGMENTATION)):
-        document["files"]["segmentation"] = SEGMENTATION
-    if options.dicom_sr and _tried(written, lambda: _write_dicom(drawn, folder, options, REPORT)):
-        document["files"]["report"] = REPORT
+    if options.dicom_seg or options.dicom_sr:
+        _write_objects(drawn, folder, options, written, document["files"])
     if options.figure:
         _tried(written, lambda: _write_figure(drawn, folder, written.row, hidden=burnt and not shown))
     if options.bundle and record.explanation is not None:
@@ -217,6 +221,21 @@ def _write_nifti(record: CaseRecord, folder: Path, with_image: bool, files: dict
         files.setdefault("nifti", {})[role] = f"{names[role]}.nii.gz"
     if with_image and np.ndim(record.image) == 2:
         write_nifti(folder / "image.nii.gz", np.asarray(record.image), record.spacing, affine)
+
+
+def _write_objects(record: CaseRecord, folder: Path, options: Options, written: Written, files: dict[str, Any]) -> None:
+    """Segmentation and report, without what a demonstration model says of files that are not ours."""
+    from_dicom = record.source is not None and is_dicom(record.source)
+    if from_dicom and not options.demonstration and of_demonstration(record) and not is_ours(record.image):
+        written.notes.append(DEMONSTRATION.format(record.case))
+        own = {role: mask for role, mask in record.masks.items() if role != "model"}
+        record = replace(record, masks=own, explanation=None, threshold=None)
+        if "reader" not in own and (record.judgement is None or not record.judgement.time):
+            return
+    if options.dicom_seg and _tried(written, lambda: _write_dicom(record, folder, options, SEGMENTATION)):
+        files["segmentation"] = SEGMENTATION
+    if options.dicom_sr and _tried(written, lambda: _write_dicom(record, folder, options, REPORT)):
+        files["report"] = REPORT
 
 
 def _write_dicom(record: CaseRecord, folder: Path, options: Options, name: str) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..io.dicom_header import groups
+from ..models.zoo import known_models
 from .dicom_source import (
     MAKER,
     finding,
@@ -122,6 +123,14 @@ def algorithm_facts(record: CaseRecord) -> tuple[str, str, dict[str, str]] | Non
     )
 
 
+def warning_of(record: CaseRecord) -> str:
+    """What must be said of the model wherever its results go."""
+    if record.explanation is None:
+        return ""
+    known = known_models().get(record.explanation.request.model)
+    return str(record.explanation.provenance.get("warning") or (known.warning if known is not None else ""))
+
+
 def _segment(record: CaseRecord, role: str, number: int) -> Any:
     import highdicom as hd
     from pydicom.sr.codedict import codes
@@ -133,7 +142,7 @@ def _segment(record: CaseRecord, role: str, number: int) -> Any:
             name, codes.cid7162.ArtificialIntelligence, version, parameters=parameters
         )
     kinds = hd.seg.SegmentAlgorithmTypeValues
-    return hd.seg.SegmentDescription(
+    made = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=short(f"{role}: {record.prompt}"),
         segmented_property_category=codes.cid7150.MorphologicallyAbnormalStructure,
@@ -143,6 +152,9 @@ def _segment(record: CaseRecord, role: str, number: int) -> Any:
         tracking_uid=tracking_uid(record, role),
         tracking_id=role,
     )
+    if algorithm is not None and (warning := warning_of(record)):
+        made.SegmentDescription = warning
+    return made
 
 
 def _drop_half_measures(made: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..roles import ROLES
 from .agreement import PAIRS
-from .dicom_seg import algorithm_facts, tracking_uid
+from .dicom_seg import algorithm_facts, tracking_uid, warning_of
 from .dicom_source import (
     MAKER,
     finding,
@@ -154,7 +154,10 @@ def _reading(record: CaseRecord, image: Any) -> Any:
         qualitative_evaluations=judged, source_images=[image],
     )  # fmt: skip
     facts = algorithm_facts(record)
-    texts = [("PROMPT", "Prompt", record.prompt), ("NOTICE", "Notice", WARNING)]
+    texts = [
+        ("PROMPT", "Prompt", record.prompt),
+        ("NOTICE", "Notice", " ".join(dict.fromkeys((warning_of(record), WARNING))).strip()),
+    ]
     if facts is not None:
         parameters = ", ".join(f"{name}={value}" for name, value in facts[2].items())
         texts.insert(1, ("ALGORITHM", "Algorithm", f"{facts[0]}; {facts[1]}; {parameters}"))

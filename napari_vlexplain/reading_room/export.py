@@ -22,23 +22,22 @@ touched. :mod:`napari_vlexplain.reading_room.reopen` reads it.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Sized
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
 from ..errors import Cancelled, VLExplainError
-from ..io.names import slug
 from ..io.replace import replace_folder
 from ..running import ProgressCallback
 from .archive import MANIFEST, digest_of, files_below, is_export, open_export, pack, write_manifest
 from .case_files import Written, write_case
 from .dicom_source import software_version
+from .naming import KEY_COLUMNS, Names
 from .records import CaseRecord
 from .rows import FORMAT as ROWS_FORMAT
 from .rows import PART_COLUMNS, SCHEMA_VERSION, csv_header, csv_line, json_row
@@ -56,8 +55,12 @@ class Options:
     pixels : the image itself, and pictures of images that say letters are burnt into them; off, as these may name
         the patient.
     zip : one file in place of a folder.
-    paths : where the images lay; off, as folders are often named after patients.
-    anonymise : cases, groups and files are numbered in place of named.
+    paths : where the images lay, and ids that are made of paths; off, as files and folders are often named after
+        patients: such ids are numbered.
+    anonymise : all cases, groups and files are numbered in place of named.
+    key : beside the export, a file that says which case each number stands for.
+    demonstration : DICOM objects also from a demonstration model, on files that are not ours; off, as it was trained
+        on drawings, and in an archive its mask looks like any other.
     deidentify : DICOM objects carry a pseudonym, and nothing of the source's header but identifiers and geometry.
         The standard has objects that go back into the archive carry the patient: turn it off for those alone.
     """
@@ -75,6 +78,8 @@ class Options:
     paths: bool = False
     anonymise: bool = False
     deidentify: bool = True
+    key: bool = False
+    demonstration: bool = False
 
 
 WHAT = {
@@ -125,11 +130,15 @@ def export_study(
     target = target_of(out, options)
     refuse_foreign(target, options.zip)
 
+    named: list[Names] = []
+
     def fill(folder: Path) -> None:
-        _write(records, folder, options, progress, cancelled)
+        named.append(_write(records, folder, options, progress, cancelled))
 
     try:
         (_replace_zip if options.zip else replace_folder)(target, fill)
+        if options.key:
+            write_key(key_of(target), named[-1])
     except OSError as error:
         reason = error.strerror or type(error).__name__
         kept = "the earlier export there is as it was" if target.exists() else "nothing is left behind"
@@ -145,6 +154,19 @@ def target_of(out: Path, options: Options) -> Path:
     if options.zip and target.suffix.lower() != ".zip":
         target = target.with_name(f"{target.name}.zip")
     return target
+
+
+def key_of(target: Path) -> Path:
+    """Where the key to an export's numbers goes: beside it, so that it does not leave with it."""
+    return target.with_name(
+        f"{target.name.removesuffix(target.suffix) if target.suffix == '.zip' else target.name}-key.csv"
+    )
+
+
+def write_key(file: Path, names: Names) -> None:
+    """Which case and group each number stands for, and the file of the image."""
+    lines = [csv_line(dict(zip(KEY_COLUMNS, line, strict=True)), KEY_COLUMNS) for line in names.key]
+    file.write_text("".join([csv_header(KEY_COLUMNS), *lines]), encoding="utf-8", errors="backslashreplace")
 
 
 def notes_of(path: Path) -> list[str]:
@@ -185,13 +207,13 @@ def _write(
     options: Options,
     progress: ProgressCallback | None,
     cancelled: Callable[[], bool] | None,
-) -> None:
+) -> Names:
     total = len(records) if isinstance(records, Sized) else 0
     archive = _archive(folder) if options.zip else None
     files: dict[str, dict[str, Any]] = {}
     cases: list[dict[str, str]] = []
     notes: list[str] = []
-    names = _Names(options.anonymise)
+    names = Names(options.anonymise, options.paths)
     seen: dict[str, bool] = {}  # case -> has it a picture?
     try:
         with ExitStack() as stack:
@@ -205,7 +227,7 @@ def _write(
                 record = names.shown(given)
                 place = f"cases/{names.folder(record, number)}"
                 written = write_case(record, folder / place, options)
-                notes += written.notes
+                notes += [names.told(note, given) for note in written.notes]
                 seen[record.case] = not record.problem
                 if not written.complete:
                     shutil.rmtree(folder / place, ignore_errors=True)
@@ -224,33 +246,10 @@ def _write(
         )
         if archive is not None:
             pack(archive, folder / MANIFEST, MANIFEST)
+        return names
     finally:
         if archive is not None:
             archive.close()
-
-
-class _Names:
-    """What cases, groups and folders are called in this export."""
-
-    def __init__(self, anonymise: bool) -> None:
-        self._anonymise = anonymise
-        self._cases: dict[str, str] = {}
-        self._groups: dict[str, str] = {}
-
-    def shown(self, record: CaseRecord) -> CaseRecord:
-        if not self._anonymise:
-            return record
-        case = self._cases.setdefault(record.case, f"case-{len(self._cases) + 1:04d}")
-        group = self._groups.setdefault(record.group, f"group-{len(self._groups) + 1:04d}") if record.group else ""
-        said = None if record.judgement is None else replace(record.judgement, case=case)
-        problem = record.problem
-        for name in (record.case, record.source.name if record.source is not None else "", record.group):
-            if name:
-                problem = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", case, problem)
-        return replace(record, case=case, group=group, judgement=said, problem=problem)
-
-    def folder(self, record: CaseRecord, number: int) -> str:
-        return f"{number:05d}" if self._anonymise else f"{number:05d}-{slug(record.case, 48)}-{slug(record.prompt, 32)}"
 
 
 class _Tables:

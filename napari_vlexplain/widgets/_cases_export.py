@@ -41,10 +41,20 @@ CONTENTS: dict[str, tuple[str, str]] = {
     "bundle": ("Explanations", "Scores, words and provenance; napari opens them"),
 }
 PRIVACY: dict[str, tuple[str, str]] = {
-    "anonymise": ("Number cases in place of naming them", "Ids and groups may come from patients' records"),
+    "anonymise": (
+        "Number all cases in place of naming them",
+        "Also those that a table names; paths are numbered anyway",
+    ),
     "deidentify": ("Pseudonyms in DICOM objects", "Off only for objects that go back into the archive"),
     "pixels": ("Include the images", "They may show the patient's name, burnt into the pixels"),
-    "paths": ("Include where the images lie", "Folders are often named after patients"),
+    "paths": ("Include where the images lie", "Ids made of paths are kept too; folders are often named after patients"),
+    "key": ("Key file beside the export", "Which case each number stands for; it is not part of the export"),
+}
+DEMONSTRATION: dict[str, tuple[str, str]] = {
+    "demonstration": (
+        "DICOM objects of a demonstration model, on files that are not ours",
+        "It was trained on drawings; in an archive its mask looks like any other.",
+    ),
 }
 
 
@@ -77,6 +87,7 @@ class ExportDialog(QDialog):
         layout.addLayout(form)
         layout.addWidget(self._group("Contents", CONTENTS))
         layout.addWidget(self._group("Privacy", PRIVACY))
+        layout.addWidget(self._group("Demonstration models", DEMONSTRATION, told=True))
         if explained < total:
             note = QLabel(f"{explained} of {total} are explained: “Explain all” first, to export figures for all.")
             note.setWordWrap(True)
@@ -107,7 +118,8 @@ class ExportDialog(QDialog):
         """The folder or zip file."""
         return Path(self.place_edit.text().strip()).expanduser()
 
-    def _group(self, title: str, choices: dict[str, tuple[str, str]]) -> QGroupBox:
+    def _group(self, title: str, choices: dict[str, tuple[str, str]], told: bool = False) -> QGroupBox:
+        """Boxes to tick; ``told`` writes their tips below them too."""
         group, layout, standard = QGroupBox(title), QVBoxLayout(), Options()
         for name, (text, tip) in choices.items():
             box = QCheckBox(text)
@@ -116,6 +128,10 @@ class ExportDialog(QDialog):
             box.toggled.connect(self._check)
             layout.addWidget(box)
             self.boxes[name] = box
+            if told:
+                why = QLabel(tip)
+                why.setWordWrap(True)
+                layout.addWidget(why)
         group.setLayout(layout)
         return group
 
