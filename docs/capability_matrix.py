@@ -21,6 +21,7 @@ from transformers.utils import logging  # noqa: E402
 from napari_vlexplain import explain, list_methods, list_models, load_model  # noqa: E402
 from napari_vlexplain.errors import VLExplainError  # noqa: E402
 from napari_vlexplain.methods.info import MethodInfo  # noqa: E402
+from napari_vlexplain.models.resizing import Shorter  # noqa: E402
 
 PAGE = ROOT / "docs" / "models.md"
 
@@ -46,7 +47,7 @@ def families() -> dict[str, Any]:
     found["BioViL"] = replace(
         convolutional,
         image=replace(convolutional.image, grid=(3, 3)),
-        preprocess=replace(convolutional.preprocess, size=(96, 96), shorter=100),
+        preprocess=replace(convolutional.preprocess, size=(96, 96), resize=Shorter(100)),
     )
     return found
 

@@ -140,28 +140,43 @@ class Fit:
         return Geometry(source, model, scale, (float(self.offset[0]), float(self.offset[1])), grid, patch)
 
 
-def centre_crop(source: Pair, model: Pair, shorter: int, half_up: bool = False) -> Fit:
-    """Shorter side to ``shorter`` (aspect kept, the longer side truncated), then the centre (h, w).
+def centred(resized: Pair, model: Pair, half_up: bool = False) -> Fit:
+    """The middle (h, w) of a resized image; where the image is smaller, it lies in the middle.
 
-    ``half_up`` is torchvision's rounding of an odd margin (``round``), else the floor that transformers uses.
+    Of an odd margin torchvision (``half_up``) crops ``round`` and pads the floor on the first side; transformers
+    crops the floor and pads the rest.
     """
-    height, width = source
-    if height <= width:
-        resized = (shorter, int(shorter * width / height))
-    else:
-        resized = (int(shorter * height / width), shorter)
-    margins = [(resized[axis] - model[axis]) / 2 for axis in (0, 1)]
-    top, left = (round(margin) if half_up else int(np.floor(margin)) for margin in margins)
+    top, left = (_first(resized[axis] - model[axis], half_up) for axis in (0, 1))
     return Fit(resized, (-top, -left))
+
+
+def _first(margin: int, half_up: bool) -> int:
+    """What of a margin is cut off on the first side; a negative one is padded."""
+    if not half_up:
+        return margin // 2
+    return round(margin / 2) if margin >= 0 else -(-margin // 2)
+
+
+def centre_crop(source: Pair, model: Pair, shorter: int, half_up: bool = False) -> Fit:
+    """Shorter side to ``shorter`` (aspect kept, the longer side truncated), then the centre (h, w)."""
+    return centred(shorter_side(source, shorter), model, half_up)
+
+
+def shorter_side(source: Pair, edge: int, longest: int | None = None) -> Pair:
+    """The size whose shorter side is ``edge``, unless the longer one would exceed ``longest``; aspect kept, the longer
+    side truncated: torchvision's and transformers' rule."""
+    height, width = source
+    exact: float = edge
+    if longest is not None and max(source) / min(source) * edge > longest:
+        exact = longest * float(min(source)) / float(max(source))
+        edge = round(exact)
+    if min(source) == edge:
+        return source
+    if width < height:
+        return max(1, int(exact * height / width)), max(1, edge)
+    return max(1, edge), max(1, int(exact * width / height))
 
 
 def squash(source: Pair, model: Pair) -> Fit:
     """Both sides to the model's input, aspect not kept."""
     return Fit(model, (0, 0))
-
-
-def letterbox(source: Pair, model: Pair) -> Fit:
-    """The whole image inside the model's input, aspect kept, centred, padded."""
-    factor = min(model[0] / source[0], model[1] / source[1])
-    resized = (max(1, round(source[0] * factor)), max(1, round(source[1] * factor)))
-    return Fit(resized, ((model[0] - resized[0]) // 2, (model[1] - resized[1]) // 2))

@@ -9,14 +9,18 @@ from hypothesis import strategies as st
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.explanation import min_max
-from napari_vlexplain.geometry import centre_crop, letterbox, squash
+from napari_vlexplain.geometry import Fit, centre_crop, centred, squash
+from napari_vlexplain.models.resizing import AsItIs, Keeping, Shorter
 
 SIZE, GRID, PATCH = (224, 224), (14, 14), (16, 16)
 FITS = {
     "crop": lambda source: centre_crop(source, SIZE, 224),
     "crop from 256": lambda source: centre_crop(source, SIZE, 256),
     "squash": lambda source: squash(source, SIZE),
-    "letterbox": lambda source: letterbox(source, SIZE),
+    "letterbox": lambda source: centred(Keeping(*SIZE)(source), SIZE),
+    "padded at a corner": lambda source: Fit(Shorter(150, 224)(source), (0, 0)),
+    "not resized": lambda source: centred(AsItIs()(source), SIZE, half_up=True),
+    "covered": lambda source: centred(Keeping(*SIZE, covers=True)(source), SIZE, half_up=True),
 }
 sides = st.tuples(st.integers(8, 900), st.integers(8, 900))
 

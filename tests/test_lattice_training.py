@@ -168,7 +168,7 @@ def test_crops_and_mirrors_belong_to_the_epoch(model, root):
     one, two = first(TINY, 1), first(TINY, 2)
     assert all(not torch.equal(one[n], two[n]) for n in one)
     mirrored, plain = first(replace(TINY, crop=1.0, flip=1.0), 1), first(replace(TINY, crop=1.0, flip=0.0), 1)
-    squashed = replace(model.preprocess, fit="squash")
+    squashed = model.preprocess.squashed()
     pixels, _ = squashed(np.ascontiguousarray(data.train[0].read()[0][:, ::-1]), look.grid, look.patch)
     assert torch.equal(mirrored[0], pixels[0]) and not torch.equal(mirrored[0], plain[0])
 

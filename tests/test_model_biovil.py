@@ -12,6 +12,7 @@ from PIL import Image
 
 from napari_vlexplain import explain, load_model
 from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.models.resizing import Shorter
 
 FIT = {"patch_similarity", "m2ib", "grad_cam"}
 UNFIT = {"relevance", "raw_attention", "rollout", "attention_grad_cam"}
@@ -28,7 +29,7 @@ def small(model):
     return replace(
         model,
         image=replace(model.image, grid=(3, 3)),
-        preprocess=replace(model.preprocess, size=(96, 96), shorter=100),
+        preprocess=replace(model.preprocess, size=(96, 96), resize=Shorter(100)),
     )
 
 

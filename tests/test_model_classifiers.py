@@ -8,6 +8,7 @@ import torch
 
 from napari_vlexplain import explain, load_model
 from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.models.resizing import Shorter
 
 FIT = {"relevance", "raw_attention", "rollout", "attention_grad_cam", "patch_similarity"}
 KINDS = ["vit", "deit", "distilled", "timm", "timm mean", "timm map"]
@@ -123,7 +124,7 @@ def test_a_timm_checkpoint_without_a_folder(tmp_path):
 def test_timm_statistics(tmp_path):
     tiny.timm_classifier(tmp_path)
     preprocess = load_model(str(tmp_path), device="cpu").preprocess
-    assert (preprocess.size, preprocess.shorter, preprocess.mean) == ((160, 160), 168, (0.4, 0.5, 0.6))
+    assert (preprocess.size, preprocess.resize, preprocess.mean) == ((160, 160), Shorter(168), (0.4, 0.5, 0.6))
 
 
 @pytest.fixture(scope="module", params=[{}, {"registers": 4}, {"gated": True}], ids=str)

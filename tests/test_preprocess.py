@@ -1,20 +1,19 @@
-"""Our pixels are those of the libraries' own preprocessing, and any kind of image gets there."""
+"""Any kind of image gets to the model's pixels, and lies there where the geometry says."""
 
-from dataclasses import asdict
-from types import SimpleNamespace
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from napari_vlexplain import load_model
-from napari_vlexplain.models import open_clip_clip
+from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.models.preprocess import Preprocess
-from napari_vlexplain.models.torchvision_guard import guard_torchvision
-from napari_vlexplain.models.zoo import RESOURCES
+from napari_vlexplain.models.resizing import AsItIs, Keeping, Shorter, Sides
 
 GRID, PATCH = (14, 14), (16, 16)
+RULES = [Shorter(224), Sides(224, 224), Keeping(224, 224)]
 SHAPES = [(224, 224), (300, 451), (451, 300), (225, 226), (1000, 301), (100, 90), (300, 305)]
 
 
@@ -24,38 +23,11 @@ def picture(shape):
     return np.asarray(Image.fromarray(small).resize(shape[::-1], Image.Resampling.BICUBIC))
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_as_open_clip(shape):
-    guard_torchvision()
-    from open_clip.transform import image_transform
-
-    theirs = image_transform(224, is_train=False, interpolation="bicubic", resize_mode="shortest")
+def test_floats_give_what_bytes_give(rule, shape):
     image = picture(shape)
-    ours, _ = Preprocess((224, 224), half_up=True)(image, GRID, PATCH)
-    torch.testing.assert_close(ours[0], theirs(Image.fromarray(image)), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_as_transformers(shape):
-    """Its torchvision backend rounds differently from Pillow: a level of 8 bits, here and there."""
-    guard_torchvision()
-    from transformers import AutoImageProcessor
-
-    processor = AutoImageProcessor.from_pretrained(RESOURCES / "models" / "mini")
-    image = picture(shape)
-    theirs = processor(images=Image.fromarray(image), return_tensors="pt")["pixel_values"]
-    ours, _ = load_model("mini", device="cpu").pixels(image)
-    level = 2 / 255  # one level of 8 bits, after normalisation with 0.5
-    difference = (ours - theirs).abs()
-    assert difference.max() <= 2.01 * level
-    assert difference.mean() <= 0.25 * level
-
-
-@pytest.mark.parametrize("fit", ["crop", "squash", "letterbox"])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_floats_give_what_bytes_give(fit, shape):
-    image = picture(shape)
-    preprocess = Preprocess((224, 224), fit=fit)
+    preprocess = Preprocess((224, 224), rule)
     from_bytes, g1 = preprocess(image, GRID, PATCH)
     from_floats, g2 = preprocess(image.astype(np.float32) / 255, GRID, PATCH)
     assert g1 == g2
@@ -66,7 +38,7 @@ def test_floats_give_what_bytes_give(fit, shape):
 
 
 def test_letterbox_pads_with_black():
-    preprocess = Preprocess((224, 224), fit="letterbox", mean=(0.5,) * 3, std=(0.5,) * 3)
+    preprocess = Preprocess((224, 224), Keeping(224, 224), mean=(0.5,) * 3, std=(0.5,) * 3)
     pixels, geometry = preprocess(np.full((100, 400, 3), 255, np.uint8), GRID, PATCH)
     assert geometry.offset == (84.0, 0.0)
     assert (pixels[:, :, :84] == -1).all()
@@ -78,22 +50,64 @@ def test_a_mark_keeps_its_place():
     """A bright square in the source lies in the model's input where the geometry says."""
     image = np.zeros((600, 400, 3), np.uint8)
     image[290:330, 100:140] = 255
-    for fit in ("crop", "squash", "letterbox"):
-        pixels, geometry = Preprocess((224, 224), fit=fit)(image, GRID, PATCH)
+    for rule in RULES:
+        pixels, geometry = Preprocess((224, 224), rule)(image, GRID, PATCH)
         rows, columns = np.nonzero(pixels[0, 0].numpy() > pixels[0, 0].numpy().max() / 2)
         found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert np.abs(geometry.boxes_to_model([[100, 290, 140, 330]])[0] - found).max() <= 1
 
 
-@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_what_an_open_clip_model_asks_for(mode, shape):
-    """Its configuration, read by the library and by us: crop, letterbox, squash."""
-    guard_torchvision()
-    from open_clip.transform import PreprocessCfg, image_transform_v2
+PLACES = {
+    "crop": Preprocess((224, 224), Shorter(256)),
+    "crop, odd margins": Preprocess((221, 224), Shorter(224), half_up=True),
+    "crop of both sides": Preprocess((224, 224), Sides(256, 256)),
+    "padded, odd margins": Preprocess((301, 301), Shorter(150), half_up=True),
+    "crop larger than the picture": Preprocess((301, 301), Shorter(150)),
+    "not resized": Preprocess((224, 224), AsItIs()),
+    "cover": Preprocess((224, 160), Keeping(224, 160, covers=True), half_up=True),
+    "inside, truncated": Preprocess((224, 160), Keeping(224, 160, truncated=True)),
+    "corner": Preprocess((224, 224), Shorter(150, 224), place="corner"),
+}
 
-    config = PreprocessCfg(size=(224, 224), mode="RGB", resize_mode=mode, interpolation="bicubic")
-    ours = open_clip_clip.preprocess(SimpleNamespace(visual=SimpleNamespace(preprocess_cfg=asdict(config))))
-    image = picture(shape)
-    theirs = image_transform_v2(config, is_train=False)(Image.fromarray(image))
-    torch.testing.assert_close(ours(image, GRID, PATCH)[0][0], theirs, atol=1e-5, rtol=0)
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("shape", [(120, 90), (403, 611), (640, 480)])
+@pytest.mark.parametrize("as_floats", [False, True])
+def test_one_hot_pictures_lie_where_the_geometry_says(name, shape, as_floats):
+    """The centre of mass of a bright block, there and in the source."""
+    preprocess = replace(PLACES[name], mean=(0.0,) * 3, std=(1.0,) * 3, resample=Image.Resampling.BILINEAR)
+    height, width = shape
+    rows, columns = slice(height // 2 - 9, height // 2 + 13), slice(width // 2 - 14, width // 2 + 5)
+    image = np.zeros((*shape, 3), np.float32 if as_floats else np.uint8)
+    image[rows, columns] = 1 if as_floats else 255
+    pixels, geometry = preprocess(image, GRID, PATCH)
+    assert geometry.model == tuple(pixels.shape[2:]) == preprocess.size
+    mass = pixels[0, 1].double().numpy()
+    found = [np.average(np.arange(n) + 0.5, weights=mass.sum(axis=1 - axis)) for axis, n in enumerate(mass.shape)]
+    x0, y0, x1, y1 = geometry.boxes_to_model([[columns.start, rows.start, columns.stop, rows.stop]])[0]
+    np.testing.assert_allclose(found, [(y0 + y1) / 2, (x0 + x1) / 2], atol=0.1)  # levels are rounded
+    scale = geometry.scale[0] * geometry.scale[1]
+    assert mass.sum() == pytest.approx(22 * 19 * scale, rel=0.02), "nothing of it was cut off"
+
+
+def test_proportions_that_neither_crop_nor_padding_mends_are_refused():
+    """A shorter side and no crop: square pictures only, as in the library, whose model then fails."""
+    preprocess = Preprocess((32, 32), Shorter(32), place="exact")
+    assert preprocess(picture((90, 90)), (4, 4), (8, 8))[0].shape == (1, 3, 32, 32)
+    with pytest.raises(VLExplainError, match=r"40 x 90 pixels comes out .* with 32 x 72.*takes 32 x 32"):
+        preprocess(picture((40, 90)), (4, 4), (8, 8))
+
+
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1), (20000, 3)])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_strip_costs_what_the_model_sees(shape, kind):
+    """It would be 224 x 896,000 and more if it were enlarged as a whole: 600 MB of 8-bit pixels."""
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    image = image if kind is np.uint8 else image.astype(np.float32) / 255
+    tracemalloc.start()
+    pixels, geometry = Preprocess((224, 224), Shorter(224))(image, GRID, PATCH)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 2**20
+    assert torch.isfinite(pixels).all()
+    assert min(geometry.scale) == pytest.approx(224 / min(shape), rel=1e-3)

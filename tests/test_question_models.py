@@ -14,6 +14,7 @@ from napari_vlexplain.models.post_norm import masked_softmax
 from napari_vlexplain.models.question_loading import load_detector, load_question_model
 from napari_vlexplain.models.questions import question_batch
 from napari_vlexplain.models.regions import regions_of
+from napari_vlexplain.models.resizing import Shorter
 from napari_vlexplain.models.zoo import RESOURCES
 
 TOLERANCE = 1e-5
@@ -191,7 +192,7 @@ def test_detr_equals_the_library(tmp_path, shape):
 def test_detr_sizes_are_the_librarys():
     from transformers.image_transforms import get_size_with_aspect_ratio
 
-    resizing = Resizing(800, 1333, (0.5,) * 3, (0.5,) * 3)
+    resizing = Resizing(Shorter(800, 1333), (0.5,) * 3, (0.5,) * 3)
     for height, width in np.random.default_rng(0).integers(20, 3000, (500, 2)).tolist():
         assert resizing.size((height, width)) == tuple(get_size_with_aspect_ratio((height, width), 800, 1333))
 

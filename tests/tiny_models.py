@@ -274,7 +274,8 @@ def classifier(folder: Path, kind: str = "vit") -> Any:
     model = shake(getattr(transformers, f"{name}{suffix}")(config))
     model.save_pretrained(folder)
     height, width = size if isinstance(size, tuple) else (size, size)
-    statistics(folder, {"height": height, "width": width}, resample=2)
+    sides = {"height": height, "width": width}
+    statistics(folder, sides, resample=2, crop_size=sides, do_center_crop=kind != "vit")
     return model
 
 

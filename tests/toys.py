@@ -16,6 +16,7 @@ from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.models.blocks import MLP, Activation, Block, LayerNorm, Linear
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.models.preprocess import Preprocess
+from napari_vlexplain.models.resizing import Sides
 from napari_vlexplain.models.text import Prompt
 from napari_vlexplain.models.towers import MeanPool, RowPool, Tower
 from napari_vlexplain.models.zoo import ModelInfo
@@ -137,7 +138,7 @@ def dual_encoder(image: Tower, text: Tower, logit_scale: float = 10.0) -> DualEn
         info=ModelInfo("toy", "a toy", "BSD-3-Clause", 0, "made here", "tests"),
         image=image,
         text=text,
-        preprocess=Preprocess(SIZE, "squash", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        preprocess=Preprocess(SIZE, Sides(*SIZE), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         tokenizer=Words(),
         logit_scale=logit_scale,
         device=torch.device("cpu"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Look:
 
 def fitted(preprocess: Preprocess, options: Options) -> Preprocess:
     """The model's preprocessing, squashed to its size where the options say so."""
-    return replace(preprocess, fit="squash", canvas=None) if options.fit == "squash" else preprocess
+    return preprocess.squashed() if options.fit == "squash" else preprocess
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.intp]:
@@ -74,7 +74,7 @@ class _Epoch(Dataset[tuple[Tensor, int, int]]):
         image, _, _ = item.read()
         if self.epoch is None or not self.options.augments:
             return self.look(image)[0][0], item.label, index
-        squashed = replace(self.look.preprocess, fit="squash", canvas=None)
+        squashed = self.look.preprocess.squashed()
         pixels, _ = squashed(augmented(image, self.options, self.epoch, index), self.look.grid, self.look.patch)
         return pixels[0], item.label, index
 

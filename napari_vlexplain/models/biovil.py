@@ -22,6 +22,7 @@ from .files import WEIGHTS, freeze, hash_of, load_strictly, read_state_dict, wei
 from .model_info import ModelInfo
 from .pools import MeanPool
 from .preprocess import Preprocess
+from .resizing import Shorter
 from .resnet import resnet_for
 from .text import HuggingFaceTokenizer, first_position
 from .tokenizer_files import fast_tokenizer
@@ -97,18 +98,23 @@ def open_folder(folder: Path, config: dict[str, Any], info: ModelInfo, device: t
         info=info,
         image=image,
         text=_text_tower(folder, config, device),
-        preprocess=Preprocess(
-            size=(crop, crop),
-            shorter=SHORTER,
-            mean=(0.0, 0.0, 0.0),
-            std=(1.0, 1.0, 1.0),
-            resample=Image.Resampling.BILINEAR,
-            half_up=True,
-        ),
+        preprocess=radiograph(crop),
         tokenizer=_tokenizer(folder, config),
         logit_scale=1.0,
         device=device,
         weights_hash=hash_of(weights),
+    )
+
+
+def radiograph(crop: int) -> Preprocess:
+    """The shorter side to 512 pixels, the centre, values of 0 to 1."""
+    return Preprocess(
+        size=(crop, crop),
+        resize=Shorter(SHORTER),
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        resample=Image.Resampling.BILINEAR,
+        half_up=True,
     )
 
 

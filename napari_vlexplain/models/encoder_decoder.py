@@ -15,7 +15,8 @@ from torch import Tensor
 from ..geometry import Geometry, squash
 from .blocks import MLP
 from .post_norm import MultiHead, PostNormAttention, PostNormMLP
-from .preprocess import resize
+from .preprocess import Colour, normalised, resize
+from .resizing import Resizing as Rule
 from .transformers_clip import linear, norm
 from .zoo import ModelInfo
 
@@ -53,31 +54,21 @@ class DecoderLayer:
 
 @dataclass(frozen=True)
 class Resizing:
-    """Shorter side to ``shorter``, unless the longer would exceed ``longer``; then normalisation; no padding."""
+    """A picture resized by a rule, then normalised; the model takes any size, so nothing is cropped or padded."""
 
-    shorter: int
-    longer: int | None
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    rule: Rule
+    mean: Colour
+    std: Colour
+    resample: Image.Resampling = Image.Resampling.BILINEAR
 
     def size(self, source: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the model's input for a source (H, W), rounded as the library rounds."""
-        height, width = source
-        exact, shorter = float(self.shorter), self.shorter
-        if self.longer is not None and max(source) / min(source) * shorter > self.longer:
-            exact = self.longer * float(min(source)) / float(max(source))
-            shorter = round(exact)
-        if min(source) == shorter:
-            return source
-        if width < height:
-            return max(1, int(exact * height / width)), max(1, shorter)
-        return max(1, shorter), max(1, int(exact * width / height))
+        return self.rule(source)
 
     def __call__(self, image: NDArray) -> Tensor:
         """(H, W, 3) uint8 or float in [0, 1] -> (1, 3, h, w)."""
-        scaled = resize(image, self.size((image.shape[0], image.shape[1])), Image.Resampling.BILINEAR)
-        normalised = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return torch.from_numpy(normalised.transpose(2, 0, 1).copy())[None]
+        scaled = resize(image, self.size((image.shape[0], image.shape[1])), self.resample)
+        return normalised(scaled, self.mean, self.std)
 
 
 @dataclass(eq=False)

@@ -20,6 +20,7 @@ from .dual_encoder import DualEncoder
 from .files import freeze, hash_of, read_json, read_state_dict
 from .model_info import ModelInfo
 from .open_clip_files import Source, find, folder_source
+from .preprocess_config import of_open_clip, pair, refuse_unknown
 
 CONFIG = "open_clip_config.json"
 _FAILURES = (pickle.UnpicklingError, RuntimeError, OSError, ValueError, KeyError, AttributeError, TypeError)
@@ -53,7 +54,7 @@ def open_state_dict(file: Path, info: ModelInfo, device: torch.device) -> DualEn
         ) from None
     # It was made in half precision, which has rounded the weights: fill it again.
     model.float().load_state_dict({key: value.float() for key, value in tensors.items()}, strict=False)
-    _preprocess(model, {})
+    _preprocess(model, {}, file)
     own = open_clip.get_tokenizer("ViT-B-32", context_length=tensors["positional_embedding"].shape[0])
     return _unpacked(model, own, info, device, file)
 
@@ -80,7 +81,7 @@ def _unpacked(model: Any, own: Any, info: ModelInfo, device: torch.device, weigh
         info=info,
         image=family.image_tower(model),
         text=family.text_tower(model),
-        preprocess=family.preprocess(model),
+        preprocess=of_open_clip(model.visual.preprocess_cfg, f"The preprocessing of {info.name}"),
         tokenizer=family.tokenizer(model, own),
         logit_scale=math.exp(float(model.logit_scale)),
         logit_bias=0.0 if bias is None else float(bias),
@@ -124,7 +125,7 @@ def _from_config(source: Source) -> Any:
             text["hf_model_name"] = _text_config(source, str(text["hf_model_name"]), Path(place))
         model = CustomTextCLIP(**config) if custom else CLIP(**config)
     load_checkpoint(model, str(source.weights), weights_only=True)
-    _preprocess(model, data.get("preprocess_cfg") or {})
+    _preprocess(model, data.get("preprocess_cfg") or {}, source.folder / CONFIG)
     return model
 
 
@@ -161,10 +162,17 @@ def _bert_config(weights: Path) -> dict[str, Any]:
         ) from None
 
 
-def _preprocess(model: Any, own: dict[str, Any]) -> None:
+def _preprocess(model: Any, own: dict[str, Any], file: Path) -> None:
+    """What open_clip itself gives a model: its defaults, the file's own, the size of the image tower."""
     from open_clip.model import set_model_preprocess_cfg
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
     found = merge_preprocess_dict(asdict(PreprocessCfg()), own)
+    refuse_unknown(own, found, file)
     found["size"] = model.visual.image_size
+    if own.get("size") and pair(own["size"], "size", file) != pair(found["size"], "size", file):
+        raise VLExplainError(
+            f"{file} makes pictures of {own['size']} pixels, but its model takes {found['size']}: one of the two is "
+            "another model's."
+        )
     set_model_preprocess_cfg(model, found)

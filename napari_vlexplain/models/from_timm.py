@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import nn
 
 from ..errors import VLExplainError
@@ -18,7 +18,7 @@ from .dual_encoder import DualEncoder
 from .files import freeze, hash_of, load_strictly, read_json, read_state_dict, weights_file
 from .model_info import ModelInfo
 from .places import hub_folder
-from .preprocess import Preprocess
+from .preprocess_config import of_timm, refuse_unknown
 from .transformers_clip import linear
 
 
@@ -47,7 +47,8 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
         own["num_classes"] = config["num_classes"]
     if config.get("global_pool"):
         own["global_pool"] = config["global_pool"]
-    statistics = config.get("pretrained_cfg") or {}
+    # Before 2023 the fields lay in the file itself.
+    statistics = _statistics(config.get("pretrained_cfg", config), own, folder / "config.json")
     return _build(config["architecture"], own, statistics, names, weights_file(folder), info, device)
 
 
@@ -76,11 +77,12 @@ def _build(
     freeze(trunk, device)
     final = _head(trunk)
     trunk.head = nn.Identity()
+    takes = (trunk.patch_embed.img_size[0], trunk.patch_embed.img_size[1])
     return DualEncoder(
         info=info,
         image=timm_vit.image_tower(trunk, with_one),
         text=class_tower(final.weight, final.bias),
-        preprocess=_preprocess({**trunk.default_cfg, **statistics}, trunk.patch_embed.img_size),
+        preprocess=of_timm(statistics or trunk.pretrained_cfg, takes, f"The preprocessing of {info.name}"),
         tokenizer=ClassNames(names if len(names) == len(final.weight) else _names(len(final.weight))),
         logit_scale=1.0,
         normalise=False,
@@ -105,20 +107,21 @@ def _names(count: int) -> tuple[str, ...]:
     return tuple(ImageNetInfo("imagenet-1k").label_descriptions())
 
 
-def _preprocess(config: dict[str, Any], size: tuple[int, int]) -> Preprocess:
-    """timm's evaluation transform: the shorter side to size / crop_pct, then the centre; or a squash."""
-    height, width = size
-    share, mode = config.get("crop_pct") or 0.875, config.get("crop_mode") or "center"
-    if mode not in ("center", "squash"):
-        raise VLExplainError(f"The crop mode {mode!r} of this timm model is not supported.")
-    if mode == "squash" and share != 1:
-        raise VLExplainError("This timm model squashes its images and then crops them, which is not supported.")
-    return Preprocess(
-        size=(height, width),
-        fit="crop" if mode == "center" else "squash",
-        shorter=int(min(height, width) / share),
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        resample=Image.Resampling[str(config.get("interpolation") or "bicubic").upper()],
-        half_up=True,
-    )
+def _statistics(given: dict[str, Any], own: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The fields of a ``pretrained_cfg``, whose size timm builds the model for where it is fixed.
+
+    Those that it lacks are timm's defaults, not the architecture's.
+    """
+    from timm.models import PretrainedCfg
+
+    known = {field.name for field in fields(PretrainedCfg)}
+    refuse_unknown(given, known | BESIDE, file)
+    found = {key: value for key, value in given.items() if key in known}
+    if found.get("fixed_input_size") and found.get("input_size"):
+        size = own.setdefault("img_size", found["input_size"][1:])
+        found["input_size"] = (3, size, size) if isinstance(size, int) else (3, *size)
+    return found
+
+
+BESIDE = {"architecture", "num_features", "num_classes", "global_pool", "model_args", "labels"}
+"""What else lies in a ``config.json`` of the old form, in which everything is in one place."""

@@ -16,6 +16,7 @@ from .dual_encoder import DualEncoder
 from .files import freeze, hash_of, read_json, weights_file
 from .model_info import ModelInfo
 from .pools import RowPool
+from .preprocess_config import of_transformers
 from .tokenizer_files import fast_tokenizer
 
 Opener = Callable[[Path, dict[str, Any], ModelInfo, torch.device], DualEncoder]
@@ -42,12 +43,11 @@ def _clip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.d
     weights = weights_file(folder)
     fast = fast_tokenizer(folder)
     model = pretrained("CLIPModel", folder, device)
-    statistics = read_json(folder, "preprocessor_config.json")
     return DualEncoder(
         info=info,
         image=transformers_clip.image_tower(model),
         text=transformers_clip.text_tower(model),
-        preprocess=transformers_clip.preprocess(statistics, model.config.vision_config.image_size),
+        preprocess=of_transformers(folder, config, _taken(model.config.vision_config)),
         tokenizer=transformers_clip.tokenizer(model, fast),
         logit_scale=math.exp(float(model.logit_scale)),
         device=device,
@@ -60,12 +60,11 @@ def _siglip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch
     fast = fast_tokenizer(folder)
     named = read_json(folder, "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     model = pretrained("SiglipModel", folder, device)
-    statistics = read_json(folder, "preprocessor_config.json")
     return DualEncoder(
         info=info,
         image=transformers_siglip.image_tower(model),
         text=transformers_siglip.text_tower(model),
-        preprocess=transformers_clip.preprocess(statistics, model.config.vision_config.image_size),
+        preprocess=of_transformers(folder, config, _taken(model.config.vision_config)),
         tokenizer=transformers_siglip.tokenizer(model, fast, named),
         logit_scale=math.exp(float(model.logit_scale)),
         logit_bias=float(model.logit_bias),
@@ -86,7 +85,7 @@ def _classifier(folder: Path, config: dict[str, Any], info: ModelInfo, device: t
     model = pretrained(architecture, folder, device)
     body = model.vit if hasattr(model, "vit") else model.deit
     head, rows = transformers_vit.head_of(model)
-    preprocess = transformers_clip.preprocess(read_json(folder, "preprocessor_config.json"), model.config.image_size)
+    preprocess = of_transformers(folder, config, _taken(model.config))
     pool = transformers_vit.classifier_pool(body.layernorm, rows, with_one)
     named = model.config.id2label or {}
     return DualEncoder(
@@ -108,7 +107,7 @@ def _dinov2(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch
     weights = weights_file(folder)
     registers = config["model_type"] == "dinov2_with_registers"
     model = pretrained("Dinov2WithRegistersModel" if registers else "Dinov2Model", folder, device)
-    preprocess = transformers_clip.preprocess(read_json(folder, "preprocessor_config.json"), model.config.image_size)
+    preprocess = of_transformers(folder, config, None)  # positions are interpolated
     pool = RowPool(transformers_clip.norm(model.layernorm), lambda x: x)
     none = torch.zeros(1, model.config.hidden_size, device=device)
     return DualEncoder(
@@ -123,6 +122,12 @@ def _dinov2(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch
         device=device,
         weights_hash=hash_of(weights),
     )
+
+
+def _taken(vision: Any) -> tuple[int, int]:
+    """(h, w) of the pixels that a tower takes."""
+    size = vision.image_size
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 CLASSIFIERS = ("ViTForImageClassification", "DeiTForImageClassification", "DeiTForImageClassificationWithTeacher")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from ..errors import VLExplainError
@@ -15,7 +14,6 @@ from . import bert, timm_vit
 from .blocks import MLP, Block, Linear, packed
 from .open_clip_files import Source
 from .pools import AttentionPool, MeanPool, RowPool
-from .preprocess import Preprocess
 from .text import (
     HuggingFaceTokenizer,
     OpenClipTokenizer,
@@ -225,19 +223,3 @@ def library_tokenizer(source: Source) -> Any:
         )
     clean = get_clean_fn(options.get("clean", "whitespace"))
     return Borrowed(fast_tokenizer(folder), clean, text.get("context_length", 77))
-
-
-def preprocess(model: Any) -> Preprocess:
-    config = model.visual.preprocess_cfg
-    size = config["size"]
-    height, width = (size, size) if isinstance(size, int) else size
-    fits = {"shortest": "crop", "squash": "squash", "longest": "letterbox"}
-    return Preprocess(
-        size=(height, width),
-        fit=fits[config["resize_mode"]],  # type: ignore[arg-type]
-        shorter=min(height, width),
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        resample=Image.Resampling[config["interpolation"].upper()],
-        half_up=True,
-    )

@@ -12,6 +12,7 @@ from .files import weights_file
 from .model_info import ModelInfo
 from .places import folder_of, folders, hub_file, hub_folder, web_file
 
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "fill_color")
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -58,7 +59,7 @@ def find(name: str, info: ModelInfo, download: bool, run: Run) -> Source:
     if pretrained in tags:
         config = open_clip.get_pretrained_cfg(architecture, pretrained)
         weights = _tagged(config, info, download, run)
-        statistics = {key: config[key] for key in ("mean", "std", "interpolation", "resize_mode") if config.get(key)}
+        statistics = {key: config[key] for key in PREPROCESSING if config.get(key)}
         # OpenAI's weights want QuickGELU; open_clip builds plain GELU for them and only warns.
         quick = bool(config.get("quick_gelu"))
         places = _tokenizer_folders(architecture, weights, info, download, run)

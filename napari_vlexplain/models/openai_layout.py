@@ -18,6 +18,7 @@ from .dual_encoder import DualEncoder
 from .model_info import ModelInfo
 from .places import hub_file, models_folder
 from .preprocess import Preprocess
+from .resizing import Keeping
 
 REMOTE_CLIP = "chendelong/RemoteCLIP"
 RADIOGRAPH = 101.48761 / 255, 83.43944 / 255
@@ -46,7 +47,7 @@ def chest(size: tuple[int, int]) -> Preprocess:
     mean, std = RADIOGRAPH
     return Preprocess(
         size=size,
-        fit="letterbox",
+        resize=Keeping(320, 320),
         mean=(mean,) * 3,
         std=(std,) * 3,
         canvas=(320, 320),

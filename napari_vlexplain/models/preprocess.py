@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..geometry import Fit, Geometry, Pair, centre_crop, letterbox, squash
+from ..errors import VLExplainError
+from ..geometry import Fit, Geometry, Pair, centred
+from .resampling import resized_part
+from .resizing import Resizing, Sides
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Colour = tuple[float, float, float]
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -25,20 +30,24 @@ class Preprocess:
     Attributes
     ----------
     size : (h, w) of the model's input.
-    fit : ``crop`` (shorter side + centre crop), ``squash`` or ``letterbox``.
-    shorter : target of the shorter side for ``crop``.
-    mean, std : per channel, for values in [0, 1].
+    resize : to which size a picture is resized first.
+    place : where the resized picture lies in the input: in the ``centre``, cropped or padded; in the upper left
+        ``corner``, padded; or ``exact``, where it must have the input's size.
+    fill : colour in [0, 1] of what is padded.
+    mean, std : per channel, for values in [0, 1]. Zero and one scale for a model without normalisation; another scale
+        of pixels than 1 / 255 is contained in them.
     resample : a Pillow filter.
-    half_up : rounding of an odd margin, see :func:`napari_vlexplain.geometry.centre_crop`.
+    half_up : rounding of an odd margin, see :func:`napari_vlexplain.geometry.centred`.
     canvas : (h, w) of a black canvas onto which the image is letterboxed first, with a Lanczos filter, and which is
         then resized to ``size``: the two steps of CheXzero.
     """
 
     size: Pair
-    fit: Literal["crop", "squash", "letterbox"] = "crop"
-    shorter: int = 224
-    mean: tuple[float, float, float] = CLIP_MEAN
-    std: tuple[float, float, float] = CLIP_STD
+    resize: Resizing
+    place: Literal["centre", "corner", "exact"] = "centre"
+    fill: Colour = (0.0, 0.0, 0.0)
+    mean: Colour = CLIP_MEAN
+    std: Colour = CLIP_STD
     resample: Image.Resampling = Image.Resampling.BICUBIC
     half_up: bool = False
     canvas: Pair | None = None
@@ -47,54 +56,76 @@ class Preprocess:
         """(H, W, 3), uint8 or float in [0, 1] -> normalised pixels (1, 3, h, w) float32 and their geometry.
 
         8-bit images are resized in 8 bits, as the models' own libraries do; others keep their precision.
-        """
-        import torch
 
+        Raises
+        ------
+        VLExplainError : a picture of another size or other proportions, where neither crop nor padding mends that.
+        """
         source = (image.shape[0], image.shape[1])
         if self.canvas is None:
             fit = self._fit(source)
-            framed = frame(resize(image, fit.resized, self.resample), fit.offset, self.size)
+            framed = drawn(image, fit, self.size, self.resample, self.fill)
             geometry = fit.geometry(source, self.size, grid, patch)
         else:
             fit = onto_canvas(source, self.canvas)
-            drawn = frame(resize(image, fit.resized, Image.Resampling.LANCZOS), fit.offset, self.canvas)
-            framed = _planes(drawn, self.size, self.resample)
+            canvas = drawn(image, fit, self.canvas, Image.Resampling.LANCZOS)
+            # Floats here, whatever came, over- and undershoot of the filter kept.
+            framed = resized_part(canvas, self.size, self.resample, (0, self.size[0]), (0, self.size[1]))
             geometry = shrunk(fit.geometry(source, self.canvas, grid, patch), self.size)
-        normalised = (framed - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        pixels = torch.from_numpy(normalised.transpose(2, 0, 1).copy())[None]
-        return pixels, geometry
+        return normalised(framed, self.mean, self.std), geometry
+
+    def squashed(self) -> Preprocess:
+        """The same with the whole picture squashed to the input's size."""
+        return replace(self, resize=Sides(*self.size), place="exact", canvas=None)
 
     def _fit(self, source: Pair) -> Fit:
-        if self.fit == "crop":
-            return centre_crop(source, self.size, self.shorter, self.half_up)
-        return squash(source, self.size) if self.fit == "squash" else letterbox(source, self.size)
+        resized = self.resize(source)
+        if self.place == "centre":
+            return centred(resized, self.size, self.half_up)
+        if self.place == "corner" and all(side <= size for side, size in zip(resized, self.size, strict=True)):
+            return Fit(resized, (0, 0))
+        if self.place == "exact" and resized == self.size:
+            return Fit(resized, (0, 0))
+        raise VLExplainError(
+            f"The picture of {_by(source)} pixels comes out of this model's preprocessing with {_by(resized)}, but the "
+            f"model takes {_by(self.size)} and neither crops nor pads it to that: crop it to the proportions of the "
+            "model's input first."
+        )
+
+
+def normalised(image: NDArray[np.float32], mean: Colour, std: Colour) -> Tensor:
+    """(h, w, 3) in [0, 1] -> (1, 3, h, w)."""
+    import torch
+
+    values = (image - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return torch.from_numpy(values.transpose(2, 0, 1).copy())[None]
+
+
+def drawn(
+    image: NDArray, fit: Fit, size: Pair, resample: Image.Resampling, fill: Colour = (0.0, 0.0, 0.0)
+) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 or float -> what a fit shows of it in a frame (h, w, 3), float32 in [0, 1]."""
+    kept = [
+        (min(max(-offset, 0), length), min(max(side - offset, 0), length))
+        for offset, length, side in zip(fit.offset, fit.resized, size, strict=True)
+    ]
+    rows, columns = kept
+    part = _unit(resized_part(image, fit.resized, resample, rows, columns), image)
+    if part.shape[:2] == size:
+        return part
+    framed = np.full((*size, 3), fill, dtype=np.float32)
+    top, left = (first + offset for (first, _), offset in zip(kept, fit.offset, strict=True))
+    framed[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return framed
 
 
 def resize(image: NDArray, size: Pair, resample: Image.Resampling) -> NDArray[np.float32]:
     """(H, W, 3) uint8 or float -> (h, w, 3) float32 in [0, 1]."""
-    height, width = size
-    if image.dtype == np.uint8:
-        small = Image.fromarray(image).resize((width, height), resample)
-        return np.asarray(small, dtype=np.float32) / np.float32(255)
-    return np.clip(_planes(image, size, resample), 0, 1)
+    return _unit(resized_part(image, size, resample, (0, size[0]), (0, size[1])), image)
 
 
-def _planes(image: NDArray, size: Pair, resample: Image.Resampling) -> NDArray[np.float32]:
-    """Channel by channel in floats, over- and undershoot of the filter kept."""
-    planes = [
-        Image.fromarray(np.ascontiguousarray(image[..., channel], dtype=np.float32)).resize(size[::-1], resample)
-        for channel in range(3)
-    ]
-    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
-
-
-def frame(image: NDArray[np.float32], offset: Pair, size: Pair) -> NDArray[np.float32]:
-    """An image (h, w, 3) shifted by ``offset`` into a black frame of another size: cropped or padded."""
-    framed = np.zeros((*size, 3), dtype=np.float32)
-    into = tuple(slice(max(o, 0), min(o + n, s)) for o, n, s in zip(offset, image.shape, size, strict=False))
-    from_ = tuple(slice(i.start - o, i.stop - o) for i, o in zip(into, offset, strict=True))
-    framed[into] = image[from_]
-    return framed
+def _unit(resized: NDArray[np.float32], image: NDArray) -> NDArray[np.float32]:
+    return resized / np.float32(255) if image.dtype == np.uint8 else np.clip(resized, 0, 1)
 
 
 def onto_canvas(source: Pair, canvas: Pair) -> Fit:
@@ -109,3 +140,7 @@ def shrunk(geometry: Geometry, size: Pair) -> Geometry:
     (sy, sx), (oy, ox) = geometry.scale, geometry.offset
     fy, fx = size[0] / geometry.model[0], size[1] / geometry.model[1]
     return replace(geometry, model=size, scale=(sy * fy, sx * fx), offset=(oy * fy, ox * fx))
+
+
+def _by(size: Pair) -> str:
+    return f"{size[0]} x {size[1]}"

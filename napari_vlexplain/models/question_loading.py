@@ -21,6 +21,7 @@ from .mini_vqa import mini_sight
 from .model_info import info_of
 from .places import hub_folder
 from .precision import in_precision, resolved
+from .preprocess_config import of_detector
 from .questions import See
 from .single_stream import SingleStream, single_stream
 from .text import HuggingFaceTokenizer
@@ -131,7 +132,7 @@ def open_folder(
     common: dict[str, Any] = {"info": info, "device": device, "weights_hash": hash_of(weights)}
     if name == CLASSES["detr"]:
         labels = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
-        return encoder_decoder(model, labels=labels, resizing=_resizing(folder), **common)
+        return encoder_decoder(model, labels=labels, resizing=Resizing(*of_detector(folder, config)), **common)
     common["tokenizer"] = _tokenizer(tokenizer_folder or folder, model.config.max_position_embeddings)
     common["answers"] = _answers(folder, model.config)
     common["see"] = see
@@ -172,16 +173,3 @@ def _answer_list(file: Path) -> tuple[str, ...]:
     if not isinstance(data, list):
         raise VLExplainError(f"{file} is no list of answers; a JSON list of strings in the order of the logits is.")
     return tuple(str(answer) for answer in data)
-
-
-def _resizing(folder: Path) -> Resizing:
-    """From ``preprocessor_config.json``, old forms (a bare number, ``max_size``) included."""
-    config = read_json(folder, "preprocessor_config.json")
-    size = config.get("size", 800)
-    if isinstance(size, dict):
-        shorter, longer = size.get("shortest_edge", 800), size.get("longest_edge", config.get("max_size"))
-    else:
-        shorter, longer = size, config.get("max_size", 1333)
-    mean = tuple(config.get("image_mean", (0.485, 0.456, 0.406)))
-    std = tuple(config.get("image_std", (0.229, 0.224, 0.225)))
-    return Resizing(int(shorter), None if longer is None else int(longer), mean, std)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from .blocks import MLP, Activation, Block, LayerNorm, Linear
-from .preprocess import Preprocess
 from .text import HuggingFaceTokenizer, Readout, first_of, highest_id
 from .towers import RowPool, Tower
 
@@ -86,22 +84,3 @@ def tokenizer(model: Any, fast: Any) -> HuggingFaceTokenizer:
     # Hub configs from before 2023 carry eos_token_id = 2 and mean "the highest id".
     readout: Readout = highest_id if config.eos_token_id == 2 else first_of(config.eos_token_id)
     return HuggingFaceTokenizer(fast, config.max_position_embeddings, readout)
-
-
-def preprocess(config: dict[str, Any], image_size: int) -> Preprocess:
-    """From ``preprocessor_config.json``, old forms (a bare number as size) included."""
-    size = config.get("size", image_size)
-    crop = config.get("crop_size", image_size)
-    height, width = (crop["height"], crop["width"]) if isinstance(crop, dict) else (crop, crop)
-    shorter = size.get("shortest_edge") if isinstance(size, dict) else size
-    cropped = config.get("do_center_crop", True) and shorter is not None
-    if not cropped and isinstance(size, dict) and "height" in size:
-        height, width = size["height"], size["width"]
-    return Preprocess(
-        size=(height, width),
-        fit="crop" if cropped else "squash",
-        shorter=shorter or height,
-        mean=tuple(config["image_mean"]),
-        std=tuple(config["image_std"]),
-        resample=Image.Resampling(config.get("resample", Image.Resampling.BICUBIC)),
-    )
