@@ -14,9 +14,9 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import VLExplainError
+from ..errors import VLExplainError, first_line
 from ..geometry import Pair
-from .files import first_line, read_json
+from .files import read_json
 from .preprocess import CLIP_MEAN, CLIP_STD, Colour, Preprocess
 from .resizing import AsItIs, Keeping, Resizing, Shorter, Sides
 
