@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from .entrance import entrance
 from .errors import VLExplainError
-from .measuring import Figures, measure
+from .measuring import Figures, measure, without
 from .methods.catalogue import method as method_named
 from .methods.catalogue import refuse_unfit
 from .methods.parameters import fill
 from .methods.targets import Target
 from .metrics.thresholds import Mode
 from .running import ProgressCallback, Run
+from .truth.laying import GroundTruth
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .models.dual_encoder import DualEncoder
 
 Mask = NDArray[np.bool_]
+Known = Mask | GroundTruth
 FIGURES = ("pointing", "energy", "iou", "dice", "precision", "recall", "chance")
 
 
@@ -42,11 +44,15 @@ class Way:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One prompt explained in one way; without an ``explanation``, ``problem`` says in a sentence why."""
+    """One prompt explained in one way; without an ``explanation``, ``problem`` says in a sentence why.
+
+    ``truth_notes``: what is to be told of its ground truth beside the figures, or why there are none.
+    """
 
     explanation: Explanation | None
     figures: Figures | None = None
     problem: str = ""
+    truth_notes: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
@@ -96,6 +102,11 @@ class Comparison:
         """Is there a ground truth?"""
         return any(truth is not None for truth in self.truths)
 
+    @property
+    def truth_notes(self) -> tuple[tuple[str, ...], ...]:
+        """For each prompt what is to be told of its ground truth beside the figures."""
+        return tuple(tuple(dict.fromkeys(note for cell in row for note in cell.truth_notes)) for row in self.cells)
+
     def mean(self, column: int, figure: str) -> float:
         """Mean of a figure over the prompts for which it can be said; NaN if there is none."""
         values = [getattr(row[column].figures, figure) for row in self.cells if row[column].figures is not None]
@@ -119,6 +130,7 @@ class Comparison:
                         "seconds": seconds,
                         "problem": cell.problem,
                         "figures": None if cell.figures is None else cell.figures.as_dict(),
+                        "notes": list(cell.truth_notes),
                         "sanity": None if one is None else one.provenance.get("sanity"),
                     }
                 )
@@ -141,7 +153,7 @@ def compare(
     models: Sequence[str | DualEncoder] = ("mini",),
     *,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
-    ground_truth: Mask | Sequence[Mask | None] | None = None,
+    ground_truth: Known | Sequence[Known | None] | None = None,
     threshold: tuple[Mode, float] | None = None,
     target: str | Target = "similarity",
     seed: int = 0,
@@ -157,7 +169,8 @@ def compare(
     ----------
     methods, models : in the order of the columns: all methods of the first model, then of the next.
     parameters : method -> its parameters; what is left out has its default.
-    ground_truth : a mask (H, W) for all prompts, or one (or None) for each.
+    ground_truth : a mask (H, W) for all prompts, or one (or None) for each; or what
+        :func:`napari_vlexplain.io.ground_truth.find_ground_truth` finds in place of masks.
     threshold : where heatmaps are cut for IoU and the like; by default where as many pixels are kept as the truth has.
     sanity : check each map too, see :mod:`napari_vlexplain.sanity`.
     options : contrast_limits, plane, truncate, device, download, dtype, as of :func:`napari_vlexplain.explain`.
@@ -177,7 +190,7 @@ def compare(
     columns: list[list[Cell]] = []
     ways: list[Way] = []
     seconds: list[float] = []
-    truths: tuple[Mask | None, ...] = ()
+    truths: tuple[GroundTruth | None, ...] = ()
     source: NDArray | None = None
     total, done = len(methods) * len(models), 0
     for model in models:
@@ -218,7 +231,8 @@ def compare(
     run.step(1.0, "Done")
     rows = tuple(zip(*columns, strict=True))
     called = next(c.explanation.request.image.name for row in rows for c in row if c.explanation is not None)
-    return Comparison(source, called, wanted, tuple(ways), rows, truths, tuple(seconds))
+    masks = tuple(None if truth is None else truth.mask for truth in truths)
+    return Comparison(source, called, wanted, tuple(ways), rows, masks, tuple(seconds))
 
 
 def _check_methods(methods: Sequence[str], parameters: Mapping[str, Mapping[str, Any]]) -> None:
@@ -251,18 +265,24 @@ def _checked(one: Explanation, model: DualEncoder, run: Run, cancel: Callable[[]
     return check(one, model, progress=lambda _, text: run.step(1.0, f"Checking {one.request.method}"), cancel=cancel)
 
 
-def _truths(given: Mask | Sequence[Mask | None] | None, count: int) -> tuple[Mask | None, ...]:
-    masks = [given] * count if given is None or isinstance(given, np.ndarray) else list(given)
-    if len(masks) != count:
-        raise VLExplainError(f"There are {len(masks)} ground truths for {count} prompts; give one for each.")
-    return tuple(masks)
+def _truths(given: Known | Sequence[Known | None] | None, count: int) -> tuple[GroundTruth | None, ...]:
+    one = given is None or isinstance(given, np.ndarray | GroundTruth)
+    found: list[Any] = [given] * count if one else list(given)  # type: ignore[arg-type]
+    if len(found) != count:
+        raise VLExplainError(f"There are {len(found)} ground truths for {count} prompts; give one for each.")
+    return tuple(GroundTruth(each) if isinstance(each, np.ndarray) else each for each in found)
 
 
-def _cell(one: Explanation, truth: Mask | None, threshold: tuple[Mode, float] | None) -> Cell:
+def _cell(one: Explanation, truth: GroundTruth | None, threshold: tuple[Mode, float] | None) -> Cell:
     if truth is None:
         return Cell(one)
-    heatmap = one.heatmap
-    if truth.shape != heatmap.shape:
-        raise VLExplainError(f"The ground truth has shape {truth.shape}, but the image is {heatmap.shape}.")
-    mode, value = threshold or ("quantile", 1 - float(truth[~np.isnan(heatmap)].mean()))
-    return Cell(one, measure(heatmap, truth, mode, value))
+    if truth.measured is None:
+        return Cell(one, truth_notes=truth.notes)
+    heatmap, mask = one.heatmap, truth.measured
+    if mask.shape != heatmap.shape:
+        raise VLExplainError(f"The ground truth has shape {mask.shape}, but the image is {heatmap.shape}.")
+    seen = ~np.isnan(without(heatmap, truth.ignored))
+    mode, value = threshold or ("quantile", 1 - float(mask[seen].mean()))
+    figures = measure(heatmap, mask, mode, value, truth.ignored)
+    notes = (*(note for note in truth.notes if note.kind != "empty"), *figures.notes)
+    return Cell(one, figures, truth_notes=notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, fields
 
@@ -12,6 +13,7 @@ from .metrics.histogram import Counts, OverlapHistogram
 from .metrics.overlap import Confusion, as_heatmap, as_mask, confusion, ratio, same_shape
 from .metrics.regions import Grid, Painted, Region, onto, shape_2d
 from .metrics.thresholds import Mode, threshold_of
+from .truth.note import Note
 
 
 @dataclass(frozen=True)
@@ -37,23 +39,62 @@ class Figures:
     lost: float
     threshold: float | None
 
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What must stand beside them, see :func:`notes_of_figures`."""
+        return notes_of_figures(self.lost, self.chance)
+
     def as_dict(self) -> dict[str, float | None]:
         """The figures by name, ready for JSON or a table row."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def measure(heatmap: ArrayLike, truth: ArrayLike, mode: Mode = "value", value: float = 0.5) -> Figures:
-    """All figures of a heatmap (H, W) against a ground truth mask (H, W).
+def notes_of_figures(lost: float, chance: float) -> tuple[Note, ...]:
+    """What must stand beside figures: a ground truth that is empty, or lies where the heatmap has no value."""
+    if math.isnan(lost):
+        return (Note("The ground truth is empty, so there is nothing to measure against.", "empty"),)
+    if not lost:
+        return ()
+    if not chance > 0:
+        return (Note("The ground truth lies outside what the model sees, so no figure can be given.", "crop"),)
+    share = f"{lost:.0%}" if lost >= 0.005 else "Less than 1%"
+    return (Note(f"{share} of the ground truth lies outside what the model sees; no figure counts it.", "crop"),)
+
+
+def truth_notes(heatmap: NDArray, truth: NDArray[np.bool_], ignored: NDArray[np.bool_] | None) -> tuple[Note, ...]:
+    """The same of a heatmap (H, W), NaN where the model does not look, and a ground truth (H, W)."""
+    unseen = np.isnan(without(heatmap, ignored))
+    kept = int(np.count_nonzero(truth & ~unseen))
+    lost = int(np.count_nonzero(truth)) - kept
+    return notes_of_figures(ratio(lost, lost + kept), ratio(kept, int(np.count_nonzero(~unseen))))
+
+
+def measure(
+    heatmap: ArrayLike, truth: ArrayLike, mode: Mode = "value", value: float = 0.5, ignored: ArrayLike | None = None
+) -> Figures:
+    """All figures of a heatmap (H, W) against a ground truth mask (H, W); pixels ``ignored`` (H, W) count nowhere.
 
     The threshold is set by ``mode``: "value" (keep ``heatmap >= value``), "quantile" (keep at most the
     share 1 - value of the pixels) or "otsu". Raises VLExplainError for arrays that do not fit each other or
     the task.
     """
-    h, t = as_heatmap(heatmap), as_mask(truth, "ground truth")
+    h, t = as_heatmap(without(heatmap, ignored)), as_mask(truth, "ground truth")
     same_shape(h, t)
+    if ignored is not None:
+        t = t & ~as_mask(ignored, "border")
     threshold = threshold_of(h, mode, value)
     counts = OverlapHistogram(h).update(t)
     return _figures(counts, confusion(h >= threshold, t, ~np.isnan(h)), counts.lost, threshold)
+
+
+def without(heatmap: ArrayLike, ignored: ArrayLike | None) -> NDArray:
+    """A heatmap (H, W) without a value where it is to be ``ignored`` (H, W), so that no figure counts it."""
+    h = np.asarray(heatmap)
+    if ignored is None:
+        return h
+    left_out = as_mask(ignored, "border")
+    same_shape(h, left_out)
+    return np.where(left_out, h.dtype.type(np.nan), h) if h.dtype.kind == "f" else np.where(left_out, np.nan, h)
 
 
 @dataclass(frozen=True, eq=False)

@@ -203,7 +203,7 @@ def test_bad_folders_are_refused_by_name(root, tmp_path):
     (bad / "dodo").rmdir()
     for i in range(6):
         write(bad / "masks" / "ant" / f"{i}.png", 30, mask=True)
-    assert "is 30 x 30 pixels, but its image is" in refused("folder", bad)
+    assert "drawn on 30 x 30 pixels" in refused("folder", bad)
     (tmp_path / "empty").mkdir()
     assert "no folder of a class" in refused("folder", tmp_path / "empty")
     assert "nowhere" in refused("folder", tmp_path / "nowhere") and "name it" in refused("folder")

@@ -32,14 +32,17 @@ class Figure:
 
 
 def evaluate(
-    names: Iterable[str], found: Map, truth: Mask | None, ignored: Mask | None, probes: Probes
+    names: Iterable[str], found: Map, truth: Mask | None, ignored: Mask | None, probes: Probes, doubt: str = ""
 ) -> dict[str, Figure]:
-    """Every metric named. ``truth`` (H, W) is None where none is known; pixels ``ignored`` (H, W) count nowhere."""
+    """Every metric named. ``truth`` (H, W) is None where none is known; pixels ``ignored`` (H, W) count nowhere.
+
+    ``doubt``: why no figure may count the truth, "" where figures may.
+    """
     scores, heatmap = found.pixel_scores, found.heatmap
     if ignored is not None and ignored.any():
         hidden = np.float32(np.nan)
         scores, heatmap = np.where(ignored, hidden, scores), np.where(ignored, hidden, heatmap)
-    blind = _blind(scores, truth)
+    blind = doubt or _blind(scores, truth)
     figures = {}
     for name in names:
         began = time.perf_counter()

@@ -21,6 +21,7 @@ from .report_text import (
     provenance,
     published_rows,
     reasons,
+    truths,
 )
 from .summary import POOLED, Line, Summary, better_of, title_of
 from .table import Table
@@ -54,6 +55,8 @@ def as_page(folder: Path, table: Table, summary: Summary, header: dict[str, Any]
     if published:
         parts.append("<h2>Published figures, not computed here</h2>")
         parts += [_published(one, summary) for one in published]
+    if told := list(truths(table)):
+        parts += ["<h2>Ground truths</h2>", _plain(("what was found", "cases", "for example"), told)]
     missing = list(reasons(table, summary))
     if missing:
         parts += ["<h2>Without a value</h2>", _plain(("metric", "method", "rows", "why"), missing)]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..models.model_info import RESEARCH_ONLY
+from ..truth.note import MEANINGS
 from .published import Published
 from .statistics import Interval
 from .summary import Line, Summary, better_of, title_of
@@ -66,6 +67,8 @@ def as_markdown(table: Table, summary: Summary, header: dict[str, Any], publishe
         parts += _rows(("method", "mean", "95 % interval", "difference", "n", "missing", "by class"),
                        (_line(line, summary) for line in lines))  # fmt: skip
         parts.append("")
+    if told := list(truths(table)):
+        parts += ["## Ground truths", "", *_rows(("what was found", "cases", "for example"), told), ""]
     if missing := list(reasons(table, summary)):
         parts += ["## Without a value", "", *_rows(("metric", "method", "rows", "why"), missing), ""]
     for one in published:
@@ -90,6 +93,7 @@ def describe(table: Table, summary: Summary, header: dict[str, Any]) -> Iterator
     yield "Floors know neither model nor prompt: a method that does not beat them has shown nothing."
     if header.get("skipped_count"):
         yield f"{header['skipped_count']} rows of the data set were skipped; the first: {header['skipped'][0]}"
+    yield from header.get("told", ())
 
 
 def reasons(table: Table, summary: Summary) -> Iterator[tuple[str, str, str, str]]:
@@ -97,6 +101,13 @@ def reasons(table: Table, summary: Summary) -> Iterator[tuple[str, str, str, str
     for (metric, arm), told in sorted(table.missing.items(), key=lambda pair: (pair[0][0], summary.names[pair[0][1]])):
         for reason, count in sorted(told.items(), key=lambda pair: -pair[1]):
             yield metric, summary.names[arm], str(count), reason
+
+
+def truths(table: Table) -> Iterator[tuple[str, str, str]]:
+    """What was found in ground truths, in how many cases, and an example."""
+    for kind, cases in table.notes.items():
+        case, note = next(iter(cases.items()))
+        yield MEANINGS.get(kind, kind), str(len(cases)), f"{case}: {note}"
 
 
 def provenance(table: Table, header: dict[str, Any]) -> Iterator[str]:

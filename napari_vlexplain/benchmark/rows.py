@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 FAILED = "failed: "
@@ -29,6 +29,7 @@ class Row:
     versions : of the packages that decide the numbers.
     detail : what an aggregate or a plot needs besides: pixel counts, a curve, the stages of a check.
     dtype : of the model's matrix products.
+    notes : what is to be told of the ground truth that the figure is of, a text by the kind of thing.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Row:
     versions: str
     detail: dict[str, Any] | None = None
     dtype: str = "float32"
+    notes: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
         """As a line of JSON."""
@@ -59,11 +61,11 @@ class Row:
     @classmethod
     def of(cls, record: dict[str, Any]) -> Row:
         """From such a line, also from before there was a dtype; raises TypeError or KeyError where it is none."""
-        whole = {"dtype": "float32", **record}
+        whole = {"dtype": "float32", "notes": {}, **record}
         return cls(**{name: whole[name] for name in _NAMES})
 
 
-_NAMES = tuple(field.name for field in fields(Row))
+_NAMES = tuple(each.name for each in fields(Row))
 UNTIMED = tuple(name for name in _NAMES if name not in ("seconds", "metric_seconds"))
 """The columns that come out alike wherever and however often a row is computed."""
 

@@ -332,14 +332,16 @@ def _header(
         "unfit": [{"model": m, "method": label, "why": why} for (m, label), why in outcome.unfit.items()],
     }
     data = plan.data
+    skipped = [problem for problem in data.problems if problem.skipped]
     return {
         "schema": SCHEMA,
         "dataset": data.name,
         "title": data.title,
         "facts": data.facts,
         "has_truth": data.has_truth,
-        "skipped": [str(problem) for problem in data.problems[:1000]],
-        "skipped_count": len(data.problems),
+        "skipped": [str(problem) for problem in skipped[:1000]],
+        "skipped_count": len(skipped),
+        "told": [str(problem) for problem in data.problems if not problem.skipped][:1000],
         "source": data.source,
         "starts": [*before.get("starts", []), start],
     }

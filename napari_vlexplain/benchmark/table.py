@@ -55,7 +55,8 @@ class Table:
 
     values: metric -> (items, arms) float64. counts: metric -> (items, arms, 4) pixel counts, where rows have them.
     missing: (metric, arm) -> reason -> how many. curves: (metric, arm) -> mean curve. stages: likewise the means of a
-    randomisation check. seconds: arm -> mean time of an explanation. parameters: arm -> as JSON.
+    randomisation check. seconds: arm -> mean time of an explanation. parameters: arm -> as JSON. notes: what is to be
+    told of ground truths: kind -> case -> in words.
     """
 
     items: list[Item]
@@ -71,6 +72,7 @@ class Table:
     versions: dict[str, int]
     rows: int = 0
     broken: list[str] = field(default_factory=list)
+    notes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def clusters(self) -> NDArray[np.intp]:
@@ -110,6 +112,7 @@ def read_table(folder: str | Path) -> Table:
     details: dict[int, dict[str, Any]] = {}
     parameters: dict[int, str] = {}
     broken: list[str] = []
+    notes: dict[str, dict[str, str]] = {}
     for record in iterate_records(place, "rows", broken):
         try:
             key, value, reason = record["key"], record["value"], record["reason"]
@@ -134,13 +137,17 @@ def read_table(folder: str | Path) -> Table:
             reasons.pop(index, None)
         if reason:
             reasons[index] = reason
+        for kind, note in (record.get("notes") or {}).items():
+            notes.setdefault(kind, {}).setdefault(record["case"], note)
         if record["detail"]:
             details[index] = _lean(record["detail"])
         if record["parameters"] != "{}":
             parameters.setdefault(arm, record["parameters"])
     if not columns:
         raise VLExplainError(f"The parts in {place} hold no rows that can be read.")
-    return _table([*items], [*arms], [*metrics], [*versions], np.array(columns), reasons, details, parameters, broken)
+    found = _table([*items], [*arms], [*metrics], [*versions], np.array(columns), reasons, details, parameters, broken)
+    found.notes.update({kind: dict(sorted(cases.items())) for kind, cases in sorted(notes.items())})
+    return found
 
 
 def _lean(detail: dict[str, Any]) -> dict[str, Any]:

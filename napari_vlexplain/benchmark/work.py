@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from ..datasets.dataset import Entry
 from ..datasets.reading import read_case
 from ..errors import VLExplainError
 from ..geometry import Geometry
+from ..measuring import truth_notes
 from ..methods.targets import Target
+from ..metrics.catalogue import metric
 from ..models import load_model
 from .plan import MethodChoice, Task
 from .rows import FAILED, Row, finite
@@ -93,11 +95,23 @@ def _measured(task: Task, case: Case, asked: Any, found: Maps, k: int, one: Map)
 
     truth = case.masks[k] if task.entry.has_truth and k < len(case.masks) else None
     probes = Probes(asked, task.method, k, task.classes, task.other_prompt)
-    figures = evaluate(task.metrics, one, truth, case.ignored, probes)
+    doubt = case.doubts[k] if k < len(case.doubts) else ""
+    figures = evaluate(task.metrics, one, truth, case.ignored, probes, doubt)
+    notes = {} if truth is None else _notes(case, one, None if doubt else truth)
     for name, figure in figures.items():
         value = finite(figure.value)
         reason = "" if value is not None else figure.reason or "it has no value here"
-        yield _row(task, k, name, found.parameters, value, reason, found.seconds, figure.seconds, figure.detail)
+        row = _row(task, k, name, found.parameters, value, reason, found.seconds, figure.seconds, figure.detail)
+        yield replace(row, notes=notes) if notes and "truth" in metric(name).needs else row
+
+
+def _notes(case: Case, found: Map, truth: NDArray[np.bool_] | None) -> dict[str, str]:
+    """What is to be told of a ground truth beside its figures, by kind; None where figures do not count it."""
+    measured = () if truth is None else truth_notes(found.pixel_scores, truth, case.ignored)
+    told: dict[str, str] = {}
+    for note in (*case.notes, *measured):
+        told[note.kind] = f"{told.get(note.kind, '')} {note}".strip()
+    return told
 
 
 def _row(

@@ -125,11 +125,17 @@ def datasets(
 
 
 def tell_problems(data: DataSet) -> None:
-    """What of a data set was skipped, on stderr: the first few, and how many there are."""
-    for problem in data.problems[:SHOWN_PROBLEMS]:
+    """What of a data set was skipped or is to be told, on stderr: the first few, and how many there are."""
+    skipped = [problem for problem in data.problems if problem.skipped]
+    told = [problem for problem in data.problems if not problem.skipped]
+    for problem in skipped[:SHOWN_PROBLEMS]:
         say(f"Skipped: {problem}")
-    if len(data.problems) > SHOWN_PROBLEMS:
-        say(f"Skipped {len(data.problems)} rows in all; benchmark.json lists them.")
+    if len(skipped) > SHOWN_PROBLEMS:
+        say(f"Skipped {len(skipped)} rows in all; benchmark.json lists them.")
+    for problem in told[:SHOWN_PROBLEMS]:
+        say(str(problem))
+    if len(told) > SHOWN_PROBLEMS:
+        say(f"{len(told)} such remarks in all; benchmark.json lists them.")
 
 
 @contextmanager

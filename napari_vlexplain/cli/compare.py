@@ -14,7 +14,7 @@ from ..methods.catalogue import list_methods, method
 from ..scale import written
 from . import options
 from .console import looking, output, print_end, table, write_json
-from .results import make_folder
+from .results import make_folder, notes_by_prompt
 
 if TYPE_CHECKING:
     from ..comparing import Comparison
@@ -36,6 +36,7 @@ def compare(
     target: options.TargetName = "similarity",
     against: options.Against = None,
     ground_truth: options.GroundTruth = None,
+    label: options.Label = None,
     threshold: Annotated[
         str | None,
         typer.Option(metavar="T", help="Cut heatmaps at 0.5, q0.75 or otsu; by default as large as the ground truth."),
@@ -63,7 +64,7 @@ def compare(
     if out:
         make_folder(Path(out))
     with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
-        truths = options.truths_of(ground_truth, pixels, prompts)
+        truths = options.truths_of(ground_truth, label, pixels, image, prompts)
         from ..comparing import compare as compute
 
         found = compute(
@@ -113,12 +114,12 @@ def _save(found: Comparison, out: Path, stem: str) -> list[Path]:
         found.figure().save(picture)
         with figures.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["prompt", "model", "method", "score", "seconds", *_SHOWN, "problem"])
+            writer.writerow(["prompt", "model", "method", "score", "seconds", *_SHOWN, "problem", "notes"])
             for one in found.records():
                 measured = one["figures"] or {}
                 numbers = [measured.get(name, "") for name in _SHOWN]
                 keys = ("prompt", "model", "method", "score", "seconds")
-                writer.writerow([*(one[key] for key in keys), *numbers, one["problem"]])
+                writer.writerow([*(one[key] for key in keys), *numbers, one["problem"], " ".join(one["notes"])])
     return [picture, figures]
 
 
@@ -148,6 +149,8 @@ def _print(console: Console, found: Comparison, files: list[Path]) -> None:
             "Low is good.",
             soft_wrap=True,
         )
+    for line in notes_by_prompt(found.prompts, found.truth_notes):
+        console.print(line, style="yellow", soft_wrap=True)
     for line in dict.fromkeys(_remarks(found)):
         console.print(line, soft_wrap=True)
     first = next(c.explanation for row in found.cells for c in row if c.explanation is not None)

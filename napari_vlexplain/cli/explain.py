@@ -25,6 +25,7 @@ def explain(
     target: options.TargetName = "similarity",
     against: options.Against = None,
     ground_truth: options.GroundTruth = None,
+    label: options.Label = None,
     threshold: Annotated[
         str | None, typer.Option(metavar="T", help="Cut the heatmap at a value (0.5), a quantile (q0.75), or otsu.")
     ] = None,
@@ -51,7 +52,7 @@ def explain(
     if out:
         make_folder(Path(out))
     with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
-        truths = options.truths_of(ground_truth, pixels, prompts)
+        truths = options.truths_of(ground_truth, label, pixels, image, prompts)
         from .. import explain as compute
 
         found: list[Explanation] = compute(

@@ -8,12 +8,14 @@ import typer
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.ground_truth import Mask, read_ground_truth
+from ..io.ground_truth import find_ground_truth
 from ..methods.catalogue import method
 from ..methods.info import MethodInfo
 from ..methods.parameters import Parameter, parse
 from ..methods.targets import Target
 from ..metrics.thresholds import Mode
+from ..truth.laying import GroundTruth as Laid
+from ..truth.picture import Picture
 
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)]
 Prompts = Annotated[
@@ -31,8 +33,12 @@ Against = Annotated[
     typer.Option(metavar="PROMPT", help="A prompt that only serves margin or softmax as contrast; repeat."),
 ]
 GroundTruth = Annotated[
-    str | None, typer.Option(metavar="FILE", help="A mask image, or JSON of boxes: measure against it.")
+    str | None,
+    typer.Option(
+        metavar="FILE", help="A mask, JSON of boxes, or a file of LabelMe, COCO, VOC or YOLO: measure against it."
+    ),
 ]
+Label = Annotated[int | None, typer.Option(metavar="N", help="Of a ground truth of labels the one that counts.")]
 Check = Annotated[
     bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
 ]
@@ -133,10 +139,19 @@ def target_of(name: str, against: list[str] | None) -> Target:
     return Target(name, tuple(against or ()))
 
 
-def truths_of(file: str | None, image: NDArray, prompts: list[str]) -> list[Mask | None]:
-    """``--ground-truth`` of an image (H, W) or (H, W, C) for each prompt."""
-    shape = (image.shape[0], image.shape[1])
-    return [read_ground_truth(file, shape, prompt) if file else None for prompt in prompts]
+def truths_of(file: str | None, label: int | None, image: NDArray, path: str, prompts: list[str]) -> list[Laid | None]:
+    """``--ground-truth`` and ``--label`` of an image (H, W) or (H, W, C), read from ``path``, for each prompt.
+
+    Raises
+    ------
+    VLExplainError : what cannot be read, or does not fit; a label without a ground truth.
+    """
+    if file is None:
+        if label is not None:
+            raise VLExplainError("--label names a label of --ground-truth; give one as well.")
+        return [None] * len(prompts)
+    picture = Picture.of(image, path)
+    return [find_ground_truth(file, picture, prompt, label) for prompt in prompts]
 
 
 def listed(texts: str | list[str] | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from .console import print_end, table
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
+    from ..truth.laying import GroundTruth
 
 SHOWN = {
     "iou": "IoU",
@@ -46,12 +48,19 @@ class Result:
     figures: Figures | None
     threshold: float
     folder: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, explanation: Explanation, truth: NDArray[np.bool_] | None, mode: Mode, value: float) -> Result:
-        heatmap = explanation.heatmap
-        figures = None if truth is None else measure(heatmap, truth, mode, value)
-        return cls(explanation, truth, figures, threshold_of(heatmap, mode, value))
+    def of(cls, explanation: Explanation, found: GroundTruth | None, mode: Mode, value: float) -> Result:
+        """Measured, with all that is to be told of the ground truth."""
+        heatmap, threshold = explanation.heatmap, threshold_of(explanation.heatmap, mode, value)
+        if found is None:
+            return cls(explanation, None, None, threshold)
+        if found.measured is None:
+            return cls(explanation, found.mask, None, threshold, notes=found.notes)
+        figures = measure(heatmap, found.measured, mode, value, found.ignored)
+        notes = (*(note for note in found.notes if note.kind != "empty"), *figures.notes)
+        return cls(explanation, found.mask, figures, threshold, notes=notes)
 
 
 def make_folder(folder: Path) -> None:
@@ -113,7 +122,7 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
         words = coloured_words(explanation.word_scores()) if coloured else plain_words(explanation.word_scores())
         listed.add_row(explanation.prompt, written(explanation.score, 4), words)
     console.print(listed)
-    if any(result.figures is not None for result in results):
+    if any(result.figures is not None or result.notes for result in results):
         _print_figures(console, results)
     for result in results:
         if result.explanation.degenerate:
@@ -148,11 +157,20 @@ def _print_figures(console: Console, results: list[Result]) -> None:
         measured.add_row(result.explanation.prompt, *(_number(values[name]) for name in SHOWN))
     console.print(measured)
     console.print("pointing, energy: of the heatmap itself, and by chance; the others: cut at the threshold.")
-    lost = max(r.figures.lost for r in results if r.figures is not None)
-    if lost > 0:
-        console.print(
-            f"Up to {lost:.0%} of a ground truth lies outside what the model sees; no figure counts it.", soft_wrap=True
-        )
+    for line in notes_by_prompt([result.explanation.prompt for result in results], [r.notes for r in results]):
+        console.print(line, style="yellow", soft_wrap=True)
+
+
+def notes_by_prompt(prompts: Sequence[str], notes: Sequence[Sequence[str]]) -> list[str]:
+    """What is to be told of each prompt's ground truth; once what is said of all."""
+    common = [note for note in notes[0] if all(note in others for others in notes)]
+    own = [
+        f"{prompt!r}: {note}"
+        for prompt, told in zip(prompts, notes, strict=True)
+        for note in dict.fromkeys(told)
+        if note not in common
+    ]
+    return [*dict.fromkeys(map(str, common)), *own]
 
 
 def _print_sanity(console: Console, explanation: Explanation) -> None:
@@ -180,6 +198,7 @@ def _document(result: Result) -> dict[str, Any]:
         "constant": explanation.degenerate,
         "maximum": {"x": int(column), "y": int(row)},
         "figures": None if result.figures is None else result.figures.as_dict(),
+        "notes": list(result.notes),
         "folder": None if result.folder is None else str(result.folder),
         "provenance": explanation.provenance,
     }

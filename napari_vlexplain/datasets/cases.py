@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from ..truth.note import Note
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,8 @@ class Case:
     masks: (P, H, W) bool, the ground truth of each prompt; empty where none is known.
     group: cases of one group, such as one patient, are resampled together; "" means on its own.
     ignored: (H, W) bool, pixels that no figure may count, or None.
+    notes: what was found while the ground truths were laid on the image, a sentence each.
+    doubts: for each prompt why no figure may count its mask, "" where figures may; () where none is in doubt.
 
     Raises VLExplainError where these do not fit together.
     """
@@ -31,6 +34,8 @@ class Case:
     masks: NDArray[np.bool_]
     group: str = ""
     ignored: NDArray[np.bool_] | None = None
+    notes: tuple[Note, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.prompts:

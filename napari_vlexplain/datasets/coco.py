@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import VLExplainError
-from .dataset import DataSet, Entry, Problem, Segments, unique
+from ..truth.annotated.coco import shape_of
+from .dataset import Boxes, DataSet, Entry, Problem, Segments, unique
+from .looking_over import looked_over, missing_parts
 from .prompting import photo_of
 from .tables import Broken, existing, folder, listed, read_json, size_of, text_of
 
@@ -17,24 +19,35 @@ LAYOUT = "annotations/instances_val2017.json and captions_val2017.json, and val2
 def open_coco(root: str | Path | None, split: str | None = None, images: str | Path | None = None) -> DataSet:
     """Objects: a case is an image and a category, "a photo of a dog"; its instances are united, crowds included.
 
+    An instance is its outline, or its box where it has none.
+
     ``split`` is the end of the table's name, by default val2017. Raises VLExplainError for another layout.
     """
     base, places, part = _places(root, split, images)
     table = base / "annotations" / f"instances_{part}.json"
     document = read_json(_present(table))
-    pictures = {item.get("id"): item for item in listed(document, "images", table)}
-    categories = {item.get("id"): str(item.get("name")) for item in listed(document, "categories", table)}
+    pictures = {str(item.get("id")): item for item in listed(document, "images", table)}
+    categories = {str(item.get("id")): str(item.get("name")) for item in listed(document, "categories", table)}
     problems: list[Problem] = []
-    groups: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[Segments | None]] = {}
     for number, item in enumerate(listed(document, "annotations", table), start=1):
+        which = f"annotation {item.get('id', number)}"
         try:
-            _check(item, pictures, categories)
-            groups.setdefault((item["image_id"], item["category_id"]), []).append(item)
+            members = groups.setdefault(_whose(item, pictures, categories), [])
         except Broken as error:
-            problems.append(Problem(table.name, None, f"annotation {item.get('id', number)}: {error}."))
+            problems.append(Problem(table.name, None, f"{which}: {error}."))
+            continue
+        try:
+            members.append(shape_of(item, which))
+        except VLExplainError as error:
+            problems.append(Problem(table.name, None, str(error)))
+            members.append(None)
 
     def entries() -> Iterator[Entry]:
         for (image, category), members in groups.items():
+            shapes = [shape for shape in members if shape is not None]
+            if not shapes:
+                continue
             try:
                 path = _image(places, part, pictures[image])
                 size = size_of(pictures[image].get("width"), pictures[image].get("height"))
@@ -42,12 +55,14 @@ def open_coco(root: str | Path | None, split: str | None = None, images: str | P
                 problems.append(Problem(table.name, None, f"image {image}: {error}."))
                 continue
             name = categories[category]
-            yield Entry(f"{image}/{name}", path, (photo_of(name),), (_united(members, size),), name, str(image))
+            notes = missing_parts(len(members) - len(shapes), len(members), "annotations")
+            truths = (_united(shapes, size),)
+            yield Entry(f"{image}/{name}", path, (photo_of(name),), truths, name, image, notes=notes)
 
     found = unique(entries(), problems, table.name)
     classes = tuple(photo_of(name) for name in categories.values())
     facts = {"table": table.name, "split": part}
-    return DataSet("coco", "COCO objects", found, tuple(problems), classes, facts)
+    return looked_over(DataSet("coco", "COCO objects", found, tuple(problems), classes, facts))
 
 
 def open_coco_captions(root: str | Path | None, split: str | None = None, images: str | Path | None = None) -> DataSet:
@@ -55,14 +70,14 @@ def open_coco_captions(root: str | Path | None, split: str | None = None, images
     base, places, part = _places(root, split, images)
     table = base / "annotations" / f"captions_{part}.json"
     document = read_json(_present(table))
-    pictures = {item.get("id"): item for item in listed(document, "images", table)}
+    pictures = {str(item.get("id")): item for item in listed(document, "images", table)}
     problems: list[Problem] = []
-    captions: dict[Any, list[str]] = {}
+    captions: dict[str, list[str]] = {}
     for number, item in enumerate(listed(document, "annotations", table), start=1):
         try:
-            if item.get("image_id") not in pictures:
+            if str(item.get("image_id")) not in pictures:
                 raise Broken(f"there is no image {item.get('image_id')!r}")
-            captions.setdefault(item["image_id"], []).append(text_of(item, "caption"))
+            captions.setdefault(str(item["image_id"]), []).append(text_of(item, "caption"))
         except Broken as error:
             problems.append(Problem(table.name, None, f"annotation {item.get('id', number)}: {error}."))
 
@@ -73,7 +88,7 @@ def open_coco_captions(root: str | Path | None, split: str | None = None, images
             except Broken as error:
                 problems.append(Problem(table.name, None, f"image {image}: {error}."))
                 continue
-            yield Entry(str(image), path, tuple(dict.fromkeys(texts)))
+            yield Entry(image, path, tuple(dict.fromkeys(texts)))
 
     found = unique(entries(), problems, table.name)
     return DataSet("coco-captions", "COCO captions", found, tuple(problems), (), {"table": table.name, "split": part})
@@ -95,37 +110,18 @@ def _image(places: Path, part: str, picture: dict[str, Any]) -> Path:
     return existing(places, f"{part}/{name}", name, f"images/{name}", f"images/{part}/{name}")
 
 
-def _check(item: dict[str, Any], pictures: dict[Any, Any], categories: dict[Any, str]) -> None:
-    if item.get("image_id") not in pictures:
+def _whose(item: dict[str, Any], pictures: dict[str, Any], categories: dict[str, str]) -> tuple[str, str]:
+    """The image and category of an annotation; Broken where there is none of that id."""
+    image, category = str(item.get("image_id")), str(item.get("category_id"))
+    if image not in pictures:
         raise Broken(f"there is no image {item.get('image_id')!r}")
-    if item.get("category_id") not in categories:
+    if category not in categories:
         raise Broken(f"there is no category {item.get('category_id')!r}")
-    _outlines(item)
+    return image, category
 
 
-def _united(members: list[dict[str, Any]], size: tuple[int, int] | None) -> Segments:
-    polygons: list[tuple[float, ...]] = []
-    runs: list[tuple[int, int, tuple[int, ...] | str]] = []
-    for item in members:
-        some, coded = _outlines(item)
-        polygons += some
-        runs += coded
-    return Segments(tuple(polygons), tuple(runs), size)
-
-
-def _outlines(
-    item: dict[str, Any],
-) -> tuple[list[tuple[float, ...]], list[tuple[int, int, tuple[int, ...] | str]]]:
-    given = item.get("segmentation")
-    try:
-        if isinstance(given, dict):
-            height, width = given["size"]
-            counts = given["counts"]
-            coded: tuple[int, ...] | str = counts if isinstance(counts, str) else tuple(int(n) for n in counts)
-            return [], [(int(height), int(width), coded)]
-        polygons = [tuple(float(x) for x in polygon) for polygon in given or []]
-    except (TypeError, ValueError, KeyError):
-        raise Broken("its segmentation is neither polygons nor a run-length code") from None
-    if not polygons or any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
-        raise Broken("its segmentation has no polygon of three points or more")
-    return polygons, []
+def _united(shapes: list[Segments], size: tuple[int, int] | None) -> Boxes | Segments:
+    polygons = tuple(one for shape in shapes for one in shape.polygons)
+    runs = tuple(one for shape in shapes for one in shape.runs)
+    boxes = tuple(one for shape in shapes for one in shape.boxes)
+    return Segments(polygons, runs, size, boxes) if polygons or runs else Boxes(boxes, size)

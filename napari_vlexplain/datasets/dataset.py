@@ -6,44 +6,15 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-Box = tuple[float, float, float, float]
-"""x, y, width, height in source pixels from the top left."""
+from ..truth.described import AnnotationFile, Box, Boxes, MaskFile, Segments, Truth
+from ..truth.note import Note
 
-
-@dataclass(frozen=True)
-class Boxes:
-    """The union of boxes. ``size``: (width, height) of the image they were drawn on; an image of another is scaled."""
-
-    boxes: tuple[Box, ...]
-    size: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class MaskFile:
-    """An image file of labels. Which pixels are inside:
-
-    ``any``: not zero; ``half``: above half of the range; ``label``: those of ``value``, where a pixel's label is
-    R + 256 G in a colour file. Pixels of the label ``ignore`` count nowhere.
-    """
-
-    path: Path
-    rule: Literal["any", "half", "label"] = "any"
-    value: int = 1
-    ignore: int | None = None
-
-
-@dataclass(frozen=True)
-class Segments:
-    """COCO segmentations, united: polygons (x0, y0, x1, y1, ...) in pixel edges, and run-length codes.
-
-    A run-length code is (height, width, counts) with the counts as numbers or as COCO's string.
-    """
-
-    polygons: tuple[tuple[float, ...], ...] = ()
-    runs: tuple[tuple[int, int, tuple[int, ...] | str], ...] = ()
-    size: tuple[int, int] | None = None
+__all__ = [
+    "AnnotationFile", "Box", "Boxes", "DataSet", "Drawn", "Entry", "MaskFile", "Problem", "Segments", "Truth", "digest",
+    "unique",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,9 +25,6 @@ class Drawn:
     seed: int
     index: int
     size: int = 224
-
-
-Truth = Boxes | MaskFile | Segments
 
 
 @dataclass(frozen=True)
@@ -71,6 +39,7 @@ class Entry:
     group: the patient, or whatever else makes cases depend on each other; "" means on its own.
     answers: of a question, all that people gave.
     frame: of a DICOM file of several, from 0. The ground truth is that of the first.
+    notes: what the table says of the ground truth, such as that a part of it could not be read.
     """
 
     id: str
@@ -81,6 +50,7 @@ class Entry:
     group: str = ""
     answers: tuple[str, ...] = ()
     frame: int = 0
+    notes: tuple[Note, ...] = ()
 
     @property
     def has_truth(self) -> bool:
@@ -89,11 +59,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Problem:
-    """A row that was skipped: the file, its line (None where lines say nothing) and one sentence."""
+    """The file, its line (None where lines say nothing) and one sentence; ``skipped``: is the row left out for it?"""
 
     file: str
     line: int | None
     what: str
+    skipped: bool = True
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}, line {self.line}"
@@ -104,7 +75,8 @@ class Problem:
 class DataSet:
     """A data set, opened.
 
-    name: as in the catalogue. title: for people. entries: what can be read. problems: what was skipped, and why.
+    name: as in the catalogue. title: for people. entries: what can be read. problems: what was skipped,
+    and why, and what else is to be told of the ground truths.
     missing: entries whose image is not where it should be, for reading lists; each is among the problems too.
     classes: a prompt for every class, where each case is one of them: contrasts of a softmax target.
     facts: release, files and counts, for the provenance. source: keyword arguments that open it again.

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import VLExplainError
 from .dataset import Box, Boxes, DataSet, Entry, Problem, digest, unique
+from .looking_over import looked_over, missing_parts
 from .tables import (
     Broken,
     Missing,
@@ -36,16 +37,17 @@ _SUFFIXES = (".jpg", ".dcm", ".png", ".jpeg")
 
 @dataclass(frozen=True)
 class _Row:
-    """One box."""
+    """One box; None where the row holds none that can be used, ``problem`` then tells why."""
 
     line: int | None
     dicom: str
     category: str
     phrase: str
     path: str
-    box: Box
+    box: Box | None
     size: tuple[int, int] | None
     split: str
+    problem: str = ""
 
 
 def open_ms_cxr(root: str | Path | None, split: str | None = None, images: str | Path | None = None) -> DataSet:
@@ -74,8 +76,13 @@ def open_ms_cxr(root: str | Path | None, split: str | None = None, images: str |
             raise VLExplainError(f"{table.name} has no case in the split {split!r}; there are train, val and test.")
     missing: list[Entry] = []
     entries = unique(_grouped(rows, places, table.name, problems, missing), problems, table.name)
-    facts = {"release": version, "table": table.name, "boxes": str(len(rows)), "split": split or "all"}
-    return DataSet("ms-cxr", "MS-CXR", entries, tuple(problems), (), facts, missing=tuple(missing))
+    facts = {
+        "release": version,
+        "table": table.name,
+        "boxes": str(sum(row.box is not None for row in rows)),
+        "split": split or "all",
+    }
+    return looked_over(DataSet("ms-cxr", "MS-CXR", entries, tuple(problems), (), facts, missing=tuple(missing)))
 
 
 def _newest(base: Path) -> Path:
@@ -89,44 +96,62 @@ def _newest(base: Path) -> Path:
 def _from_csv(table: Path, problems: list[Problem]) -> Iterator[_Row]:
     for line, row in csv_rows(table, _COLUMNS, problems):
         try:
-            size = size_of(row["image_width"], row["image_height"])
-            box = box_of([row[name] for name in ("x", "y", "w", "h")])
-            check_within(box, size)
             dicom, category, phrase, path = (text_of(row, n) for n in _COLUMNS[:4])
-            yield _Row(line, dicom, category, phrase, path, box, size, row.get("split", "").strip())
         except Broken as error:
             problems.append(Problem(table.name, line, f"{error}."))
+            continue
+        box, size, problem = _box([row[n] for n in ("x", "y", "w", "h")], row["image_width"], row["image_height"])
+        if problem:
+            problems.append(Problem(table.name, line, problem))
+        yield _Row(line, dicom, category, phrase, path, box, size, row.get("split", "").strip(), problem)
+
+
+def _box(values: list[Any], width: Any, height: Any) -> tuple[Box | None, tuple[int, int] | None, str]:
+    """A box and the size it is on; no box, and why, where it cannot be used."""
+    try:
+        size = size_of(width, height)
+        box = box_of(values)
+        check_within(box, size)
+    except Broken as error:
+        return None, None, f"{error}."
+    return box, size, ""
 
 
 def _from_json(table: Path, problems: list[Problem]) -> tuple[str, list[_Row]]:
     document = read_json(table)
-    categories = {item.get("id"): item.get("name") for item in listed(document, "categories", table)}
-    pictures = {item.get("id"): item for item in listed(document, "images", table)}
+    categories = {str(item.get("id")): item.get("name") for item in listed(document, "categories", table)}
+    pictures = {str(item.get("id")): item for item in listed(document, "images", table)}
     info = document.get("info")
     version = str(info.get("version", "unknown")) if isinstance(info, dict) else "unknown"
     rows = []
     for number, item in enumerate(listed(document, "annotations", table), start=1):
+        told = f"annotation {item.get('id', number)}"
         try:
-            rows.append(_annotation(item, categories, pictures))
+            row = _annotation(item, categories, pictures)
         except Broken as error:
-            problems.append(Problem(table.name, None, f"annotation {item.get('id', number)}: {error}."))
+            problems.append(Problem(table.name, None, f"{told}: {error}."))
+            continue
+        if row.problem:
+            problems.append(Problem(table.name, None, f"{told}: {row.problem}"))
+        rows.append(row)
     return version, rows
 
 
-def _annotation(item: dict[str, Any], categories: dict[Any, Any], pictures: dict[Any, dict[str, Any]]) -> _Row:
-    picture = pictures.get(item.get("image_id"))
+def _annotation(item: dict[str, Any], categories: dict[str, Any], pictures: dict[str, dict[str, Any]]) -> _Row:
+    picture = pictures.get(str(item.get("image_id")))
     if picture is None:
         raise Broken(f"there is no image {item.get('image_id')!r}")
-    category = categories.get(item.get("category_id"))
+    category = categories.get(str(item.get("category_id")))
     if not isinstance(category, str):
         raise Broken(f"there is no category {item.get('category_id')!r}")
     values = item.get("bbox")
-    box = box_of(values if isinstance(values, list) else [values])
-    size = size_of(picture.get("width"), picture.get("height"))
-    check_within(box, size)
+    given = values if isinstance(values, list) else [values]
+    box, size, problem = _box(given, picture.get("width"), picture.get("height"))
     path = text_of(picture, "path")
     dicom = PurePosixPath(text_of(picture, "file_name") if picture.get("file_name") else path).stem
-    return _Row(None, dicom, category, text_of(item, "label_text"), path, box, size, str(item.get("split") or ""))
+    return _Row(
+        None, dicom, category, text_of(item, "label_text"), path, box, size, str(item.get("split") or ""), problem
+    )
 
 
 def _grouped(
@@ -138,6 +163,8 @@ def _grouped(
         groups.setdefault((row.dicom, row.category, row.phrase), []).append(row)
     for members in groups.values():
         first = members[0]
+        if all(row.box is None for row in members):
+            continue
         try:
             yield _entry(members, _image(images, first.path, first.dicom))
         except Broken as error:
@@ -147,14 +174,19 @@ def _grouped(
 
 
 def _entry(rows: list[_Row], image: Path) -> Entry:
-    first = rows[0]
+    boxed = [row for row in rows if row.box is not None]
+    first = boxed[0]
+    sizes = {row.size for row in boxed}
+    doubt = "" if len(sizes) == 1 else "The boxes of this phrase are said to be on pictures of different sizes."
+    boxes = Boxes(tuple(row.box for row in boxed if row.box is not None), first.size, doubt)
     return Entry(
         id=f"{first.dicom}/{first.category}/{digest(first.phrase)}",
         image=image,
         prompts=(first.phrase,),
-        truths=(Boxes(tuple(row.box for row in rows), first.size),),
+        truths=(boxes,),
         category=first.category,
         group=_patient(first.path) or first.dicom,
+        notes=missing_parts(len(rows) - len(boxed), len(rows), "boxes"),
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ..errors import VLExplainError
-from .dataset import Box, Problem
+from ..truth.described import Box
+from .dataset import Problem
 
 MOST_BYTES = 4 << 30
 csv.field_size_limit(1 << 20)
@@ -141,6 +142,12 @@ def box_of(values: Sequence[Any]) -> Box:
     if width <= 0 or height <= 0:
         raise Broken(f"the box {list(values)!r} has no area")
     return x, y, width, height
+
+
+def box_of_corners(values: Sequence[Any]) -> Box:
+    """The same of x0, y0, x1, y1."""
+    left, top, right, bottom = box_of(values) if len(values) == 4 else box_of([])
+    return box_of((left, top, right - left, bottom - top))
 
 
 def check_within(box: Box, size: tuple[int, int] | None) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.dataset import MaskFile, Truth
-from ..datasets.reading import mask_of
 from ..errors import VLExplainError
 from ..io.images import as_rgb, read_image
+from ..io.picture_header import header_of
+from ..truth.laying import lay
+from ..truth.picture import Picture
 from .scenes import Scene
 
 SPLITS = ("train", "val", "test")
@@ -42,7 +44,11 @@ class Item:
         image = as_rgb(read_image(self.image))
         if self.truth is None:
             return image, None, None
-        return image, *mask_of(self.truth, (image.shape[0], image.shape[1]), self.id)
+        found = lay(self.truth, Picture.of(image, self.image), self.id)
+        odd = found.doubt or next((note for note in found.notes if note.kind == "size"), "")
+        if odd:  # nothing here could stand beside a figure
+            raise VLExplainError(f"{self.id}: {odd} A mask for training has its image's own size.")
+        return image, found.mask, found.ignored
 
 
 @dataclass(frozen=True)
@@ -90,18 +96,7 @@ def _check_sizes(item: Item) -> None:
     """Of a mask file against its image, from the headers where these will do."""
     if not isinstance(item.truth, MaskFile) or not isinstance(item.image, Path):
         return
-    sizes = [_header_size(path) for path in (item.image, item.truth.path)]
-    if sizes[0] is None or sizes[0] != sizes[1]:
+    headers = [header_of(path) for path in (item.image, item.truth.path)]
+    sizes = {None if header is None else header.size for header in headers}
+    if None in sizes or len(sizes) > 1:
         item.read()
-
-
-def _header_size(path: Path) -> tuple[int, int] | None:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            width, height = file.size
-            turned = file.getexif().get(0x0112, 1) > 4  # it stands on its side
-            return (height, width) if turned else (width, height)
-    except Exception:  # whatever is wrong with it, reading says so in our words
-        return None

@@ -136,8 +136,9 @@ def _items(entries: tuple[Entry, ...], classes: tuple[str, ...]) -> tuple[Item, 
 
 def _intact(data: DataSet) -> DataSet:
     """Raises VLExplainError where rows had to be skipped: a split of a part is no official split."""
-    if data.problems:
-        raise VLExplainError(f"{data.title} is not whole ({len(data.problems)} rows). The first: {data.problems[0]}")
+    skipped = [problem for problem in data.problems if problem.skipped]
+    if skipped:
+        raise VLExplainError(f"{data.title} is not whole ({len(skipped)} rows). The first: {skipped[0]}")
     return data
 
 

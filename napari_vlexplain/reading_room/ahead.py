@@ -20,6 +20,7 @@ from ..datasets.dataset import Entry
 from ..errors import VLExplainError
 from ..explaining import Explaining, compute
 from ..explanation import Explanation
+from ..measuring import without
 from ..metrics.histogram import Counts, OverlapHistogram
 from ..request import Request
 from ..running import ProgressCallback
@@ -171,7 +172,7 @@ class Preparing:
                 object.__setattr__(one, "image", opened.pixels)
             one.heatmap  # noqa: B018 - cached
             one.__dict__.pop("pixel_scores", None)  # as large again, and made anew when somebody wants it
-        counts = tuple(_counts(one, truth) for one, truth in zip(found, opened.truths, strict=True))
+        counts = tuple(_counts(one, opened, number) for number, one in enumerate(found))
         heatmaps = tuple(_thinned(one.heatmap, len(opened.levels)) for one in found)
         prepared = Prepared(opened, tuple(found), heatmaps, counts)
         self._counts.put(question.key, counts)
@@ -179,8 +180,8 @@ class Preparing:
         return self._prepared.put(question.key, prepared) if hold else prepared
 
 
-def _counts(explanation: Explanation, truth: NDArray[np.uint8] | None) -> Counts:
-    heatmap = explanation.heatmap
+def _counts(explanation: Explanation, opened: Opened, number: int) -> Counts:
+    heatmap, truth = without(explanation.heatmap, opened.ignored), opened.measured(number)
     return OverlapHistogram(heatmap).update(np.zeros(heatmap.shape, bool) if truth is None else truth)
 
 

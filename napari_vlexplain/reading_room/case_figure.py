@@ -109,6 +109,8 @@ def _column(record: CaseRecord, row: dict[str, Any]) -> Image.Image:
     if record.threshold is not None:
         y = write_lines(draw, (0, y), f"threshold {record.threshold:.3f}", _TEXT, 14, FAINT)
     y = _table(draw, row, y + 8)
+    if row["notes"]:
+        y = write_lines(draw, (0, y), one_line(row["notes"], 900), _TEXT, 14, _WARNING) + 4
     for line in _said(row):
         y = write_lines(draw, (0, y), line, _TEXT, 14, INK)
     return canvas.crop((0, 0, _TEXT, min(max(y, 1), canvas.height)))

@@ -17,6 +17,7 @@ from ..explanation import Explanation
 from ..io.bundle import save_scores
 from ..io.dicom_header import burnt_in, is_dicom, read_header
 from ..io.images import LARGEST
+from ..truth.run_lengths import decode_runs, encode_runs
 from .labelled import as_mask
 from .mask_files import PICTURE, Masks, in_order, read_masks, write_masks
 from .ours import is_ours, of_demonstration
@@ -118,6 +119,9 @@ def read_case(folder: Path) -> CaseRecord:
             judgement=_judgement(data["judgement"]),
             problem=problem,
             frame=frame,
+            notes=tuple(_text(note) for note in data.get("notes", ())),
+            doubt=_text(data.get("doubt", "")),
+            ignored=_ignored(data.get("ignored"), (height, width)),
         )
         files = dict(data["files"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -175,6 +179,9 @@ def _document(record: CaseRecord, options: Options) -> dict[str, Any]:
         "judgement": None if said is None else asdict(said),
         "problem": record.problem,
         "frame": record.frame,
+        "notes": list(record.notes),
+        "doubt": record.doubt,
+        "ignored": None if record.ignored is None else list(encode_runs(record.ignored)),
         "roles": list(record.masks),
         "source": str(record.source) if options.paths and record.source is not None else None,
         "files": {},
@@ -342,6 +349,10 @@ def _judgement(data: Any) -> Judgement | None:
     if said.verdict not in VERDICTS or type(said.confidence) is not int or not all(isinstance(t, str) for t in texts):
         raise ValueError("judgement")
     return said
+
+
+def _ignored(data: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    return None if data is None else decode_runs(tuple(int(n) for n in data), shape)
 
 
 def _pair(data: Any) -> tuple[float, float] | None:

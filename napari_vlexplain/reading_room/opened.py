@@ -14,13 +14,15 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.dataset import Boxes, Drawn, Entry, MaskFile
-from ..datasets.reading import mask_of, read_case, read_pixels
+from ..datasets.dataset import Drawn, Entry
+from ..datasets.reading import notes_of, read_case, read_pixels, read_truths
 from ..errors import VLExplainError
 from ..io.dicom import DicomImage, is_dicom, read_dicom_image
 from ..io.dicom_header import frames_of, read_header
 from ..io.images import default_limits
 from ..request import ImageIdentity
+from ..truth.described import file_of
+from ..truth.note import Note
 
 Mask = NDArray[np.bool_]
 COARSEST = 1024  # pixels of the longer side, below which a window has nothing to gain
@@ -35,9 +37,11 @@ class Opened:
     limits : (low, high) shown as black and white, what the model sees too; None for colours and for all of uint8.
     spacing : (row, column) in mm, None where unknown.
     truths : for each prompt (H, W) uint8, 1 inside; None where no ground truth is known.
+    doubts : for each prompt why no figure may count its ground truth, "" where figures may.
+    ignored : (H, W) bool, pixels that no figure may count; None for none.
     boxes : for each prompt (n, 4) x, y, width, height in pixels.
     dicom : all that a DICOM file says of its picture; None for others.
-    notes : sentences that a reader should know of, such as why a ground truth is not there.
+    notes : sentences that a reader should know of, such as why a ground truth is not there or is in doubt.
     state : see :func:`state_of`.
     """
 
@@ -52,6 +56,21 @@ class Opened:
     dicom: DicomImage | None = None
     notes: tuple[str, ...] = ()
     state: str = ""
+    doubts: tuple[str, ...] = ()
+    ignored: Mask | None = None
+
+    def doubt(self, number: int) -> str:
+        """Why no figure may count the ground truth of that prompt; "" where figures may."""
+        return self.doubts[number] if self.doubts else ""
+
+    def measured(self, number: int) -> NDArray[np.uint8] | None:
+        """The ground truth of that prompt as far as figures may count it."""
+        return None if self.doubt(number) else self.truths[number]
+
+    @property
+    def truth_notes(self) -> tuple[str, ...]:
+        """Of the notes those on the ground truths."""
+        return tuple(note for note in self.notes if isinstance(note, Note))
 
     @property
     def frames(self) -> int:
@@ -94,8 +113,7 @@ def read(entry: Entry) -> Opened:
 
 def state_of(entry: Entry) -> str:
     """The case, with its files as the disk tells them from earlier ones of their names; "" where one is missing."""
-    files = [part for part in (entry.image, *(one.path for one in entry.truths if isinstance(one, MaskFile)))
-             if isinstance(part, Path)]  # fmt: skip
+    files = [part for part in (entry.image, *map(file_of, entry.truths)) if isinstance(part, Path)]
     try:
         seen = [os.stat(file) for file in files]
     except OSError:
@@ -111,24 +129,22 @@ def _read(entry: Entry) -> Opened:
         return _opened(entry, case.image, [mask.view(np.uint8) for mask in case.masks], [_NO_BOXES] * count)
     dicom = read_dicom_image(entry.image, entry.frame) if is_dicom(entry.image) else None
     pixels = read_pixels(entry.image) if dicom is None else dicom.pixels
-    shape = (pixels.shape[0], pixels.shape[1])
     truths: list[NDArray[np.uint8] | None] = [None] * count
     boxes = [_NO_BOXES] * count
-    notes = [] if dicom is None else [*dicom.warnings]
+    notes: list[str] = [] if dicom is None else [*dicom.warnings]
     if entry.truths and entry.frame:
         notes.append("The ground truth is that of the first frame.")
-    for number, truth in enumerate(() if entry.frame else entry.truths):
-        try:
-            mask, _ = mask_of(truth, shape, entry.id)
-        except VLExplainError as error:  # the picture can be read all the same
-            notes.append(f"No ground truth: {error}")
-            continue
-        truths[number] = mask.view(np.uint8)
-        if isinstance(truth, Boxes):
-            width, height = truth.size or (shape[1], shape[0])
-            factor = np.array([shape[1] / width, shape[0] / height] * 2)
-            boxes[number] = np.asarray(truth.boxes, float).reshape(-1, 4) * factor
-    return replace(_opened(entry, pixels, truths, boxes, dicom), notes=tuple(notes))
+    found = [] if entry.frame else read_truths(entry, pixels)
+    ignored: Mask | None = None
+    for number, truth in enumerate(found):
+        truths[number] = None if truth.mask is None else truth.mask.view(np.uint8)
+        boxes[number] = truth.boxes
+        if truth.ignored is not None:
+            ignored = truth.ignored if ignored is None else ignored | truth.ignored
+    notes += [] if entry.frame else notes_of(entry, found)
+    doubts = tuple(truth.doubt for truth in found)
+    opened = _opened(entry, pixels, truths, boxes, dicom)
+    return replace(opened, notes=tuple(notes), doubts=doubts, ignored=ignored)
 
 
 def halved(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -47,6 +47,9 @@ class CaseRecord:
         see :mod:`~napari_vlexplain.reading_room.labelled`.
     spacing : (row, column) in mm, None where unknown.
     frame : of a DICOM file of several, from 0; None for all others.
+    notes : what must be told of the ground truth wherever its figures are, a sentence each.
+    doubt : why no figure may count the ground truth, "" where figures may; the mask "truth" is there all the same.
+    ignored : (H, W) bool, pixels that no figure of the ground truth counts; None for none.
     problem : why the picture cannot be read, "" where it can; then ``image`` is empty, and so is whatever needs one.
     """
 
@@ -64,6 +67,9 @@ class CaseRecord:
     judgement: Judgement | None = None
     frame: int | None = None
     problem: str = ""
+    notes: tuple[str, ...] = ()
+    doubt: str = ""
+    ignored: Mask | None = field(default=None, repr=False)
 
 
 def without_folder(text: str, file: Path) -> str:

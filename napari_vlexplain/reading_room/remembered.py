@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .ahead import Question
 
 log = logging.getLogger(__name__)
-FORMAT = "napari-vlexplain counts 1"
+FORMAT = "napari-vlexplain counts 2"
 FILE = "counts.json"
 _MOST_BYTES = 1 << 24
 

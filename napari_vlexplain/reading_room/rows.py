@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from ..measuring import notes_of_figures, without
 from ..metrics.localisation import cnr
 from ..metrics.overlap import energy_in_mask, lost_share, pointing_game, ratio
 from ..roles import ROLES
-from .agreement import PAIRS, Agreement, agreements
+from .agreement import PAIRS, Agreement, agreements, compare
 from .labelled import Mask, as_mask
 from .records import CaseRecord, Judgement
 
@@ -64,6 +65,7 @@ COLUMNS: dict[str, str] = {
     "chance": "what pointing and energy give for a constant map: the truth's share of the area seen",
     "cnr": "contrast to noise of the raw scores, in the truth against outside",
     "lost": "share of the truth outside what the model saw; no figure of the model counts it",
+    "notes": "what is to be known of the ground truth and its figures, such as that a part of it was not seen",
     **{f"{role}_px": f"area of the {role}'s mask in pixels" for role in ROLES},
     **{f"{role}_mm2": f"area of the {role}'s mask in mm²" for role in ROLES},
     "reader": "who judged",
@@ -104,7 +106,9 @@ def row_of(record: CaseRecord, *, paths: bool = False) -> dict[str, Any]:
         return row
     masks = masks_of(record)
     seen = None if explanation is None else explanation.geometry.seen()
-    found = {(a.first, a.second): a for a in agreements(masks, seen)}
+    if record.doubt:
+        masks.pop("truth", None)
+    found = {(a.first, a.second): a for a in _agreements(record, masks, seen)}
     area = None if record.spacing is None else record.spacing[0] * record.spacing[1]
     row["height"], row["width"] = shape_of(record)
     row["threshold"] = record.threshold
@@ -122,7 +126,8 @@ def row_of(record: CaseRecord, *, paths: bool = False) -> dict[str, Any]:
     if explanation is not None:
         row.update(_asked(record))
         if masks.get("truth") is not None:
-            row.update(_against_truth(record, masks["truth"] != 0, seen))
+            row.update(_against_truth(record, masks["truth"] != 0))
+    row["notes"] = " ".join(dict.fromkeys([*record.notes, *_measured_notes(row)])) or None
     row["parts"] = [part for agreement in found.values() for part in _parts(record, agreement, area)]
     return {name: _plain(value) for name, value in row.items()}
 
@@ -204,16 +209,37 @@ def _asked(record: CaseRecord) -> dict[str, Any]:
     }
 
 
-def _against_truth(record: CaseRecord, truth: NDArray[np.bool_], seen: NDArray[np.bool_] | None) -> dict[str, Any]:
+def _agreements(record: CaseRecord, masks: dict[str, Mask], seen: NDArray[np.bool_] | None) -> list[Agreement]:
+    """Every pair of masks; those with the ground truth without the pixels that it leaves out."""
+    if record.ignored is None:
+        return agreements(masks, seen)
+    counted = ~record.ignored
+    held = {role: np.where(counted, mask, 0).astype(mask.dtype) for role, mask in masks.items()}
+    valid = None if seen is None else seen & counted
+    with_truth = [compare(held[first], held["truth"], first, "truth", valid if first == "model" else counted)
+                  for first in ("model", "reader") if first in held and "truth" in held]  # fmt: skip
+    return [*with_truth, *agreements(masks, seen, pairs=(("model", "reader"),))]
+
+
+def _against_truth(record: CaseRecord, truth: NDArray[np.bool_]) -> dict[str, Any]:
     explanation = record.explanation
-    assert explanation is not None and seen is not None
+    assert explanation is not None
+    heatmap = without(explanation.heatmap, record.ignored)
+    seen = ~np.isnan(heatmap)
     return {
-        "pointing": pointing_game(explanation.heatmap, truth),
-        "energy": energy_in_mask(explanation.heatmap, truth),
-        "cnr": cnr(explanation.pixel_scores, truth),
-        "lost": lost_share(explanation.heatmap, truth),
+        "pointing": pointing_game(heatmap, truth),
+        "energy": energy_in_mask(heatmap, truth),
+        "cnr": cnr(without(explanation.pixel_scores, record.ignored), truth),
+        "lost": lost_share(heatmap, truth),
         "chance": ratio(int(np.count_nonzero(truth & seen)), int(np.count_nonzero(seen))),
     }
+
+
+def _measured_notes(row: dict[str, Any]) -> tuple[str, ...]:
+    """What the figures themselves say: a ground truth that is empty, or was not seen."""
+    if row["lost"] is None:
+        return ()
+    return notes_of_figures(row["lost"], row["chance"])
 
 
 def _parts(record: CaseRecord, agreement: Agreement, area: float | None) -> list[dict[str, Any]]:

@@ -335,6 +335,9 @@ class ReadingSession:
                 masks=masks,
                 judgement=said[item.key],
                 frame=opened.entry.frame if opened.frames > 1 else None,
+                notes=opened.truth_notes,
+                doubt=opened.doubt(item.number),
+                ignored=opened.ignored,
             )
 
     def _cut(self, prepared: Prepared, number: int) -> tuple[float, Mask]:

@@ -63,8 +63,8 @@ class ComparisonTable(QWidget):
         self.status.setText("\n".join(self.remarks()))
 
     def remarks(self) -> list[str]:
-        """What does not fit, and what the sanity checks found."""
-        found = []
+        """What is to be told of ground truths, what does not fit, and what the sanity checks found."""
+        found = [str(note) for told in self.comparison.truth_notes for note in told]
         for row in self.comparison.cells:
             for cell, title in zip(row, self.comparison.titles, strict=True):
                 if cell.explanation is None:
