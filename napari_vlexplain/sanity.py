@@ -229,7 +229,14 @@ def _model(explanation: Explanation, model: DualEncoder | str | None, run: Run) 
         return model
     from .models import load_model
 
-    return load_model(model or explanation.request.model, explanation.provenance.get("device"), run=run)
+    loaded = load_model(model or explanation.request.model, explanation.provenance.get("device"), run=run)
+    before = explanation.provenance.get("weights_sha256")
+    if before is not None and loaded.weights_hash() != before:
+        raise VLExplainError(
+            f"The files of {loaded.info.name} have changed since this map was computed: explain the image again, then "
+            "check the new map."
+        )
+    return loaded
 
 
 def _unrelated_maps(explanation: Explanation, model: DualEncoder, prompts: Sequence[str], run: Run) -> float | None:

@@ -22,6 +22,7 @@ from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
+from napari_vlexplain.models import known_identity
 from napari_vlexplain.reading_room import ahead as ahead_module
 from napari_vlexplain.reading_room.journal import JOURNAL, Journal
 from napari_vlexplain.reading_room.reopen import read_export
@@ -41,6 +42,7 @@ from napari_vlexplain.widgets.window_level import WindowLevelDock
 
 LEFT = Qt.MouseButton.LeftButton
 SHAPE = (60, 80)
+WEIGHTS = "ab" * 32
 
 
 class Fake:
@@ -72,7 +74,7 @@ class Fake:
         geometry = Geometry(shape, (64, 64), (64 / shape[0], 64 / shape[1]), (0.0, 0.0), grid, (16, 16))
         scores = np.zeros(grid, np.float32)
         scores[1:3, 1:3] = 1 + len(asked.method) / 10
-        record = {"device": "cpu", "seconds": 0.1, "similarity": 0.2, "logit": 20.0}
+        record = {"device": "cpu", "seconds": 0.1, "similarity": 0.2, "logit": 20.0, "weights_sha256": WEIGHTS}
         return [
             Explanation(request, prompt, scores, ("a",), np.ones(1, np.float32), (0,), 0.5, geometry, record)
             for prompt in asked.prompts
@@ -87,6 +89,7 @@ class Fake:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     fake = Fake()
     monkeypatch.setattr(ahead_module, "compute", fake)
+    monkeypatch.setattr(known_identity, "weights_of", lambda name: WEIGHTS)
     yield fake
     fake.gate.set()
 

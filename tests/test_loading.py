@@ -73,7 +73,7 @@ def test_missing_tokenizer(folder):
 def test_truncated_weights(folder):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1_000_000])
-    assert "Copy its files again" in refused(folder)
+    assert "is damaged" in refused(folder)
 
 
 def test_weights_of_another_model(folder):

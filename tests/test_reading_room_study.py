@@ -19,6 +19,7 @@ from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.methods.targets import Target
+from napari_vlexplain.models import known_identity
 from napari_vlexplain.reading_room import cache as cache_module
 from napari_vlexplain.reading_room.ahead import Asked, question_of
 from napari_vlexplain.reading_room.cache import Cache
@@ -162,6 +163,15 @@ def test_the_way_through_the_list():
     assert progress(ROWS) == (2, 5)
 
 
+WEIGHTS = "ab" * 32
+
+
+@pytest.fixture
+def known_model(monkeypatch):
+    """No model is loaded; each stands for one whose files were read before."""
+    monkeypatch.setattr(known_identity, "weights_of", lambda name: WEIGHTS)
+
+
 def explanations(count: int = 2, seed: int = 0) -> tuple[Request, list[Explanation]]:
     prompts = tuple(f"prompt {n}" for n in range(count))
     identity = ImageIdentity("a.png", f"{seed:064d}", (64, 64), (0.0, 9.5))
@@ -170,12 +180,12 @@ def explanations(count: int = 2, seed: int = 0) -> tuple[Request, list[Explanati
     rng = np.random.default_rng(seed)
     return request, [
         Explanation(request, prompt, rng.normal(size=(4, 4)).astype(np.float32), ("a",), np.ones(1, np.float32), (0,),
-                    0.5, geometry, {"device": "cpu"})
+                    0.5, geometry, {"device": "cpu", "weights_sha256": WEIGHTS})
         for prompt in prompts
     ]  # fmt: skip
 
 
-def test_what_was_explained_is_there_again(tmp_path):
+def test_what_was_explained_is_there_again(tmp_path, known_model):
     request, found = explanations()
     Cache(tmp_path).put(request, found)
     again = Cache(tmp_path).get(request)
@@ -188,7 +198,7 @@ def test_what_was_explained_is_there_again(tmp_path):
 
 @pytest.mark.parametrize("file", ["1/patch_scores.tif", "0/manifest.json"])
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\x00\xff" * 40])
-def test_a_damaged_entry_is_dropped(tmp_path, file, damage):
+def test_a_damaged_entry_is_dropped(tmp_path, file, damage, known_model):
     request, found = explanations()
     cache = Cache(tmp_path)
     cache.put(request, found)
@@ -208,11 +218,11 @@ def test_whatever_changes_the_answer_changes_the_question():
     ]  # fmt: skip
     questions = [question_of(item, Asked(replace(Explaining(), **change))) for change in changes]
     assert len({question.key for question in questions}) == len(changes)
-    assert len({cache_module.key_of(question.request(opened)) for question in questions}) == len(changes)
+    assert len({cache_module.key_of(question.request(opened), WEIGHTS) for question in questions}) == len(changes)
     assert question_of(item, Asked(Explaining(device="cpu"))).key == questions[0].key
 
 
-def test_what_was_used_longest_ago_goes_first_and_nothing_of_others(tmp_path, monkeypatch):
+def test_what_was_used_longest_ago_goes_first_and_nothing_of_others(tmp_path, monkeypatch, known_model):
     cache = Cache(tmp_path)
     foreign = cache.folder / "mine.txt"
     cache.folder.mkdir(parents=True)
@@ -220,15 +230,15 @@ def test_what_was_used_longest_ago_goes_first_and_nothing_of_others(tmp_path, mo
     made = [explanations(1, seed) for seed in range(4)]
     for number, (request, found) in enumerate(made[:3]):
         cache.put(request, found)
-        os.utime(cache.folder / cache_module.key_of(request), (1000 + number, 1000 + number))
+        os.utime(cache.folder / cache_module.key_of(request, WEIGHTS), (1000 + number, 1000 + number))
     assert cache.get(made[0][0]) is not None, "used just now"
-    cache.limit = int(3.2 * cache_module._size(cache.folder / cache_module.key_of(made[0][0])))
+    cache.limit = int(3.2 * cache_module._size(cache.folder / cache_module.key_of(made[0][0], WEIGHTS)))
     cache.put(*made[3])
     assert [cache.get(request) is not None for request, _ in made] == [True, False, False, True]
     assert foreign.exists()
 
 
-def test_a_disk_that_refuses_costs_only_the_cache(tmp_path):
+def test_a_disk_that_refuses_costs_only_the_cache(tmp_path, known_model):
     (tmp_path / "explanations").write_text("a file in the way")
     request, found = explanations()
     cache = Cache(tmp_path)

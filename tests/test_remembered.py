@@ -18,6 +18,7 @@ from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.io.bundle import save_scores
+from napari_vlexplain.models import known_identity
 from napari_vlexplain.reading_room import ahead as ahead_module
 from napari_vlexplain.reading_room import cache as cache_module
 from napari_vlexplain.reading_room import remembered as module
@@ -29,6 +30,16 @@ SHAPE = (60, 80)
 FIELDS = ("edges", "kept", "hits", "lost", "mass", "mass_inside")
 
 
+WEIGHTS = "ab" * 32
+FACTS = {"device": "cpu", "weights_sha256": WEIGHTS}
+
+
+@pytest.fixture(autouse=True)
+def known_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is loaded here; each stands for one whose files were read before."""
+    monkeypatch.setattr(known_identity, "weights_of", lambda name: WEIGHTS)
+
+
 def computed(asked: Explaining, image: Any, name: str, limits: Any, progress: Any, cancelled: Any) -> Any:
     """A map that costs nothing."""
     identity = ImageIdentity.of(np.asarray(image), name, limits)
@@ -37,7 +48,7 @@ def computed(asked: Explaining, image: Any, name: str, limits: Any, progress: An
     geometry = Geometry(SHAPE, (64, 64), (64 / 60, 64 / 80), (0.0, 0.0), (4, 4), (16, 16))
     scores = np.random.default_rng(len(asked.method)).normal(size=(4, 4)).astype(np.float32)
     return [
-        Explanation(request, prompt, scores, ("a",), np.ones(1, np.float32), (0,), 0.5, geometry, {"device": "cpu"})
+        Explanation(request, prompt, scores, ("a",), np.ones(1, np.float32), (0,), 0.5, geometry, FACTS)
         for prompt in asked.prompts
     ]
 
@@ -104,9 +115,9 @@ def test_files_that_changed_make_figures_stale_whatever_their_date_says(
     file.write_bytes(content)
     os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     assert file.stat().st_size == seen.st_size and file.stat().st_mtime_ns == seen.st_mtime_ns
-    assert module.recall(cache, question) is None
+    assert module.recall(cache, question, WEIGHTS) is None
     file.unlink()
-    assert module.recall(cache, question) is None
+    assert module.recall(cache, question, WEIGHTS) is None
 
 
 def test_another_truth_phrase_or_setting_is_another_question(question: Question, cache: Cache) -> None:
@@ -118,8 +129,8 @@ def test_another_truth_phrase_or_setting_is_another_question(question: Question,
         asked(entry, seed=1),
         asked(entry, parameters={"relevance": {"start_block": -2}}),
     ]
-    assert [module.recall(cache, other) for other in others] == [None] * len(others)
-    assert module.recall(cache, question) is not None
+    assert [module.recall(cache, other, WEIGHTS) for other in others] == [None] * len(others)
+    assert module.recall(cache, question, WEIGHTS) is not None
 
 
 def test_what_changes_while_a_case_is_in_memory_is_not_taken_for_what_was_read(entry: Entry, cache: Cache) -> None:
@@ -129,14 +140,14 @@ def test_what_changes_while_a_case_is_in_memory_is_not_taken_for_what_was_read(e
     found = computed(question.asked.about(entry.prompts), opened.pixels, str(entry.image), opened.limits, None, None)
     cache.put(question.request(opened), found)
     assert preparing.known(question) is not None and entries_with_counts(cache)
-    assert module.recall(cache, question) is None
+    assert module.recall(cache, question, WEIGHTS) is None
 
 
 def test_they_go_with_their_explanation(question: Question, cache: Cache) -> None:
     (file,) = entries_with_counts(cache)
     cache.drop(json.loads(file.read_text())["explanation"])
-    assert module.recall(cache, question) is None and not file.parent.exists()
-    assert module.recall(Cache(cache.folder.parent, 0), question) is None
+    assert module.recall(cache, question, WEIGHTS) is None and not file.parent.exists()
+    assert module.recall(Cache(cache.folder.parent, 0), question, WEIGHTS) is None
 
 
 def damaged(document: dict[str, Any], **changes: Any) -> bytes:
@@ -170,9 +181,9 @@ def damaged(document: dict[str, Any], **changes: Any) -> bytes:
 def test_torn_and_hostile_files_are_dropped(question: Question, cache: Cache, damage: Any) -> None:
     (file,) = entries_with_counts(cache)
     file.write_bytes(damage(json.loads(file.read_text())))
-    assert module.recall(cache, question) is None and not file.exists()
+    assert module.recall(cache, question, WEIGHTS) is None and not file.exists()
     Preparing(cache).known(question)
-    assert module.recall(cache, question) is not None, "and made anew when the case is opened"
+    assert module.recall(cache, question, WEIGHTS) is not None, "and made anew when the case is opened"
 
 
 def test_a_disk_that_refuses_costs_nothing_else(entry: Entry, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +194,7 @@ def test_a_disk_that_refuses_costs_nothing_else(entry: Entry, cache: Cache, monk
     monkeypatch.setattr(module, "replace_file", full)
     question = asked(entry)
     assert Preparing(cache).prepare(question).counts
-    assert module.recall(cache, question) is None and cache.get(question.request(Preparing(cache).open(entry)))
+    assert module.recall(cache, question, WEIGHTS) is None and cache.get(question.request(Preparing(cache).open(entry)))
 
 
 def test_what_another_thread_is_still_writing_is_not_taken_for_torn(
@@ -206,4 +217,4 @@ def test_what_another_thread_is_still_writing_is_not_taken_for_torn(
     Preparing(cache).prepare(question)
     other.join(10)
     assert len(found) == 1 and [one.prompt for one in found[0]] == list(question.prompts)
-    assert module.recall(cache, question) is not None
+    assert module.recall(cache, question, WEIGHTS) is not None

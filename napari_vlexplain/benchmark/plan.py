@@ -59,7 +59,10 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class Task:
-    """One case with one method on one model, and the metrics that are still missing."""
+    """One case with one method on one model, and the metrics that are still missing.
+
+    weights : the hash that the model must have; "" where it does not matter.
+    """
 
     dataset: str
     entry: Entry
@@ -73,6 +76,7 @@ class Task:
     device: str | None = None
     download: bool = False
     dtype: str = "float32"
+    weights: str = ""
 
     @property
     def key(self) -> str:

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, VLExplainError
+from ..models.identity import ModelChangedError
+from ..models.known_identity import weights_of
 from ..running import ProgressCallback
 from .plan import Plan, Task
 from .rows import FAILED, Row
@@ -81,7 +83,8 @@ def run_benchmark(
 
     Raises
     ------
-    VLExplainError : the folder holds another data set or cannot be written, a model cannot be loaded, nobody answers.
+    VLExplainError : the folder holds another data set, or rows of other weights of a model, or cannot be written; a
+        model cannot be loaded, or changes while it works; nobody answers.
     Cancelled : ``cancel`` returned True. Rows that were finished are kept, also on any other exception.
     """
     store_at = Path(folder).expanduser()
@@ -89,7 +92,10 @@ def run_benchmark(
     _refuse_other(plan, header, store_at)
     done = finished(store_at, retry) if header else set()
     outcome = Outcome(total=plan.count())
-    if next(plan.tasks(done), None) is None:
+    written = weights_in(header)
+    models = [model for model in plan.models if model in written]
+    complete = next(plan.tasks(done), None) is None
+    if complete and all(weights_of(model) in written[model] for model in models):
         return outcome
     report = _Report(outcome, progress, cancel)
     with Store(store_at) as store, _pool(plan, workers, scheduler, work, look, report) as pool:
@@ -97,12 +103,17 @@ def run_benchmark(
             on_dashboard(pool.dashboard)
         report.say("Loading the models")
         seen = {model: pool.look(model) for model in plan.models}
+        weights = {model: str(facts.get("weights_sha256", "")) for model, facts in seen.items()}
+        _refuse_other_weights(written, weights, store_at)
+        if complete:
+            return outcome
         outcome.unfit = {(m, label): why for m, facts in seen.items() for label, why in facts["unfit"].items()}
         unfit = frozenset(outcome.unfit)
         report.left = sum(1 for _ in plan.tasks(done, unfit))
         write_header(store_at, _header(plan, header, seen, outcome, pool.description))
         report.begin()
-        for rows, maps in pool.results(plan.tasks(done, unfit)):
+        tasks = (replace(task, weights=weights[task.model]) for task in plan.tasks(done, unfit))
+        for rows, maps in pool.results(tasks):
             store.append(rows, maps)
             report.count(rows)
             if on_rows is not None:
@@ -242,6 +253,8 @@ class _Dask:
                     yield self._value(future)
                 except (KilledWorker, _LostError):
                     suspects.append(task)
+                except ModelChangedError:
+                    raise
                 except VLExplainError as error:
                     yield failed(task, str(error)), []
                 future.release()
@@ -310,6 +323,27 @@ def _refuse_other(plan: Plan, header: dict[str, Any], folder: Path) -> None:
     split = header.get("facts", {}).get("split")
     if known is not None and split != plan.data.facts.get("split"):
         raise VLExplainError(f"{folder} holds rows of the split {split!r}; name another folder.")
+
+
+def weights_in(header: dict[str, Any]) -> dict[str, set[str]]:
+    """By name of a model the hashes that its rows were computed with, as the folder's page says."""
+    found: dict[str, set[str]] = {}
+    for start in header.get("starts", []):
+        for model, facts in start.get("models", {}).items():
+            if facts.get("weights_sha256"):
+                found.setdefault(model, set()).add(str(facts["weights_sha256"]))
+    return found
+
+
+def _refuse_other_weights(written: dict[str, set[str]], weights: dict[str, str], folder: Path) -> None:
+    for model, now in weights.items():
+        before = written.get(model, {now})
+        if now and now not in before:
+            raise VLExplainError(
+                f"{folder} holds rows of other weights of {model} ({min(before):.12}, not {now:.12}; its files changed "
+                f"since): give these a folder of their own, such as --out {folder / 'second'}, or give the model's "
+                "folder another name to have both in one report."
+            )
 
 
 def _header(

@@ -20,6 +20,7 @@ from ..measuring import truth_notes
 from ..methods.targets import Target
 from ..metrics.catalogue import metric
 from ..models import load_model
+from ..models.identity import ModelChangedError
 from .plan import MethodChoice, Task
 from .rows import FAILED, Row, finite
 
@@ -30,7 +31,9 @@ Result = tuple[list[Row], list[dict[str, Any]]]
 
 
 def compute(task: Task, single_threaded: bool = True) -> Result:
-    """The rows of a task, and its maps as records. Raises nothing but what ends the process.
+    """The rows of a task, and its maps as records.
+
+    Raises nothing but what ends the process, and ModelChangedError when the model is no longer that of the task.
 
     ``single_threaded`` keeps torch to one thread on the CPU: sums then run in one order, and the figures are the same
     to the last digit on every worker.
@@ -39,6 +42,8 @@ def compute(task: Task, single_threaded: bool = True) -> Result:
         if single_threaded:
             _one_thread()
         return _compute(task)
+    except ModelChangedError:
+        raise
     except Exception as error:
         return failed(task, _sentence(error)), []
 
@@ -80,6 +85,11 @@ def _compute(task: Task) -> Result:
 
     case = _case(task.entry)
     model = load_model(task.model, task.device, task.download, dtype=task.dtype)
+    if task.weights and model.weights_hash() != task.weights:
+        raise ModelChangedError(
+            f"The files of {task.model} changed while the benchmark ran: what was finished is kept; the changed model "
+            "needs a folder of its own."
+        )
     against = task.classes if task.target in ("margin", "softmax") else ()
     asked = Asked.of(model, case.image, case.prompts, Target(task.target, against), task.seed)
     found = explain_case(asked, task.method)

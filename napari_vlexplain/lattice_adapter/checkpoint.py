@@ -23,7 +23,8 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..io.writing import writing
-from ..models.files import read_json, read_state_dict
+from ..models.files import read_json
+from ..models.weights import read_state_dict
 from .network import LatticeNetwork
 
 CONFIG, WEIGHTS, STATE, LOG = "config.json", "model.safetensors", "state.safetensors", "log.csv"

@@ -14,10 +14,13 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..models.classes import ClassNames, class_tower, with_one
 from ..models.dual_encoder import DualEncoder
-from ..models.files import hash_of, read_json, read_state_dict
+from ..models.files import read_json
+from ..models.identity import note
+from ..models.lora import refuse_adapter
 from ..models.model_info import ModelInfo
 from ..models.pools import RowPool
 from ..models.towers import Tower
+from ..models.weights import read_state_dict
 from .batches import fitted
 from .checkpoint import CONFIG, WEIGHTS, load_network
 from .network import LatticeNetwork
@@ -67,22 +70,22 @@ def open_folder(
     """
     config = read_json(folder, CONFIG)
     options, classes = _options(config, folder), _classes(config, folder)
-    file = folder / WEIGHTS
+    refuse_adapter(folder, "a lattice adapter")
+    file = note(folder / WEIGHTS)
     if not file.is_file():
         raise VLExplainError(f"{folder} holds no {WEIGHTS} yet: its training has not finished an epoch.")
     base = load_base(_base(config, folder))
     if base.weights_hash() != config.get("base_sha256"):
         raise VLExplainError(
-            f"The adapter in {folder} was trained over other weights of {base.info.name} than those on this machine."
+            f"The adapter in {folder} was trained over other weights of {base.info.name} than those on this machine "
+            f"(or over other files beside them): {config.get('base_sha256')!r:.14}…, not {base.weights_hash():.12}."
         )
     network = LatticeNetwork(base.image, base.preprocess.size, len(classes), options, base.info.name)
     load_network(network, read_state_dict(file), file)
-    return as_model(network.to(device), base, classes, info, hash_of(file))
+    return as_model(network.to(device), base, classes, info)
 
 
-def as_model(
-    network: LatticeNetwork, base: DualEncoder, classes: tuple[str, ...], info: ModelInfo, weights: Callable[[], str]
-) -> DualEncoder:
+def as_model(network: LatticeNetwork, base: DualEncoder, classes: tuple[str, ...], info: ModelInfo) -> DualEncoder:
     """A trained network as a model; it is frozen."""
     network.eval().requires_grad_(False)
     head = network.perception.classify
@@ -104,7 +107,6 @@ def as_model(
         normalise=False,
         prompts="classes",
         device=base.device,
-        weights_hash=weights,
     )
 
 

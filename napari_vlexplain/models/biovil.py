@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ..errors import VLExplainError
 from . import bert
 from .dual_encoder import DualEncoder
-from .files import WEIGHTS, freeze, hash_of, load_strictly, read_state_dict, weights_file
+from .files import freeze
+from .lora import refuse_adapter, refuse_unmerged
 from .model_info import ModelInfo
 from .pools import MeanPool
 from .preprocess import Preprocess
@@ -27,6 +28,7 @@ from .resnet import resnet_for
 from .text import HuggingFaceTokenizer, first_position
 from .tokenizer_files import fast_tokenizer
 from .towers import Tower
+from .weights import bare, load_strictly, read_state_dict, read_weights, weights_file
 
 IMAGE_FILES = ("biovil_image_resnet50_proj_size_128.pt", "biovil_t_image_model_proj_size_128.pt")
 SHORTER = 512
@@ -92,6 +94,7 @@ def open_folder(folder: Path, config: dict[str, Any], info: ModelInfo, device: t
     ------
     VLExplainError : files that are missing, damaged or of another model.
     """
+    refuse_adapter(folder, "BioViL")
     weights = weights_file(folder, IMAGE_FILES)
     image, crop = _image_tower(weights, device)
     return DualEncoder(
@@ -102,7 +105,6 @@ def open_folder(folder: Path, config: dict[str, Any], info: ModelInfo, device: t
         tokenizer=_tokenizer(folder, config),
         logit_scale=1.0,
         device=device,
-        weights_hash=hash_of(weights),
     )
 
 
@@ -119,7 +121,7 @@ def radiograph(crop: int) -> Preprocess:
 
 
 def _image_tower(weights: Path, device: torch.device) -> tuple[Tower, int]:
-    tensors = read_state_dict(weights)
+    tensors = bare(read_state_dict(weights), ("projector.model.0.weight",))
     try:
         encoder = ImageEncoder(within(tensors, "encoder."))
         projector = Projector(within(tensors, "projector."))
@@ -142,8 +144,9 @@ def _image_tower(weights: Path, device: torch.device) -> tuple[Tower, int]:
 def _text_tower(folder: Path, config: dict[str, Any], device: torch.device) -> Tower:
     from transformers import BertConfig, BertModel
 
-    weights = weights_file(folder, WEIGHTS)
-    tensors = read_state_dict(weights)
+    weights = weights_file(folder)
+    tensors = bare(read_weights(weights), ("bert.embeddings.word_embeddings.weight",))
+    refuse_unmerged(tensors, weights)
     own = {key: value for key, value in config.items() if key not in ("auto_map", "architectures", "model_type")}
     model = BertModel(BertConfig(**own), add_pooling_layer=False)
     load_strictly(model, within(tensors, "bert."), weights)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from ..torch_state import own_torch_state
+from .identity import not_filed
 from .preprocess import Preprocess
 from .text import TextBatch, Tokenizer, batch
 from .towers import RowPool, Tower
@@ -38,7 +39,7 @@ class DualEncoder:
     image, text : the towers.
     logit_scale : factor of the cosine in the model's own logit (already exponentiated).
     logit_bias : added to it.
-    weights_hash : sha256 of the weights file, computed when asked for.
+    weights_hash : sha256 over the files that were read, set by the loader, see :mod:`napari_vlexplain.models.identity`.
     normalise : is the score a cosine? Else it is the plain product of the embeddings, a classifier's logit.
     sigmoid : does the model read its logit as the log-odds that image and text match (SigLIP)?
     prompts : what a prompt is to it: ``text``, the name of one of its ``classes``, or ``none`` at all.
@@ -51,7 +52,7 @@ class DualEncoder:
     tokenizer: Tokenizer
     logit_scale: float
     device: torch.device
-    weights_hash: Callable[[], str]
+    weights_hash: Callable[[], str] = not_filed
     logit_bias: float = 0.0
     normalise: bool = True
     sigmoid: bool = False

@@ -7,8 +7,8 @@ widths, anchors and classes are read off the weights, so it is a set of function
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..running import Run, chunks
 from .boxes import cell_anchors, clipped, grid_anchors, moved, pooled, suppressed
-from .files import read_state_dict
+from .identity import Identity, note, reading
 from .preprocess import resize
 from .regions import Regions, regions_of
+from .weights import bare, read_state_dict
 
 Weights = dict[str, Tensor]
 STRIDE = 16
@@ -223,12 +224,23 @@ def load_faster_rcnn(path: str | Path, device: torch.device | str = "cpu") -> Fa
     file = next((place / name for name in _FILES if (place / name).is_file()), place)
     if not file.is_file():
         raise VLExplainError(f"{path} holds no detector: it needs {' or '.join(_FILES)}.")
-    return _load(file, file.stat().st_mtime_ns, str(device))
+    key = (os.path.abspath(file), str(device))
+    kept = _kept.get(key)
+    if kept is None or kept[0].changed():
+        with reading() as read:
+            found = _load(file, str(device))
+            kept = read.identity(), found
+        _kept.clear()
+        _kept[key] = kept
+    return kept[1]
 
 
-@lru_cache(maxsize=1)
-def _load(file: Path, modified: int, device: str) -> FasterRCNN:
-    weights = {_renamed(name): value for name, value in read_state_dict(file).items()}
+_kept: dict[tuple[str, str], tuple[Identity, FasterRCNN]] = {}
+
+
+def _load(file: Path, device: str) -> FasterRCNN:
+    tensors = bare(read_state_dict(file), _NEEDED)
+    weights = {_renamed(name): value for name, value in tensors.items()}
     missing = [name for name in _NEEDED if name not in weights]
     if missing:
         raise VLExplainError(f"{file.name} is not the bottom-up-attention Faster R-CNN: it lacks {missing[0]}.")
@@ -257,7 +269,7 @@ def _renamed(name: str) -> str:
 
 def _settings(config: Path) -> Settings:
     """From ``config.yaml``, where there is one; what it does not say keeps its default."""
-    if not config.is_file():
+    if not note(config).is_file():
         return Settings()
     try:
         import yaml
@@ -287,7 +299,7 @@ def _as(kind: type, value: Any) -> Any:
 
 
 def _class_names(file: Path, count: int) -> tuple[str, ...]:
-    if not file.is_file():
+    if not note(file).is_file():
         return ()
     names = [line.split(",")[0].strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     return tuple(names) if len(names) == count else ()

@@ -7,22 +7,29 @@ import math
 import pickle
 import tempfile
 import warnings
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import VLExplainError, first_line
 from ..running import Run
 from . import open_clip_clip as family
 from .dual_encoder import DualEncoder
-from .files import freeze, hash_of, read_json, read_state_dict
+from .files import freeze, read_json
+from .identity import note
+from .lora import refuse_unmerged
 from .model_info import ModelInfo
 from .open_clip_files import Source, find, folder_source
 from .preprocess_config import of_open_clip, pair, refuse_unknown
+from .weights import bare, read_state_dict
 
 CONFIG = "open_clip_config.json"
+SIZES = ("input_resolution", "context_length", "vocab_size")
+"""Numbers that OpenAI's archives hold among their tensors."""
 _FAILURES = (pickle.UnpicklingError, RuntimeError, OSError, ValueError, KeyError, AttributeError, TypeError)
 
 
@@ -44,7 +51,7 @@ def open_state_dict(file: Path, info: ModelInfo, device: torch.device) -> DualEn
     import open_clip
     from open_clip.model import build_model_from_openai_state_dict
 
-    tensors = read_state_dict(file)
+    tensors = _tensors(file, ("positional_embedding",))
     try:
         model = build_model_from_openai_state_dict(dict(tensors), quick_gelu=True, cast_dtype=torch.float32)
     except (*_FAILURES, AssertionError, ZeroDivisionError) as error:
@@ -56,7 +63,7 @@ def open_state_dict(file: Path, info: ModelInfo, device: torch.device) -> DualEn
     model.float().load_state_dict({key: value.float() for key, value in tensors.items()}, strict=False)
     _preprocess(model, {}, file)
     own = open_clip.get_tokenizer("ViT-B-32", context_length=tensors["positional_embedding"].shape[0])
-    return _unpacked(model, own, info, device, file)
+    return _unpacked(model, own, info, device)
 
 
 def _open(source: Source, info: ModelInfo, device: torch.device) -> DualEncoder:
@@ -71,10 +78,10 @@ def _open(source: Source, info: ModelInfo, device: torch.device) -> DualEncoder:
         raise VLExplainError(
             f"The checkpoint {source.weights} cannot be loaded into {source.architecture}: {first_line(error)}"
         ) from None
-    return _unpacked(model, own, info, device, source.weights)
+    return _unpacked(model, own, info, device)
 
 
-def _unpacked(model: Any, own: Any, info: ModelInfo, device: torch.device, weights: Path) -> DualEncoder:
+def _unpacked(model: Any, own: Any, info: ModelInfo, device: torch.device) -> DualEncoder:
     model = freeze(model, device)
     bias = getattr(model, "logit_bias", None)
     return DualEncoder(
@@ -87,28 +94,28 @@ def _unpacked(model: Any, own: Any, info: ModelInfo, device: torch.device, weigh
         logit_bias=0.0 if bias is None else float(bias),
         sigmoid=bias is not None,
         device=device,
-        weights_hash=hash_of(weights),
     )
 
 
 def _from_name(source: Source) -> Any:
     import open_clip
 
-    return open_clip.create_model(
+    model = open_clip.create_model(
         source.architecture,
         pretrained=str(source.weights),
         force_quick_gelu=source.quick_gelu,
         force_preprocess_cfg=source.preprocess or None,
+        pretrained_image=False,
         pretrained_text=False,
-        weights_only=True,
-        load_weights=True,
+        load_weights=False,
     )
+    _fill(model, source.weights)
+    return model
 
 
 def _from_config(source: Source) -> Any:
     """Built from the folder's own configuration; what it names on the hub is taken from the folder instead."""
     from open_clip import CLIP, CustomTextCLIP
-    from open_clip.factory import load_checkpoint
 
     assert source.folder is not None
     data = read_json(source.folder, CONFIG)
@@ -124,16 +131,46 @@ def _from_config(source: Source) -> Any:
             text["hf_model_pretrained"] = False
             text["hf_model_name"] = _text_config(source, str(text["hf_model_name"]), Path(place))
         model = CustomTextCLIP(**config) if custom else CLIP(**config)
-    load_checkpoint(model, str(source.weights), weights_only=True)
+    _fill(model, source.weights)
     _preprocess(model, data.get("preprocess_cfg") or {}, source.folder / CONFIG)
     return model
+
+
+def _fill(model: Any, weights: Path) -> None:
+    """open_clip's ``load_checkpoint``, with tensors that we read."""
+    from open_clip import factory
+
+    if weights.suffix in (".npz", ".npy"):
+        factory.load_checkpoint(model, str(note(weights)))
+        return
+    tensors: dict[str, Any] = factory.convert_state_dict(model, _tensors(weights, model.state_dict().keys()))
+    if "positional_embedding" in tensors and not hasattr(model, "positional_embedding"):
+        tensors = factory.convert_to_custom_text_state_dict(tensors)
+    for name in ("logit_scale", "logit_bias"):
+        held = getattr(model, name, None)
+        if name in tensors and held is not None:
+            tensors[name] = tensors[name].reshape(held.shape)
+    if "logit_bias" not in tensors and getattr(model, "logit_bias", None) is not None:
+        tensors["logit_bias"] = torch.zeros_like(tensors["logit_scale"])
+    positions = "text.transformer.embeddings.position_ids"
+    if positions in tensors and not hasattr(model, positions):
+        del tensors[positions]
+    factory.resize_pos_embed(tensors, model)
+    factory.resize_text_pos_embed(tensors, model)
+    model.load_state_dict(tensors, strict=True)
+
+
+def _tensors(weights: Path, wanted: Collection[str]) -> dict[str, Tensor]:
+    tensors = bare(read_state_dict(weights), wanted)
+    refuse_unmerged(tensors, weights)
+    return {key: value for key, value in tensors.items() if key not in SIZES}
 
 
 def _text_config(source: Source, name: str, place: Path) -> str:
     """A local folder with the text tower's ``config.json``: named, beside the weights, or made from their shapes."""
     assert source.folder is not None
     for folder in (source.folder / name, Path(name), source.folder / "text", source.folder):
-        if (folder / "config.json").is_file() and read_json(folder, "config.json").get("model_type"):
+        if note(folder / "config.json").is_file() and read_json(folder, "config.json").get("model_type"):
             return str(folder)
     (place / "config.json").write_text(json.dumps(_bert_config(source.weights)), encoding="utf-8")
     return str(place)
@@ -141,8 +178,8 @@ def _text_config(source: Source, name: str, place: Path) -> str:
 
 def _bert_config(weights: Path) -> dict[str, Any]:
     """BERT's configuration from its tensors; heads are 64 wide, as in every published BERT."""
-    prefix = "text.transformer."
-    tensors = {k.removeprefix(prefix): v for k, v in read_state_dict(weights).items() if k.startswith(prefix)}
+    prefix, own = "text.transformer.", _tensors(weights, ("logit_scale",))
+    tensors = {key.removeprefix(prefix): value for key, value in own.items() if key.startswith(prefix)}
     try:
         words, width = tensors["embeddings.word_embeddings.weight"].shape
         return {

@@ -15,11 +15,17 @@ from . import timm_vit
 from .blocks import Linear
 from .classes import ClassNames, class_tower, numbered, with_one
 from .dual_encoder import DualEncoder
-from .files import freeze, hash_of, load_strictly, read_json, read_state_dict, weights_file
+from .files import freeze, read_json
+from .identity import note
+from .lora import refuse_adapter, refuse_unmerged
 from .model_info import ModelInfo
 from .places import hub_folder
 from .preprocess_config import of_timm, refuse_unknown
 from .transformers_clip import linear
+from .weights import WEIGHTS, bare, load_strictly, read_weights, weights_file
+
+FILES = (*WEIGHTS[:1], "pytorch_model.bin", "pytorch_model.pth", "model.pth", *WEIGHTS[1:])
+"""Of a folder that holds several the first is taken, as timm does; timm itself reads no index."""
 
 
 def open_name(name: str, info: ModelInfo, device: torch.device, download: bool, run: Run) -> DualEncoder:
@@ -27,7 +33,7 @@ def open_name(name: str, info: ModelInfo, device: torch.device, download: bool, 
     architecture, _, checkpoint = name.removeprefix("timm:").partition(":")
     if not checkpoint:
         return open_folder(hub_folder(f"timm/{architecture}", info, download, run), info, device)
-    weights = Path(checkpoint).expanduser()
+    weights = note(Path(checkpoint).expanduser())
     if not weights.is_file():
         raise VLExplainError(f"There is no checkpoint {checkpoint!r}; give the path of a timm ViT's weights.")
     return _build(architecture, {}, {}, (), weights, info, device)
@@ -41,6 +47,7 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
     VLExplainError : an architecture that timm does not have or that is no plain ViT, or missing files.
     """
     config = read_json(folder, "config.json")
+    refuse_adapter(folder, "a model of timm")
     names = tuple(str(name) for name in config.get("label_names") or ())
     own = dict(config.get("model_args") or {})
     if config.get("num_classes") is not None:
@@ -49,7 +56,7 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
         own["global_pool"] = config["global_pool"]
     # Before 2023 the fields lay in the file itself.
     statistics = _statistics(config.get("pretrained_cfg", config), own, folder / "config.json")
-    return _build(config["architecture"], own, statistics, names, weights_file(folder), info, device)
+    return _build(config["architecture"], own, statistics, names, weights_file(folder, FILES), info, device)
 
 
 def _build(
@@ -64,7 +71,8 @@ def _build(
     import timm
 
     trunk: Any
-    tensors = read_state_dict(weights)
+    tensors = bare(read_weights(weights), ("head.weight",))
+    refuse_unmerged(tensors, weights)
     head = tensors.get("head.weight")
     if head is None:
         raise VLExplainError(f"{weights} has no head.weight: a ViT with a classifier's head is needed.")
@@ -88,7 +96,6 @@ def _build(
         normalise=False,
         prompts="classes",
         device=device,
-        weights_hash=hash_of(weights),
     )
 
 

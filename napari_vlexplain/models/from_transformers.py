@@ -13,11 +13,13 @@ from ..errors import VLExplainError, first_line
 from . import biovil, transformers_clip, transformers_siglip, transformers_vit
 from .classes import ClassNames, NoPrompts, class_tower, with_one
 from .dual_encoder import DualEncoder
-from .files import freeze, hash_of, read_json, weights_file
+from .files import freeze, read_json
+from .lora import merge, refuse_unmerged
 from .model_info import ModelInfo
 from .pools import RowPool
 from .preprocess_config import of_transformers
 from .tokenizer_files import fast_tokenizer
+from .weights import PREFIXES, bare, named_weights, read_weights
 
 Opener = Callable[[Path, dict[str, Any], ModelInfo, torch.device], DualEncoder]
 
@@ -40,7 +42,6 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
 
 
 def _clip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
-    weights = weights_file(folder)
     fast = fast_tokenizer(folder)
     model = pretrained("CLIPModel", folder, device)
     return DualEncoder(
@@ -51,12 +52,10 @@ def _clip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.d
         tokenizer=transformers_clip.tokenizer(model, fast),
         logit_scale=math.exp(float(model.logit_scale)),
         device=device,
-        weights_hash=hash_of(weights),
     )
 
 
 def _siglip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
-    weights = weights_file(folder)
     fast = fast_tokenizer(folder)
     named = read_json(folder, "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     model = pretrained("SiglipModel", folder, device)
@@ -70,13 +69,11 @@ def _siglip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch
         logit_bias=float(model.logit_bias),
         sigmoid=True,
         device=device,
-        weights_hash=hash_of(weights),
     )
 
 
 def _classifier(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
     """ViT and DeiT with a head; the class that wrote the weights is named by the configuration."""
-    weights = weights_file(folder)
     architecture = (config.get("architectures") or ["ViTForImageClassification"])[0]
     if architecture not in CLASSIFIERS:
         raise VLExplainError(
@@ -98,13 +95,11 @@ def _classifier(folder: Path, config: dict[str, Any], info: ModelInfo, device: t
         normalise=False,
         prompts="classes",
         device=device,
-        weights_hash=hash_of(weights),
     )
 
 
 def _dinov2(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
     """An image tower alone."""
-    weights = weights_file(folder)
     registers = config["model_type"] == "dinov2_with_registers"
     model = pretrained("Dinov2WithRegistersModel" if registers else "Dinov2Model", folder, device)
     preprocess = of_transformers(folder, config, None)  # positions are interpolated
@@ -120,7 +115,6 @@ def _dinov2(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch
         normalise=False,
         prompts="none",
         device=device,
-        weights_hash=hash_of(weights),
     )
 
 
@@ -155,13 +149,17 @@ def pretrained(name: str, folder: Path, device: torch.device) -> Any:
     from transformers.utils import logging as library_log
 
     library_log.disable_progress_bar()
+    kind = getattr(transformers, name)
+    weights = named_weights(folder, read_json(folder, "config.json").get("transformers_weights"))
+    tensors = read_weights(weights)
+    refuse_unmerged(tensors, weights)
     try:
-        model, report = getattr(transformers, name).from_pretrained(
-            str(folder),
-            dtype=torch.float32,
-            local_files_only=True,
-            output_loading_info=True,
-            trust_remote_code=False,
+        config = kind.config_class.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        if all(key.startswith(PREFIXES) for key in tensors):
+            with torch.device("meta"):
+                tensors = bare(tensors, kind(config).state_dict().keys())
+        model, report = kind.from_pretrained(
+            None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
         )
     except Exception as error:
         raise VLExplainError(
@@ -171,4 +169,5 @@ def pretrained(name: str, folder: Path, device: torch.device) -> Any:
         raise VLExplainError(
             f"The weights in {folder} are incomplete ({len(report['missing_keys'])} tensors are missing)."
         )
+    merge(model, folder)
     return freeze(model, device)

@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -18,13 +18,17 @@ from ..errors import VLExplainError, unknown
 from ..running import Run
 from .dual_encoder import DualEncoder
 from .files import read_json
+from .identity import note, note_all, note_model, reading
+from .known_identity import keep, last_read, settled
+from .lora import over_its_base
 from .model_info import RESOURCES, ModelInfo, info_of
 from .torchvision_guard import guard_torchvision
 from .zoo import known_models, other_door
 
 REMEMBERED_MODELS = 2
-_loaded: OrderedDict[tuple[str, str], DualEncoder] = OrderedDict()
 M = TypeVar("M")
+Kept = OrderedDict[tuple[str, str], M]
+_loaded: Kept[DualEncoder] = OrderedDict()
 Opening = Callable[[str, torch.device, bool, Run], M]
 
 
@@ -47,22 +51,31 @@ def load(name: str, device: str | None, download: bool, run: Run) -> DualEncoder
     return remembered(_loaded, name, device, download, run, _open)
 
 
-def remembered(
-    kept: OrderedDict[tuple[str, str], M], name: str, device: str | None, download: bool, run: Run, opened: Opening[M]
-) -> M:
-    """The model that is ``kept`` under its name and device, else the one that ``opened`` gives; the latest stay."""
+def remembered(kept: Kept[M], name: str, device: str | None, download: bool, run: Run, opened: Opening[M]) -> M:
+    """The model that is ``kept`` under its name and device, else the one that ``opened`` gives; the latest stay.
+
+    One whose files have changed since they were read is opened anew; so is a relative name in another folder.
+    """
     where = pick_device(device)
-    key = (str(name), str(where))
-    if key in kept:
-        kept.move_to_end(key)
-        return kept[key]
-    run.step(0.0, f"Loading {name}")
-    guard_torchvision()
-    model = kept[key] = opened(str(name), where, download, run.part(0.0, 0.9))
+    key = (settled(str(name)), str(where))
+    model: Any = kept.get(key)  # of any kind; all have a ``weights_hash``
+    if model is None or model.weights_hash.changed():
+        kept.pop(key, None)
+        run.step(0.0, f"Loading {name}")
+        guard_torchvision()
+        with reading() as read:
+            read.know(last_read(str(name)))
+            model = opened(str(name), where, download, run.part(0.0, 0.9))
+            run.step(0.95, f"Checking the files of {name}")
+            model.weights_hash = read.identity()
+        keep(str(name), model.weights_hash)
+        run.step(1.0, f"Loaded {name}")
+    kept[key] = model
+    kept.move_to_end(key)
     while len(kept) > REMEMBERED_MODELS:
         kept.popitem(last=False)
-    run.step(1.0, f"Loaded {name}")
-    return model
+    note_model(model.weights_hash)
+    return cast(M, model)
 
 
 def forget_models() -> None:
@@ -90,7 +103,7 @@ def _open(name: str, device: torch.device, download: bool, run: Run) -> DualEnco
         from . import openai_layout
 
         return openai_layout.open_name(name, info, device, download, run)
-    path = Path(name).expanduser()
+    path = note(Path(name).expanduser())
     if path.is_dir():
         return open_folder(path, info, device)
     if path.is_file():
@@ -113,11 +126,17 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
     ------
     VLExplainError : another kind of model, or files that are missing or damaged.
     """
-    if (folder / "open_clip_config.json").is_file() and not _is_transformers(folder):
+    if note(folder / "open_clip_config.json").is_file() and not _is_transformers(folder):
         from . import from_open_clip
 
         return from_open_clip.open_folder(folder, info, device)
+    with over_its_base(folder) as place:
+        return _open_folder(place, info, device)
+
+
+def _open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEncoder:
     config = read_json(folder, "config.json")
+    note_all(folder, ("preprocessor_config.json", "processor_config.json"))
     if elsewhere := other_door(info.name, config.get("model_type")):
         raise VLExplainError(elsewhere)
     if config.get("model_type") == "lattice_adapter":
@@ -145,4 +164,4 @@ def _is_transformers(folder: Path) -> bool:
     """Some repositories hold a model in both layouts."""
     from .from_transformers import FAMILIES
 
-    return (folder / "config.json").is_file() and read_json(folder, "config.json").get("model_type") in FAMILIES
+    return note(folder / "config.json").is_file() and read_json(folder, "config.json").get("model_type") in FAMILIES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from .dual_encoder import DualEncoder
+from .files import read_json
 from .regions import Regions
 
 
@@ -55,5 +55,5 @@ class MiniSight:
 
 def mini_sight(folder: Path, model: DualEncoder) -> MiniSight:
     """From ``regions.json``."""
-    data = json.loads((folder / "regions.json").read_text(encoding="utf-8"))
+    data = read_json(folder, "regions.json")
     return MiniSight(model, np.asarray(data["boxes"], dtype=np.float64), tuple(data["feature_blocks"]))

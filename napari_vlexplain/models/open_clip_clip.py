@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import VLExplainError
 from . import bert, timm_vit
 from .blocks import MLP, Block, Linear, packed
+from .identity import note
 from .open_clip_files import Source
 from .pools import AttentionPool, MeanPool, RowPool
 from .text import (
@@ -209,13 +210,15 @@ def library_tokenizer(source: Source) -> Any:
     from open_clip.tokenizer import get_clean_fn
 
     named = source.architecture
+    if source.folder:
+        note(source.folder / "open_clip_config.json")
     text = (open_clip.get_model_config(f"local-dir:{source.folder}" if source.folder else named) or {})["text_cfg"]
     if not text.get("hf_tokenizer_name"):
         return open_clip.get_tokenizer("ViT-B-32", context_length=text.get("context_length", 77))
     options = text.get("tokenizer_kwargs", {})
     if options.get("strip_sep_token") or text.get("tokenizer_mode"):
         raise VLExplainError("This open_clip model's tokenizer has options that are not supported.")
-    folder = next((f for f in source.tokenizers if any((f / name).is_file() for name in TOKENIZERS)), None)
+    folder = next((f for f in source.tokenizers if any(note(f / name).is_file() for name in TOKENIZERS)), None)
     if folder is None:
         raise VLExplainError(
             f"The tokenizer of {named} is not on this machine: put tokenizer.json and tokenizer_config.json of "

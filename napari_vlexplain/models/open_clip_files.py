@@ -8,12 +8,18 @@ from typing import Any
 
 from ..errors import VLExplainError
 from ..running import Run
-from .files import weights_file
+from .identity import note
+from .lora import refuse_adapter
 from .model_info import ModelInfo
 from .places import folder_of, folders, hub_file, hub_folder, web_file
+from .weights import weights_file
 
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "fill_color")
-WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
+           "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth",
+           "model.pth")  # fmt: skip
+"""Of a folder that holds several the first is taken, as open_clip does."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def find(name: str, info: ModelInfo, download: bool, run: Run) -> Source:
         quick = bool(config.get("quick_gelu"))
         places = _tokenizer_folders(architecture, weights, info, download, run)
         return Source(architecture, weights, None, quick, statistics, places)
-    weights = Path(pretrained).expanduser()
+    weights = note(Path(pretrained).expanduser())
     if not weights.is_file():
         raise VLExplainError(
             f"{pretrained!r} is neither a file nor a tag of {architecture}; its tags are {', '.join(tags) or '(none)'}."
@@ -79,7 +85,8 @@ def folder_source(folder: Path) -> Source:
     ------
     VLExplainError : no configuration, or no weights.
     """
-    if not (folder / "open_clip_config.json").is_file():
+    refuse_adapter(folder, "a model of open_clip")
+    if not note(folder / "open_clip_config.json").is_file():
         raise VLExplainError(f"{folder} holds no open_clip_config.json, which names the architecture.")
     return Source(f"the architecture of {folder}", weights_file(folder, WEIGHTS), folder, tokenizers=(folder,))
 
@@ -101,7 +108,7 @@ def _tagged(config: dict[str, Any], info: ModelInfo, download: bool, run: Run) -
     """The checkpoint of a tag: from the hub where it is there, else from its own address."""
     if config.get("hf_hub"):
         repository, _, file = config["hf_hub"].rpartition("/")
-        return hub_file(repository, (file,) if file else WEIGHTS, info, download, run)
+        return hub_file(repository, (file,) if file else HUB_WEIGHTS, info, download, run)
     # The address of OpenAI's weights names their hash.
     hashes = [part for part in config["url"].split("/") if len(part) == 64]
     return web_file(config["url"], hashes[0] if hashes else None, info, download, run)

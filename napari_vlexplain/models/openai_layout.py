@@ -15,6 +15,7 @@ from ..errors import VLExplainError
 from ..running import Run
 from . import from_open_clip
 from .dual_encoder import DualEncoder
+from .identity import note
 from .model_info import ModelInfo
 from .places import hub_file, models_folder
 from .preprocess import Preprocess
@@ -35,7 +36,7 @@ def open_name(name: str, info: ModelInfo, device: torch.device, download: bool, 
     scheme, _, rest = name.partition(":")
     path = Path(rest).expanduser()
     if scheme == "remoteclip":
-        file = path if path.is_file() else hub_file(REMOTE_CLIP, (f"RemoteCLIP-{rest}.pt",), info, download, run)
+        file = path if note(path).is_file() else hub_file(REMOTE_CLIP, (f"RemoteCLIP-{rest}.pt",), info, download, run)
         return from_open_clip.open_state_dict(file, info, device)
     found = from_open_clip.open_state_dict(path if rest else _own(scheme), info, device)
     found.preprocess = chest(found.preprocess.size)
@@ -56,7 +57,7 @@ def chest(size: tuple[int, int]) -> Preprocess:
 
 
 def _own(scheme: str) -> Path:
-    folder = models_folder() / scheme
+    folder = note(models_folder() / scheme)
     files = sorted([*folder.glob("*.pt"), *folder.glob("*.safetensors")])
     if not files:
         raise VLExplainError(

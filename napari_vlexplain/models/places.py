@@ -10,6 +10,7 @@ import platformdirs
 from ..errors import VLExplainError
 from ..running import Run
 from .fetch import Remote, fetch, fetch_all, hub_files
+from .identity import arrived, note
 from .model_info import ModelInfo
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -82,6 +83,7 @@ def hub_folder(
     mark.touch()
     fetch_all(remote, own, run, token)
     mark.unlink()
+    arrived(models_folder())
     return own
 
 
@@ -89,7 +91,7 @@ def hub_file(repository: str, names: tuple[str, ...], info: ModelInfo | None, do
     """One file of a hub repository, the first of ``names`` that there is; see :func:`hub_folder`."""
     for folder in folders(repository):
         for name in names:
-            if (folder / name).is_file():
+            if note(folder / name).is_file():
                 return folder / name
     if not download:
         raise not_here(repository, info, names[:1])
@@ -97,19 +99,23 @@ def hub_file(repository: str, names: tuple[str, ...], info: ModelInfo | None, do
     remote = {file.name: file for file in hub_files(repository, names, token)}
     chosen = next(remote[name] for name in names if name in remote)
     folder_of(repository).mkdir(parents=True, exist_ok=True)
-    return fetch(chosen, folder_of(repository) / chosen.name, run, token)
+    file = fetch(chosen, folder_of(repository) / chosen.name, run, token)
+    arrived(models_folder())
+    return file
 
 
 def web_file(url: str, sha256: str | None, info: ModelInfo | None, download: bool, run: Run) -> Path:
     """A file with an address of its own, kept in :func:`models_folder`."""
     name = url.rpartition("/")[2]
     for folder in (models_folder(), Path("~/.cache/clip").expanduser()):
-        if (folder / name).is_file():
+        if note(folder / name).is_file():
             return folder / name
     if not download:
         raise not_here(info.name if info else name, info, (name,), models_folder())
     models_folder().mkdir(parents=True, exist_ok=True)
-    return fetch(Remote(url, name, None, sha256), models_folder() / name, run)
+    file = fetch(Remote(url, name, None, sha256), models_folder() / name, run)
+    arrived(models_folder())
+    return file
 
 
 def not_here(
@@ -130,8 +136,11 @@ def not_here(
 def folders(repository: str) -> list[Path]:
     """Where a hub model may lie: in our folder if it is whole, then the snapshots of the hub's cache, newest first."""
     own = folder_of(repository)
-    snapshots = (hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots").glob("*")
-    found = sorted((folder for folder in snapshots if folder.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+    snapshots = hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots"
+    held = (folder for folder in snapshots.glob("*") if folder.is_dir())
+    found = sorted(held, key=lambda f: f.stat().st_mtime, reverse=True)
+    for place in (own, _unfinished(own), snapshots, *found):
+        note(place)
     return [own, *found] if own.is_dir() and not _unfinished(own).exists() else found
 
 

@@ -14,9 +14,11 @@ from ..entrance import entrance
 from ..errors import VLExplainError
 from ..running import Run
 from .encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
-from .files import hash_of, read_json, weights_file
+from .files import read_json
 from .from_transformers import pretrained
-from .loading import load, remembered
+from .identity import not_filed, note, note_all
+from .loading import Kept, load, remembered
+from .lora import over_its_base
 from .mini_vqa import mini_sight
 from .model_info import info_of
 from .places import hub_folder
@@ -30,7 +32,7 @@ from .two_stream import TwoStream, two_stream
 from .zoo import MINI, MINI_VQA, RESOURCES, ModelInfo, known_models
 
 Attentive = TwoStream | SingleStream | EncoderDecoder
-_loaded: OrderedDict[tuple[str, str], Attentive] = OrderedDict()
+_loaded: Kept[Attentive] = OrderedDict()
 
 CLASSES = {
     "lxmert": "LxmertForQuestionAnswering",
@@ -95,7 +97,7 @@ def _open(name: str, device: torch.device, download: bool, run: Run) -> Attentiv
         return open_folder(
             folder, MINI_VQA, device, mini_sight(folder, load(MINI.name, str(device), False, Run())), mini
         )
-    folder = Path(name).expanduser()
+    folder = note(Path(name).expanduser())
     if folder.is_dir():
         return open_folder(folder, info_of(name, known), device)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not folder.exists():
@@ -121,15 +123,22 @@ def open_folder(
     ------
     VLExplainError : another family, or files that are missing or damaged.
     """
+    with over_its_base(folder) as place:
+        return _open_folder(place, info, device, see, tokenizer_folder)
+
+
+def _open_folder(
+    folder: Path, info: ModelInfo, device: torch.device, see: See | None, tokenizer_folder: Path | None
+) -> Attentive:
     config = read_json(folder, "config.json")
+    note_all(folder, ("preprocessor_config.json", "processor_config.json"))
     name = CLASSES.get(config.get("model_type", ""))
     if name is None:
         raise VLExplainError(
             f"{folder} holds a {config.get('model_type')!r} model, but one of {', '.join(CLASSES)} is needed here."
         )
-    weights = weights_file(folder)
     model = pretrained(name, folder, device)
-    common: dict[str, Any] = {"info": info, "device": device, "weights_hash": hash_of(weights)}
+    common: dict[str, Any] = {"info": info, "device": device, "weights_hash": not_filed}
     if name == CLASSES["detr"]:
         labels = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
         return encoder_decoder(model, labels=labels, resizing=Resizing(*of_detector(folder, config)), **common)
@@ -152,7 +161,7 @@ def _answers(folder: Path, config: Any) -> tuple[str, ...]:
     """The answers in the order of the logits: from a list beside the weights, else from the config."""
     count = config.num_qa_labels if config.model_type == "lxmert" else config.num_labels
     for file in ANSWER_FILES:
-        if (folder / file).is_file():
+        if note(folder / file).is_file():
             found = _answer_list(folder / file)
             if len(found) != count:
                 raise VLExplainError(f"{folder / file} lists {len(found)} answers, but the model gives {count}.")

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import VLExplainError, first_line
+from .identity import note, note_all
 
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+BESIDE = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json",
+          "sentencepiece.bpe.model")  # fmt: skip
+"""What the library may read besides."""
 
 
 def fast_tokenizer(folder: Path) -> Any:
@@ -19,6 +23,9 @@ def fast_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
+    note_all(folder, (*TOKENIZERS, *BESIDE))
+    for file in folder.glob("tokenizer.*.json"):  # of one version of the library
+        note(file)
     kind: Any = AutoTokenizer
     if (folder / "tokenizer.json").is_file():
         kind = PreTrainedTokenizerFast

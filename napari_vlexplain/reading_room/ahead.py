@@ -7,7 +7,8 @@ case is ready before it is asked for.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -22,9 +23,10 @@ from ..explaining import Explaining, compute
 from ..explanation import Explanation
 from ..measuring import without
 from ..metrics.histogram import Counts, OverlapHistogram
+from ..models import known_identity
 from ..request import Request
 from ..running import ProgressCallback
-from .cache import Cache
+from .cache import Cache, hash_of
 from .opened import Opened, Recent, read
 from .remembered import recall, remember
 from .study import Item
@@ -39,9 +41,13 @@ class Asked:
     def __init__(self, asked: Explaining) -> None:
         self._asked = copy.deepcopy(asked)
 
+    @property
+    def model(self) -> str:
+        return self._asked.model
+
     @cached_property
     def key(self) -> tuple[Any, ...]:
-        """Equal for settings that give the same answers."""
+        """Equal for settings that give the same answers, as long as the model's files are the same."""
         asked = self._asked
         values = tuple(sorted(asked.values().items()))
         return asked.model, asked.method, values, asked.target, asked.against, asked.seed, asked.truncate, asked.dtype
@@ -89,13 +95,18 @@ def question_of(item: Item, asked: Asked) -> Question:
 
 
 class Preparing:
-    """Reads and prepares cases, and holds the last few. ``counts`` by (question's key, prompt number) last longer."""
+    """Reads and prepares cases, and holds the last few; their ``counts`` last longer.
+
+    Both are held by question and by the hash of the model that answered, so that a model whose files have changed is
+    asked anew.
+    """
 
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
         self._opened: Recent[Opened] = Recent(HELD)
         self._prepared: Recent[Prepared] = Recent(HELD)
         self._counts: Recent[tuple[Counts, ...]] = Recent(MOST_COUNTS)
+        self._models: dict[str, str] | None = None
 
     def opened(self, entry: Entry) -> Opened | None:
         """The case if it is in memory."""
@@ -103,18 +114,33 @@ class Preparing:
 
     def prepared(self, question: Question) -> Prepared | None:
         """The answer if it is in memory."""
-        return self._prepared.get(question.key)
+        return self._prepared.get(self._key(question))
 
     def counts(self, question: Question) -> tuple[Counts | None, ...]:
         """Of each prompt, as far as it was prepared or recalled since the study was opened."""
-        return self._counts.get(question.key) or (None,) * max(1, len(question.prompts))
+        return self._counts.get(self._key(question)) or (None,) * max(1, len(question.prompts))
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Inside, models are looked at once for all questions, not for each."""
+        self._models = {}
+        try:
+            yield
+        finally:
+            self._models = None
 
     def recall(self, questions: Iterable[Question]) -> None:
         """Take up the counts of cases that were explained so before; no image is read."""
+        models: dict[str, str] = {}
         for question in islice(questions, MOST_COUNTS):
-            found = None if self._counts.get(question.key) else recall(self.cache, question)
+            model = question.asked.model
+            weights = models.get(model)
+            if weights is None:
+                weights = models[model] = known_identity.weights_of(model)
+            key = question.key, weights
+            found = None if self._counts.get(key) else recall(self.cache, question, weights)
             if found is not None:
-                self._counts.get_or(question.key, lambda found=found: found)  # type: ignore[misc]
+                self._counts.get_or(key, lambda found=found: found)  # type: ignore[misc]
 
     def open(self, entry: Entry) -> Opened:
         """Read a case, or take it from memory; raises VLExplainError."""
@@ -175,9 +201,20 @@ class Preparing:
         counts = tuple(_counts(one, opened, number) for number, one in enumerate(found))
         heatmaps = tuple(_thinned(one.heatmap, len(opened.levels)) for one in found)
         prepared = Prepared(opened, tuple(found), heatmaps, counts)
-        self._counts.put(question.key, counts)
-        remember(self.cache, question, opened, counts)
-        return self._prepared.put(question.key, prepared) if hold else prepared
+        weights = hash_of(found[0])
+        self._counts.put((question.key, weights), counts)
+        remember(self.cache, question, opened, counts, weights)
+        return self._prepared.put((question.key, weights), prepared) if hold else prepared
+
+    def _key(self, question: Question) -> tuple[Any, ...]:
+        """The question, and the hash of its model as it is now."""
+        model, models = question.asked.model, self._models
+        weights = None if models is None else models.get(model)
+        if weights is None:
+            weights = known_identity.weights_of(model)
+            if models is not None:
+                models[model] = weights
+        return question.key, weights
 
 
 def _counts(explanation: Explanation, opened: Opened, number: int) -> Counts:

@@ -4,9 +4,10 @@
 
     explanations/KEY/0, 1, ...    bundles without pictures (patch scores and manifest), one a prompt
 
-KEY is :attr:`Request.key`, with whatever else may change the answer. What was used longest ago goes first when the
-folder grows beyond its limit; an entry that cannot be read is thrown away and computed anew. Figures of these
-explanations lie beside them, see :mod:`napari_vlexplain.reading_room.remembered`.
+KEY is of :attr:`Request.key` and of the hash of the model that answered; a model whose files have changed since they
+were read finds nothing here, and what the old one still computes is kept as its own. What was used longest ago goes
+first when the folder grows beyond its limit; an entry that cannot be read is thrown away and computed anew. Figures of
+these explanations lie beside them, see :mod:`napari_vlexplain.reading_room.remembered`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from platformdirs import user_cache_path
 from ..errors import VLExplainError
 from ..explanation import Explanation
 from ..io.bundle import load, save_scores
+from ..models import known_identity
 from ..request import Request
 
 log = logging.getLogger(__name__)
@@ -53,14 +55,17 @@ class Cache:
 
     def get(self, request: Request) -> list[Explanation] | None:
         """The explanations of a request, one for each prompt and without their image; None where they are not kept."""
-        entry = self.folder / key_of(request)
-        if self.limit <= 0 or not entry.is_dir():
+        weights = known_identity.weights_of(request.model)
+        entry = self.folder / key_of(request, weights)
+        if self.limit <= 0 or not weights or not entry.is_dir():
             return None
         with self._lock:  # an entry that another thread is still writing is not a torn one
             try:
                 found = [load(entry / str(number)) for number in range(len(request.prompts))]
                 if [one.prompt for one in found] != list(request.prompts) or any(
-                    one.request.image.sha256 != request.image.sha256 or one.request.method != request.method
+                    one.request.image.sha256 != request.image.sha256
+                    or one.request.method != request.method
+                    or hash_of(one) != weights
                     for one in found
                 ):
                     raise VLExplainError(f"{entry} holds the answer to another request.")
@@ -73,13 +78,16 @@ class Cache:
         return found
 
     def put(self, request: Request, explanations: Sequence[Explanation]) -> None:
-        """Keep the explanations of a request; a disk that refuses is noted in ``trouble``."""
+        """Keep the explanations of a request, under the model that gave them; a disk that refuses is in ``trouble``."""
+        weights = {hash_of(one) for one in explanations}
+        if len(weights) != 1 or not all(map(_KEY.fullmatch, weights)):
+            return  # of several models, or of one that was put together by hand
 
         def write(entry: Path) -> None:
             for number, one in enumerate(explanations):
                 save_scores(one, entry / str(number))
 
-        self.fill(key_of(request), write)
+        self.fill(key_of(request, weights.pop()), write)
 
     def holds(self, name: object) -> bool:
         """Is there an entry of that name?"""
@@ -122,18 +130,14 @@ class Cache:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
-def key_of(request: Request) -> str:
-    """The request's key; of a model that is a folder, also when its files were last changed."""
-    return hashlib.sha256(f"{request.key} {changed(request.model)}".encode()).hexdigest()
+def key_of(request: Request, weights: str) -> str:
+    """The name of the entry of a request to the model with these ``weights``."""
+    return hashlib.sha256(f"{request.key} {weights}".encode()).hexdigest()
 
 
-def changed(model: str) -> str:
-    """When the files of a model that is a folder were last changed; "" for others."""
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        return ""
-    files = sorted(folder.iterdir())
-    return " ".join(f"{file.name}:{file.stat().st_mtime_ns}" for file in files if file.is_file())
+def hash_of(explanation: Explanation) -> str:
+    """Of the model that gave it."""
+    return str(explanation.provenance.get("weights_sha256", ""))
 
 
 def _last_used(entry: Path) -> float:

@@ -5,8 +5,9 @@
     explanations/NAME/counts.json    {"format": ..., "explanation": KEY, "counts": [one for each prompt]}
 
 in the folder of :class:`Cache`, and within its limit. NAME is a hash of all that the figures follow from: the question,
-and image and ground truth as the disk told them apart when they were read, see :func:`state_of`. They count while the
-explanation that they were made of is kept too. A file that is torn, or none of ours, is dropped.
+the hash of the model, and image and ground truth as the disk told them apart when they were read, see
+:func:`state_of`. They count while the explanation that they were made of is kept too. A file that is torn, or none of
+ours, is dropped.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .. import __version__
 from ..io.replace import replace_file
 from ..metrics.histogram import Counts
 from ..metrics.thresholds import bin_edges
-from .cache import Cache, changed, key_of
+from .cache import Cache, key_of
 from .opened import Opened, state_of
 
 if TYPE_CHECKING:
@@ -39,14 +40,17 @@ FILE = "counts.json"
 _MOST_BYTES = 1 << 24
 
 
-def remember(cache: Cache, question: Question, opened: Opened, counts: Sequence[Counts]) -> None:
-    """Keep the figures of a case whose explanation is in the cache; what cannot be kept is looked up again later."""
-    key = key_of(question.request(opened))
+def remember(cache: Cache, question: Question, opened: Opened, counts: Sequence[Counts], weights: str) -> None:
+    """Keep the figures of a case whose explanation is in the cache; what cannot be kept is looked up again later.
+
+    weights : hash of the model that gave the explanation.
+    """
+    key = key_of(question.request(opened), weights)
     ladders = (bin_edges(one.edges[[0, -1]]) for one in counts)
     if not (opened.state and cache.holds(key)) or not all(map(np.array_equal, ladders, (one.edges for one in counts))):
         return
     document = {"format": FORMAT, "explanation": key, "counts": [_plain(one) for one in counts]}
-    content, name = json.dumps(document).encode(), _name(question, opened.state)
+    content, name = json.dumps(document).encode(), _name(question, opened.state, weights)
     with suppress(OSError):
         if (cache.folder / name / FILE).read_bytes() == content:
             return
@@ -58,11 +62,14 @@ def remember(cache: Cache, question: Question, opened: Opened, counts: Sequence[
     cache.fill(name, write)
 
 
-def recall(cache: Cache, question: Question) -> tuple[Counts, ...] | None:
-    """The figures of a case, one for each prompt, as far as nothing that they follow from has changed; else None."""
+def recall(cache: Cache, question: Question, weights: str) -> tuple[Counts, ...] | None:
+    """The figures of a case, one for each prompt, as far as nothing that they follow from has changed; else None.
+
+    weights : hash of the model now; "" where it is not known.
+    """
     state = state_of(question.entry)
-    name = _name(question, state)
-    if not state or not cache.holds(name):
+    name = _name(question, state, weights)
+    if not state or not weights or not cache.holds(name):
         return None
     file = cache.folder / name / FILE
     try:
@@ -83,9 +90,8 @@ def recall(cache: Cache, question: Question) -> tuple[Counts, ...] | None:
     return found
 
 
-def _name(question: Question, state: str) -> str:
-    model = str(question.asked.key[0])
-    text = repr((FORMAT, __version__, question.key, changed(model), state))
+def _name(question: Question, state: str, weights: str) -> str:
+    text = repr((FORMAT, __version__, question.key, weights, state))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 

@@ -74,7 +74,8 @@ class ReadingSession:
 
     @cached_property
     def _rows(self) -> dict[Key, Row]:
-        return {key: self._row(item) for key, item in self.items.items()}
+        with self.preparing.one_look():
+            return {key: self._row(item) for key, item in self.items.items()}
 
     @property
     def rows(self) -> list[Row]:

@@ -1,0 +1,252 @@
+"""LoRA adapters of ``peft`` beside the weights of their base: merged, W + scale B A, or refused by name; never ignored.
+
+Hu et al., ICLR 2022; scale is alpha / r, or alpha / sqrt(r) (rank-stabilised, Kalajdzievski 2023).
+"""
+
+from __future__ import annotations
+
+import filecmp
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import VLExplainError
+from .files import read_json
+from .identity import note
+from .places import folders
+from .tokenizer_files import BESIDE, TOKENIZERS
+from .weights import read_state_dict, weights_file
+
+CONFIG = "adapter_config.json"
+OWN = (*TOKENIZERS, *BESIDE, "preprocessor_config.json", "processor_config.json")
+FILES = ("adapter_model.safetensors", "adapter_model.bin")
+OTHER = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
+"""Of ``diffusers``."""
+USED = {"peft_type", "r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "base_model_name_or_path"}
+# What says nothing that the tensors do not say, or was of use in training alone.
+INERT = {
+    "auto_mapping", "bias", "corda_config", "ensure_weight_tying", "eva_config", "exclude_modules", "fan_in_fan_out",
+    "inference_mode", "layers_pattern", "layers_to_transform", "loftq_config", "lora_dropout", "lora_ga_config",
+    "megatron_config", "megatron_core", "modules_to_save", "peft_version", "qalora_group_size", "revision",
+    "runtime_config", "target_modules", "task_type",
+}  # fmt: skip
+PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Values of ``init_lora_weights`` that leave the base as it is; the others train over changed base weights."""
+_MATRIX = re.compile(r"(.+)\.lora_(embedding_)?([AB])(?:\.default)?(?:\.weight)?")
+_WRAPPER = re.compile(r"\.(?:base_layer|modules_to_save(?:\.default)?)\.")
+_REMEDY = "merge it with peft (merge_and_unload) and save the whole model"
+
+
+def merge(model: nn.Module, folder: Path) -> bool:
+    """Merge the adapter that lies in a model's folder into the model; False where there is none.
+
+    Raises
+    ------
+    VLExplainError : an adapter of another kind, with options that are not supported, or of another base.
+    """
+    alone = _alone.get()
+    if alone is not None:
+        alone.merged, folder = True, alone.folder
+    file = adapter_file(folder)
+    if file is None:
+        return False
+    config = read_json(folder, CONFIG)
+    _refuse_unknown(config, folder)
+    if alone is None:
+        _refuse_other_base(config.get("base_model_name_or_path"), folder)
+    pairs: dict[str, dict[str, Tensor]] = {}
+    with torch.no_grad():
+        for key, value in read_state_dict(file).items():
+            name = key.removeprefix("base_model.model.")
+            if found := _MATRIX.fullmatch(name):
+                pairs.setdefault(found[1], {})[f"{found[2] or ''}{found[3]}"] = value.float()
+            elif "lora_" in name:
+                raise VLExplainError(f"{file} holds {key}, which is no plain LoRA matrix: {_REMEDY}.")
+            else:
+                _replace(model, _WRAPPER.sub(".", name), value)
+        for name, pair in pairs.items():
+            _add(model, name, pair, config, file)
+    return True
+
+
+@dataclass
+class _Alone:
+    """An adapter in a folder without its base, which is being opened."""
+
+    folder: Path
+    merged: bool = False
+
+
+_alone: ContextVar[_Alone | None] = ContextVar("alone", default=None)
+
+
+@contextmanager
+def over_its_base(folder: Path) -> Iterator[Path]:
+    """The folder to open: this one, or that of the base if this one holds an adapter alone; then it is merged inside.
+
+    Raises
+    ------
+    VLExplainError : the base is not on this machine, or is a model for which no adapter is merged.
+    """
+    if note(folder / "config.json").is_file() or adapter_file(folder) is None:
+        yield folder
+        return
+    base, alone = _base_of(folder), _Alone(folder)
+    token = _alone.set(alone)
+    try:
+        yield base
+    finally:
+        _alone.reset(token)
+    if not alone.merged:
+        raise VLExplainError(f"The adapter in {folder} is over {base}, a model for which none is merged: {_REMEDY}.")
+
+
+def _base_of(folder: Path) -> Path:
+    """The folder of the base that an adapter names; what lies beside the adapter must be as it is there."""
+    name = read_json(folder, CONFIG).get("base_model_name_or_path")
+    places = [Path(name).expanduser(), folder / name] if isinstance(name, str) and name else []
+    if isinstance(name, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        places += folders(name)
+    base = next((place for place in places if note(place / "config.json").is_file()), None)
+    if base is None:
+        raise VLExplainError(
+            f"{folder} holds an adapter without its base ({name!r}), which is no folder here: put the base's files "
+            "beside the adapter."
+        )
+    own = [file for file in OWN if note(folder / file).is_file()]
+    other = [file for file in own if not (base / file).is_file() or not filecmp.cmp(folder / file, base / file, False)]
+    if other:
+        raise VLExplainError(
+            f"The adapter in {folder} comes with a {other[0]} that is not that of its base {base}: put the adapter's "
+            "files into a copy of the base's folder."
+        )
+    return base
+
+
+def adapter_file(folder: Path) -> Path | None:
+    """The adapter's weights; None where there is no adapter.
+
+    Raises
+    ------
+    VLExplainError : half of an adapter, or one of another library.
+    """
+    other = [name for name in OTHER if note(folder / name).is_file()]
+    if other:
+        raise VLExplainError(f"{folder} holds LoRA weights of diffusers ({other[0]}), which are not applied here.")
+    found = [name for name in FILES if note(folder / name).is_file()]
+    configured = note(folder / CONFIG).is_file()
+    if configured and found:
+        return folder / found[0]
+    if configured or found:
+        here, lacking = (CONFIG, FILES[0]) if configured else (found[0], CONFIG)
+        raise VLExplainError(f"{folder} holds half of an adapter: {here}, but no {lacking}; complete or remove it.")
+    return None
+
+
+def refuse_adapter(folder: Path, what: str) -> None:
+    """Raise VLExplainError if an adapter lies beside the weights of a model for which none is merged."""
+    if adapter_file(folder) is not None:
+        raise VLExplainError(
+            f"{folder} holds an adapter of peft ({CONFIG}) beside {what}, and would explain the base alone: {_REMEDY}, "
+            f"or remove {CONFIG} and the adapter's weights."
+        )
+
+
+def refuse_unmerged(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Raise VLExplainError for a checkpoint in which LoRA matrices lie beside the base's weights."""
+    key = next((key for key in tensors if ".lora_" in key or ".base_layer." in key), None)
+    if key is not None:
+        raise VLExplainError(f"{file} holds an adapter that is not merged ({key}): {_REMEDY}.")
+
+
+def _refuse_unknown(config: Mapping[str, Any], folder: Path) -> None:
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise VLExplainError(f"{folder} holds an adapter of the kind {kind!r}, and only LoRA is merged: {_REMEDY}.")
+    start = config.get("init_lora_weights")
+    if start not in PLAIN_STARTS:
+        raise VLExplainError(f"The LoRA in {folder} was begun with {start!r}, which changes its base: {_REMEDY}.")
+    names = sorted(name for name in config if name not in USED | INERT | {"init_lora_weights"} and config[name])
+    if names:
+        raise VLExplainError(f"The LoRA in {folder} uses {names[0]}, which is not supported: {_REMEDY}.")
+
+
+def _refuse_other_base(base: Any, folder: Path) -> None:
+    """The weights beside the adapter have to be those that it names, as far as these are on this machine."""
+    place = Path(base).expanduser() if isinstance(base, str) and base else folder
+    if not place.is_dir() or place.samefile(folder):
+        return
+    named, beside = weights_file(place), weights_file(folder)
+    if named.name != beside.name or not filecmp.cmp(named, beside, shallow=False):
+        raise VLExplainError(
+            f"The adapter in {folder} was trained over {place}, whose weights are not those beside the adapter: put "
+            "the adapter's two files into a copy of that folder."
+        )
+
+
+def _add(model: nn.Module, name: str, pair: dict[str, Tensor], config: Mapping[str, Any], file: Path) -> None:
+    try:
+        module: Any = model.get_submodule(name)
+    except AttributeError:
+        raise _foreign(name) from None
+    scale = _scale(name, config)
+    if isinstance(module, nn.Embedding) and pair.keys() == {"embedding_A", "embedding_B"}:
+        rank, delta = len(pair["embedding_A"]), (pair["embedding_B"] @ pair["embedding_A"]).T
+    elif pair.keys() == {"A", "B"} and isinstance(module, nn.Conv2d) and module.groups == 1:
+        rank = len(pair["A"])
+        delta = torch.einsum("or,rikl->oikl", pair["B"].flatten(1), pair["A"])
+    elif pair.keys() == {"A", "B"} and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"):
+        rank, delta = len(pair["A"]), pair["B"] @ pair["A"]
+        delta = delta if isinstance(module, nn.Linear) else delta.T
+    else:
+        raise VLExplainError(
+            f"{file} changes {name}, a {type(module).__name__}, by {', '.join(sorted(pair))}, which is not supported: "
+            f"{_REMEDY}."
+        )
+    if delta.shape != module.weight.shape or rank != scale[1]:
+        raise VLExplainError(f"{file} does not fit {name} in shape, or {CONFIG} in rank: it is of another model.")
+    module.weight += scale[0] * delta.to(module.weight)
+
+
+def _replace(model: nn.Module, name: str, value: Tensor) -> None:
+    """A tensor that was trained as a whole: a bias, or a layer of ``modules_to_save``."""
+    owner, _, last = name.rpartition(".")
+    try:
+        held = getattr(model.get_submodule(owner), last)
+    except AttributeError:
+        raise _foreign(name) from None
+    if not isinstance(held, Tensor) or held.shape != value.shape:
+        raise _foreign(name)
+    held.copy_(value)
+
+
+def _foreign(name: str) -> VLExplainError:
+    return VLExplainError(f"The adapter changes {name}, which its base does not have: it is of another model.")
+
+
+def _scale(name: str, config: Mapping[str, Any]) -> tuple[float, int]:
+    """The factor of B A, and the rank."""
+    try:
+        rank = int(_patterned(name, config.get("rank_pattern"), config["r"]))
+        alpha = float(_patterned(name, config.get("alpha_pattern"), config["lora_alpha"]))
+    except (KeyError, TypeError, ValueError, re.error):
+        raise VLExplainError(f"{CONFIG} does not say rank and alpha of {name}; copy the adapter again.") from None
+    if rank < 1 or not math.isfinite(alpha):
+        raise VLExplainError(f"{CONFIG} gives {name} the rank {rank} and alpha {alpha}; copy the adapter again.")
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), rank
+
+
+def _patterned(name: str, patterns: Any, usual: Any) -> Any:
+    """The value of the first pattern that the module's name ends with, as ``peft`` matches them."""
+    for pattern, value in (patterns or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", name):
+            return value
+    return usual
