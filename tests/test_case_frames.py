@@ -62,8 +62,8 @@ def mask(at: int) -> np.ndarray:
 
 def test_each_frame_is_read_alone_and_remembered(session: ReadingSession, folder: Path, monkeypatch: Any) -> None:
     decoded: list[int | None] = []
-    original = module._decoded
-    monkeypatch.setattr(module, "_decoded", lambda f, h, frame: decoded.append(frame) or original(f, h, frame))
+    original = module.stored_pixels
+    monkeypatch.setattr(module, "stored_pixels", lambda f, h, frame: decoded.append(frame) or original(f, h, frame))
     key = ("cine.dcm", PROMPT)
     for frame in (0, 3, 4):
         session.choose_frame("cine.dcm", frame)

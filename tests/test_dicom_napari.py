@@ -17,7 +17,8 @@ from npe2 import PluginManager, PluginManifest
 from pydicom.uid import CTImageStorage, SegmentationStorage, generate_uid
 
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.io.dicom_voi import Window, voi_of
+from napari_vlexplain.io.dicom import read_dicom_image
+from napari_vlexplain.io.dicom_voi import Window, window_of
 from napari_vlexplain.io.napari_dicom import KEY, napari_get_reader, read_dicom_layers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,15 +60,17 @@ def test_a_radiograph_lies_in_millimetres_and_in_its_window(tmp_path: Path) -> N
     assert tuple(layer.contrast_limits) == (500, 3499) and isinstance(layer.data, np.ndarray)
     entry = layer.metadata[KEY]
     assert entry["kind"] == "source" and entry["dicom"]["path"] == str(path)
-    assert voi_of(entry["dicom"]["windows"][0]) == Window(2000, 3000)
+    assert window_of(entry["dicom"]["windows"][0]) == Window(2000, 3000)
     assert "SECRET" not in repr(layer.metadata)
 
 
-def test_a_curve_goes_through_the_metadata(tmp_path: Path) -> None:
-    layer = layer_of(write(tmp_path / "a.dcm", CHEST, 12, VOILUTSequence=lut([0, 5, 9, 255], 7, 8, "BENT")))
-    curve = voi_of(layer.metadata[KEY]["dicom"]["windows"][0])
-    assert curve.values.tolist() == [0, 5, 9, 255] and (curve.first, curve.top, curve.name) == (7, 255, "BENT")
-    assert tuple(layer.contrast_limits) == (7, 10)
+def test_a_curve_is_in_the_pixels(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", CHEST, 12, VOILUTSequence=lut([0, 5, 9, 255], 7, 8, "BENT"))
+    layer = layer_of(path)
+    np.testing.assert_array_equal(layer.data, np.array([0, 5, 9, 255])[np.clip(CHEST.astype(int) - 7, 0, 3)])
+    assert tuple(layer.contrast_limits) == (0, 255) and layer.colormap.name == "gray"
+    assert window_of(layer.metadata[KEY]["dicom"]["windows"][0]).limits == (0, 255)
+    np.testing.assert_array_equal(read_dicom_image(path, values=True).pixels, CHEST)
 
 
 def test_colours_are_colours(tmp_path: Path) -> None:
@@ -87,7 +90,9 @@ def test_frames_are_read_when_they_are_shown(tmp_path: Path, monkeypatch: pytest
     decoded: list[int | None] = []
     real = napari_dicom.read_dicom_image
     monkeypatch.setattr(
-        napari_dicom, "read_dicom_image", lambda file, frame=None: decoded.append(frame) or real(file, frame)
+        napari_dicom,
+        "read_dicom_image",
+        lambda file, frame=None, **how: decoded.append(frame) or real(file, frame, **how),
     )
     layer = layer_of(path)
     assert isinstance(layer.data, da.Array) and layer.data.dtype == np.uint16
@@ -190,7 +195,7 @@ def test_napari_asks_us_for_every_usual_name(viewer: ViewerModel, tmp_path: Path
 
 
 def test_napari_does_not_ask_us_for_others(viewer: ViewerModel) -> None:
-    names = ("a.png", "stack.tif", "x.h5", "film.mp4", "v1.2.zip", "a-long-name-without-a-suffix")
+    names = ("a.png", "stack.tif", "x.h5", "film.mp4", "v1.2.zip", "a-long-name-without-a-suffix-" + "x" * 9)
     readers = PluginManager.instance().iter_compatible_readers
     asked = [name for name in names if any(reader.command.endswith("read_dicom") for reader in readers(name))]
     assert not asked

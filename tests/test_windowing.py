@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import pytest
+from dicom_files import lut, write
 from hypothesis import given
 from hypothesis import strategies as st
 from napari.components import ViewerModel
@@ -22,9 +24,10 @@ from napari_vlexplain.io.dicom_voi import (
     percentiles,
     record_of,
     sample_of,
-    voi_of,
+    window_of,
 )
 from napari_vlexplain.io.images import as_rgb
+from napari_vlexplain.io.napari_dicom import read_dicom_layers
 from napari_vlexplain.reading_room.windowing import AUTO, FULL, dragged, full_range, function_of, presets
 from napari_vlexplain.widgets._layers import KEY, new_metadata
 from napari_vlexplain.widgets.window_level import WindowLevel, WindowLevelDock
@@ -60,14 +63,11 @@ def test_windows_of_large_constants_are_no_division_by_0(level: float) -> None:
         assert low < high and not as_rgb(np.full((2, 2), level), (low, high)).any()
 
 
-def test_windows_and_curves_survive_as_plain_values() -> None:
+def test_windows_survive_as_plain_values() -> None:
     import json
 
-    window = Window(40, 350, "SIGMOID", "SOFT")
-    assert voi_of(json.loads(json.dumps(record_of(window)))) == window
-    curve = voi_of(json.loads(json.dumps(record_of(CURVE))))
-    assert isinstance(curve, Curve) and curve.limits == CURVE.limits
-    np.testing.assert_array_equal(curve.shown(GREY), CURVE.shown(GREY))
+    window = Window(40, 350, "LINEAR_EXACT", "SOFT")
+    assert window_of(json.loads(json.dumps(record_of(window)))) == window
 
 
 def test_presets_of_a_radiograph_are_percentiles_of_what_is_no_padding() -> None:
@@ -85,9 +85,9 @@ def test_presets_in_hounsfield_units_are_the_usual_ones() -> None:
 
 
 def test_the_files_windows_have_the_names_that_it_gives_them() -> None:
-    own = presets(of_file=[Window(10, 20, name="HARDER"), Window(30, 40), CURVE, *[Window(0, 2)] * 9])[4:]
-    assert [preset.name for preset in own] == ["Harder", "File 2", "S", "File 4"]
-    assert own[0].limits(GREY) == (0, 19) and "W 20 L 10" in own[0].what and "curve" in own[2].what
+    own = presets(of_file=[Window(10, 20, name="HARDER"), Window(30, 40), *[Window(0, 2)] * 9])[4:]
+    assert [preset.name for preset in own] == ["Harder", "File 2", "File 3", "File 4"]
+    assert own[0].limits(GREY) == (0, 19) and "W 20 L 10" in own[0].what
 
 
 def test_full_and_auto_hold_for_odd_images() -> None:
@@ -210,23 +210,36 @@ def test_inverting_leaves_the_pixels_and_twice_is_once(qtbot: Any, viewer: Viewe
 
 
 @pytest.mark.parametrize("voi", [CURVE, Window(2000, 1000, "SIGMOID")])
-def test_a_curve_is_drawn_by_the_colours(qtbot: Any, viewer: ViewerModel, voi: Any) -> None:
-    layer = viewer.add_image(GREY, contrast_limits=voi.limits, metadata=dicom(voi))
+def test_a_curve_is_in_the_pixels_and_its_button_shows_all_of_it(
+    qtbot: Any, viewer: ViewerModel, voi: Any, tmp_path: Path
+) -> None:
+    """Of a file that asks for one, as our reader opens it."""
+    asked = {"WindowCenter": 2000, "WindowWidth": 1000, "VOILUTFunction": "SIGMOID"}
+    if isinstance(voi, Curve):
+        asked = {"VOILUTSequence": lut(voi.values.tolist(), 0, 8, "S")}
+    (data,) = read_dicom_layers(write(tmp_path / "a.dcm", GREY, 12, **asked))
+    layer = viewer.add_image(data[0], **data[1])
     dock = dock_of(qtbot, viewer)
 
     def shown() -> np.ndarray:
         low, high = layer.contrast_limits
-        return layer.colormap.map(np.clip((GREY.ravel() - low) / (high - low), 0, 1))[:, 0]
+        return layer.colormap.map(np.clip((layer.data.ravel().astype(float) - low) / (high - low), 0, 1))[:, 0]
 
-    dock.preset_buttons[-1].click()
-    np.testing.assert_allclose(shown(), voi.shown(GREY).ravel(), atol=0.004)
+    before, exact = tuple(layer.contrast_limits), voi.shown(GREY).ravel()
+    np.testing.assert_allclose(shown(), exact, atol=0.5 / 65535 + 1e-6)
     dock.invert_button.click()
-    np.testing.assert_allclose(shown(), 1 - voi.shown(GREY).ravel(), atol=0.004)
-    assert dock.control.inverted
-    dock.preset_buttons[1].click()
-    assert layer.colormap.name == "gray_r", "straight again, still inverted"
-    dock.reset_button.click()
-    assert layer.colormap.name == "gray" and tuple(layer.contrast_limits) == voi.limits
+    np.testing.assert_allclose(shown(), 1 - exact, atol=0.5 / 65535 + 1e-6)
+    dock.invert_button.click()
+    dock.preset_buttons[0].click()
+    assert tuple(layer.contrast_limits) != before
+    dock.preset_buttons[-1].click()
+    assert tuple(layer.contrast_limits) == before == picture_limits(layer)
+    assert "curve" in dock.state.text()
+
+
+def picture_limits(layer: Any) -> tuple[float, float]:
+    """Those that the file's own record has."""
+    return tuple(layer.metadata[KEY]["dicom"]["limits"])
 
 
 def test_it_stays_with_the_picture_under_other_layers(qtbot: Any, viewer: ViewerModel) -> None:

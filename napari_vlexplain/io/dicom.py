@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from .dicom_content import is_dicom
+from .dicom_decoding import bits_stored, is_signed, stored_pixels, why
 from .dicom_header import (
     Identity,
     burnt_in,
     frames_of,
     identity_of,
     is_colour,
-    is_dicom,
     patient_data,
     quiet,
     read_header,
 )
-from .dicom_values import Scale, has_table, is_hounsfield, looked_up, padding_of, scale_of, spacing_of, vois_of
-from .dicom_voi import Curve, Limits, Voi, Window, is_bent
+from .dicom_spacing import aspect_of, spacing_of
+from .dicom_tables import palette_colours
+from .dicom_values import Scale, has_table, is_hounsfield, looked_up, padding_of, scale_of, vois_of
+from .dicom_voi import Curve, Limits, Voi, Window, ends_of, is_bent
 from .images import LARGEST, default_limits
 
 if TYPE_CHECKING:
@@ -38,15 +39,20 @@ class DicomImage:
     """One image, or a stack of frames, and what its file says of it, nothing about the patient.
 
     pixels : (H, W) or (N, H, W), values after the modality LUT or rescale, bright is dense, in the smallest exact
-        dtype; colours (H, W, 3) or (N, H, W, 3) uint8.
-    windows : what the file would have it seen through, the first by default; none for colours.
-    limits : (low, high) of the values that are black and white at first: the first window's, else
-        :func:`napari_vlexplain.io.images.default_limits` without padding, all of 8 bits. None for colours.
+        dtype; where the file asks for a curve, what the curve makes of them, see ``curve``; colours (H, W, 3) or
+        (N, H, W, 3) uint8.
+    windows : what the file would have its values seen through, the first unasked; none for colours.
+    limits : (low, high) of the pixels that are black and white at first: the first window's, unless it would show
+        one even tone; else :func:`~napari_vlexplain.io.images.default_limits` without padding, all of 8 bits. None
+        for colours.
     spacing : (row, column) in mm, None where unknown.
     frames : in the file, however many were read.
     padding : (lowest, highest) value that stands for "outside the image", or None.
-    hounsfield : are the values Hounsfield units?
+    hounsfield : are the pixels Hounsfield units?
     warnings : sentences that a reader should know of.
+    aspect : (height, width) of a pixel where its shape is known without its size, else None.
+    curve : the VOI LUT or SIGMOID that the pixels went through, as contrast limits are straight: 0 is black, the upper
+        limit white. None where pixels are values.
     """
 
     pixels: NDArray[Any] = field(repr=False)
@@ -58,12 +64,18 @@ class DicomImage:
     padding: Limits | None = None
     hounsfield: bool = False
     warnings: tuple[str, ...] = ()
+    aspect: tuple[float, float] | None = None
+    curve: Voi | None = None
 
-    def presented(self, voi: Voi | None = None) -> NDArray[np.float32]:
-        """The pixels as brightness in [0, 1] through a window or curve, bends included; by default the first.
+    @property
+    def views(self) -> tuple[Window, ...]:
+        """The windows that the pixels can be seen through, as they are: the file's straight ones, or all of a curve."""
+        if self.curve is not None and self.limits is not None:
+            return (Window.of_limits(self.limits, name=self.curve.name),)
+        return tuple(voi for voi in self.windows if isinstance(voi, Window) and not is_bent(voi))
 
-        napari and ``contrast_limits`` know straight windows only; this is for those who want a model to see the very
-        picture that a DICOM workstation shows.
+    def presented(self) -> NDArray[np.float32]:
+        """The pixels as brightness in [0, 1], as they are shown at first.
 
         Raises
         ------
@@ -71,8 +83,18 @@ class DicomImage:
         """
         if self.limits is None:
             raise VLExplainError("A picture in colours has no window; its pixels are already what is seen.")
-        chosen = voi or next(iter(self.windows), Window.of_limits(self.limits, "LINEAR_EXACT"))
-        return chosen.shown(self.pixels)
+        return Window.of_limits(self.limits, "LINEAR_EXACT").shown(self.pixels)
+
+    def seen(self, voi: Voi) -> DicomImage:
+        """Of values: the image through another of its windows or curves."""
+        if isinstance(voi, Window) and not is_bent(voi):
+            return replace(self, limits=voi.limits)
+        drawn, top = voi.drawn(self.pixels)
+        told = (
+            *self.warnings,
+            f"The file asks for a curve: pixels are what it makes of the values, up to {top:g} (white).",
+        )
+        return replace(self, pixels=drawn, limits=(0.0, top), padding=None, hounsfield=False, curve=voi, warnings=told)
 
     def window(self, asked: str, file: str = "The image") -> Voi:
         """One of ``windows`` by its name, else by its number from 1.
@@ -91,32 +113,39 @@ class DicomImage:
         raise VLExplainError(f"{file} has no window {asked!r}; it has {offered or 'none: give contrast limits'}.")
 
 
-def read_dicom_image(path: str | Path, frame: int | None = None) -> DicomImage:
+def read_dicom_image(
+    path: str | Path, frame: int | None = None, window: str | None = None, values: bool = False
+) -> DicomImage:
     """Read a DICOM file.
 
     Parameters
     ----------
     path : with or without a suffix.
     frame : only this one is decoded, from 0; None reads all.
+    window : the one of the file's to see it through, by its name, else by its number from 1; None takes the first
+        that shows anything.
+    values : keep the pixels values, whatever curve the file asks for, with the limits of pictures without a window.
 
     Raises
     ------
     VLExplainError : pydicom is missing, not DICOM, no image in it, cut off, a codec is missing, too large, no such
-        frame.
+        frame, no such window.
     """
     file = Path(path).expanduser()
     header = read_header(file)
     try:
         with quiet():
             frames = _checked(file, header, frame)
-            stored = _decoded(file, header, frame)
-            return _image(header, stored, frames, frame)
+            stored, told = stored_pixels(file, header, frame)
+            image = _image(header, stored, frames, frame, told)
+            return _first_seen(image, values) if window is None else image.seen(image.window(window, file.name))
     except VLExplainError:
         raise
     except MemoryError:
         raise VLExplainError(f"{file.name} does not fit into memory; read one frame of it.") from None
     except Exception as error:
-        raise VLExplainError(_why(file, header, error)) from None
+        with quiet():
+            raise VLExplainError(why(file, header, frame, error)) from None
 
 
 def _checked(file: Path, header: Dataset, frame: int | None) -> int:
@@ -138,60 +167,62 @@ def _checked(file: Path, header: Dataset, frame: int | None) -> int:
     return frames
 
 
-def _decoded(file: Path, header: Dataset, frame: int | None) -> NDArray[Any]:
-    from pydicom import dcmread
-    from pydicom.pixels import get_decoder, pixel_array
-
-    syntax = _syntax(header)
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        kind = f"is compressed as {syntax.name}" if syntax.name != str(syntax) else "is written in an unknown way"
-        raise VLExplainError(f"{file.name} {kind}, which cannot be read; export it uncompressed.") from None
-    if not decoder.is_available:
-        raise VLExplainError(
-            f"{file.name} is compressed as {syntax.name}, and no codec for that is installed; "
-            f"get one with: {_get(decoder)}"
-        )
-    if syntax.is_deflated:
-        return pixel_array(dcmread(file), index=frame)
-    *others, last = _plugins(decoder, header)
-    for plugin in others:
-        with suppress(Exception):  # it may not know this variety; the last one tells what is wrong
-            return pixel_array(file, index=frame, transfer_syntax_uid=syntax, decoding_plugin=plugin)
-    return pixel_array(file, index=frame, transfer_syntax_uid=syntax, decoding_plugin=last)
-
-
-def _plugins(decoder: Any, header: Dataset) -> list[str]:
-    """Who may decode. GDCM only what nobody else does: JPEG Lossless, and JPEG of 12 bits, which Pillow does not know;
-    files from strangers do not reach more of it than need be."""
-    from pydicom.uid import JPEGExtended12Bit
-
-    found = [name for name in decoder.available_plugins if name != "gdcm"]
-    syntax, bits = decoder.UID, int(header.get("BitsAllocated") or 8)
-    deep = syntax == JPEGExtended12Bit and bits > 8
-    if "gdcm" in decoder.available_plugins and (deep or not found):
-        found.append("gdcm")
-    return found or [""]
-
-
-def _image(header: Dataset, stored: NDArray[Any], frames: int, frame: int | None) -> DicomImage:
+def _image(header: Dataset, stored: NDArray[Any], frames: int, frame: int | None, stray: str) -> DicomImage:
+    """As its values, before anybody looks at it: its limits mean nothing yet."""
     spacing, note = spacing_of(header, frame or 0)
-    told = [note] if note else []
+    aspect = aspect_of(header) if spacing is None else None
+    told = [one for one in (note, stray) if one]
+    if aspect is not None:
+        told.append(f"Pixels are {aspect[0] / aspect[1]:.3g} times as high as wide; a model takes them as square.")
     if burnt_in(header):
         told.append("Letters are burnt into the pixels; they may name the patient.")
     if str(header.get("LossyImageCompression", "")).strip() == "01":
         told.append("The image was once compressed with loss.")
     identity = identity_of(header)
     if is_colour(header):
-        return DicomImage(_colours(header, stored), (), None, spacing, frames, identity, warnings=tuple(told))
+        colours = _colours(header, stored)
+        return DicomImage(colours, (), None, spacing, frames, identity, warnings=tuple(told), aspect=aspect)
     pixels, scale = _values(header, stored, frame)
-    padding = padding_of(header, scale)
-    windows = vois_of(header, scale.total, frame or 0)
-    if windows and is_bent(windows[0]):
-        told.append("The file asks for a curve; at first a straight window stands in for it.")
-    limits = windows[0].limits if windows else default_limits(pixels, padding, measured=True) or (0.0, 255.0)
-    return DicomImage(pixels, windows, limits, spacing, frames, identity, padding, is_hounsfield(header), tuple(told))
+    padding = padding_of(header, scale, stored.dtype)
+    windows = vois_of(header, scale, frame or 0)
+    hounsfield, warnings = is_hounsfield(header), tuple(told)
+    return DicomImage(pixels, windows, (0.0, 1.0), spacing, frames, identity, padding, hounsfield, warnings, aspect)
+
+
+def _first_seen(image: DicomImage, values: bool) -> DicomImage:
+    """Through the file's first window or curve; not through one that shows nothing, and says so."""
+    if image.limits is None:
+        return image
+    first = image.windows[0] if image.windows else None
+    if first is None or (values and is_bent(first)):
+        return replace(image, limits=_usual(image))
+    ends = ends_of(image.pixels, image.padding)
+    if ends is None or ends[0] == ends[1] or not _is_even(first, image, ends):
+        return image.seen(first)
+    said = first.text if isinstance(first, Window) else "a table"
+    told = (
+        f"The file's window ({said}) lies beside the picture's values, {ends[0]:g} to {ends[1]:g}, and would show "
+        "one even tone; the contrast of pictures without a window is shown in its place."
+    )
+    return replace(image, limits=_usual(image), warnings=(*image.warnings, told))
+
+
+def _usual(image: DicomImage) -> Limits:
+    """Where no window says it; of a stack by its middle."""
+    pixels = image.pixels if image.pixels.ndim == 2 else image.pixels[len(image.pixels) // 2]
+    return default_limits(pixels, image.padding, measured=True) or (0.0, 255.0)
+
+
+def _is_even(voi: Voi, image: DicomImage, ends: Limits) -> bool:
+    """Does it show all values as one tone?"""
+    low, high = voi.shown(np.asarray(ends))
+    if isinstance(voi, Window):  # which never falls
+        return bool(low == high)
+    inside = image.pixels
+    if image.padding is not None:
+        inside = inside[(inside < image.padding[0]) | (inside > image.padding[1])]
+    drawn, _ = voi.drawn(inside)
+    return bool(drawn.min() == drawn.max())
 
 
 def _values(header: Dataset, stored: NDArray[Any], frame: int | None) -> tuple[NDArray[Any], Scale]:
@@ -208,45 +239,8 @@ def _values(header: Dataset, stored: NDArray[Any], frame: int | None) -> tuple[N
 
 
 def _colours(header: Dataset, stored: NDArray[Any]) -> NDArray[np.uint8]:
-    bits = int(header.get("BitsStored") or 8)
+    bits = bits_stored(header, stored.dtype)
     if str(header.get("PhotometricInterpretation")).strip() == "PALETTE COLOR":
-        from pydicom.pixels import apply_color_lut
-
-        stored = np.asarray(apply_color_lut(stored, header))[..., :3]
+        stored = palette_colours(stored, header, is_signed(header))
         bits = 16 if stored.dtype.itemsize > 1 and stored.max(initial=0) > 255 else 8
     return np.asarray(stored if bits <= 8 else stored >> (bits - 8)).astype(np.uint8)
-
-
-def _syntax(header: Dataset) -> Any:
-    """The transfer syntax; of a file without meta information, as pydicom found it written."""
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    named = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
-    if named:
-        return named
-    implicit, little = header.original_encoding
-    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-
-
-def _get(decoder: Any) -> str:
-    """How to install what a decoder misses: GDCM where it can (BSD; pylibjpeg's libjpeg is GPL)."""
-    missing = " ".join(decoder.missing_dependencies)
-    named = re.search(r"pylibjpeg-\w+", missing)
-    return "pip install python-gdcm" if named is None or "gdcm" in missing else f"pip install pylibjpeg {named[0]}"
-
-
-def _why(file: Path, header: Dataset, error: Exception) -> str:
-    """One sentence on pixels that could not be decoded."""
-    from pydicom.pixels import get_decoder
-
-    syntax = _syntax(header)
-    if "no pixel data" in str(error).lower():
-        return f"{file.name} describes an image but holds no pixels; it may be cut off."
-    try:
-        missing = get_decoder(syntax)
-    except NotImplementedError:
-        return f"{file.name} is damaged: it does not say how it is written."
-    if not syntax.is_encapsulated:
-        return f"{file.name} is damaged or cut off: its pixels are not what its header says."
-    better = f" If others can open it, try: {_get(missing)}" if missing.missing_dependencies else ""
-    return f"{file.name} is damaged or cut off: its pixels cannot be decoded as {syntax.name}.{better}"

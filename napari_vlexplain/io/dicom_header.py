@@ -18,7 +18,6 @@ from ..errors import VLExplainError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SUFFIXES = (".dcm", ".dicom")
 _MOST_INFLATED = 2**31
 _HEAD = 4096  # bytes in which the transfer syntax must stand
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -58,23 +57,6 @@ class Identity:
     view: str = ""
 
 
-def is_dicom(path: str | Path) -> bool:
-    """By its suffix, or by the mark at byte 128 where it has none; reads 132 bytes at most."""
-    file = Path(path)
-    if file.suffix.lower() in SUFFIXES:
-        return True
-    if file.suffix and not re.fullmatch(r"\.\d+", file.suffix):  # files named by a UID have numbers after the last dot
-        return False
-    try:
-        if not file.is_file():  # a pipe would not answer
-            return False
-        with file.open("rb") as stream:
-            stream.seek(128)
-            return stream.read(4) == b"DICM"
-    except OSError:
-        return False
-
-
 def read_header(file: Path) -> Dataset:
     """Everything before the pixels.
 
@@ -98,7 +80,7 @@ def read_header(file: Path) -> Dataset:
                 header: Dataset = pydicom.dcmread(file, stop_before_pixels=True)
             except InvalidDicomError:  # without preamble, as of old, or something else altogether
                 header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-                if "SOPClassUID" not in header or "Rows" not in header:
+                if not _is_known(header):
                     header = pydicom.Dataset()
             _refuse_other(file, header)
     except VLExplainError:
@@ -181,6 +163,12 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         log.disabled = before
+
+
+def _is_known(header: Dataset) -> bool:
+    """Of a file without a mark: does it say of which of DICOM's kinds it is?"""
+    named = header.get("SOPClassUID")
+    return isinstance(named, str) and getattr(named, "name", named) != str(named)
 
 
 def _text(header: Dataset, keyword: str) -> str:

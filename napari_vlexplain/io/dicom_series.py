@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import VLExplainError
-from .dicom_header import frames_of, identity_of, is_colour, is_dicom, numbers, read_header
+from .dicom_content import DIRECTORY, is_dicom
+from .dicom_header import frames_of, identity_of, is_colour, numbers, read_header
+from .dicom_planes import Plane, frames_as_planes, plane_of
+from .dicom_stack import Stack, stacks_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -22,46 +24,59 @@ MOST = 20_000
 PROJECTIONS = frozenset(("CR", "DX", "DR", "MG", "RG", "PX", "IO", "RF", "XC", "GM", "ES"))  # each shows one thing
 
 
-@dataclass(frozen=True)
-class Series:
-    """Files that are one picture: ``files`` in the order of their planes, ``step`` mm apart (None where unknown)."""
-
-    files: tuple[Path, ...]
-    step: float | None = None
-
-
-@dataclass(frozen=True)
-class _Plane:
-    file: Path
-    number: float
-    place: float | None  # along the normal, in mm
-    kind: tuple[Any, ...]  # planes of one kind can be stacked
-    single: bool
-
-
 def holds_dicom(folder: Path) -> bool:
     """Is there a DICOM file in the folder, or below? Looks at two hundred files at most."""
     return any(is_dicom(file) for file in islice(_files(folder), 200))
 
 
-def series_of(folder: Path) -> tuple[list[Series], int]:
-    """The series in a folder and below it, and how many DICOM files were left out because they hold no image.
+def series_of(folder: Path) -> tuple[list[Stack], int]:
+    """The pictures in a folder and below it, and how many DICOM files were left out because they hold no image.
 
-    Planes of one series and one shape are a stack, sorted by their place along its normal, else by their number.
-    Radiographs, colours and files of several frames stay on their own.
+    Planes of one series and one shape are a stack, see :func:`~napari_vlexplain.io.dicom_stack.stacks_of`; a plane that
+    comes twice counts once. Radiographs, colours and files of several frames stay on their own.
     """
-    groups: dict[Any, list[_Plane]] = {}
+    files = (file for file in islice(_files(folder), MOST) if file.name.upper() != DIRECTORY)
+    return _series(file for file in files if is_dicom(file))
+
+
+def stack_of_files(files: Sequence[Path]) -> Stack:
+    """Files that the user wants as one stack: in the order of their places where they are one series, else as given."""
+    found, left = _series(files)
+    if not left and len(found) == 1 and len(found[0].planes) == len(files):
+        return found[0]
+    return Stack((tuple(Plane(file, 0, (float(k),), None, None, ()) for k, file in enumerate(files)),))
+
+
+def stacks_of_frames(file: Path, header: Dataset) -> list[Stack]:
+    """A file of several frames as stacks, in the order of its functional groups."""
+    return stacks_of(frames_as_planes(file, header, frames_of(header)))
+
+
+def _series(files: Iterable[Path]) -> tuple[list[Stack], int]:
+    kinds: dict[Any, list[Plane]] = {}
+    seen: set[str] = set()
     left = 0
-    for file in islice(_files(folder), MOST):
-        if not is_dicom(file) or file.name.upper() == "DICOMDIR":
-            continue
+    for file in files:
         try:
-            plane = _plane(file, read_header(file))
+            header = read_header(file)
         except VLExplainError:
             left += 1
             continue
-        groups.setdefault(plane.file if plane.single else plane.kind, []).append(plane)
-    return [_sorted(planes) for planes in groups.values()], left
+        identity = identity_of(header)
+        single = identity.modality in PROJECTIONS or is_colour(header) or not identity.series
+        if frames_of(header) > 1 or single:
+            kinds[file] = [plane_of(file, header)]
+        elif identity.sop not in seen:
+            kinds.setdefault(_kind(header), []).append(plane_of(file, header))
+            seen.update([identity.sop] if identity.sop else [])
+    return [stack for planes in kinds.values() for stack in stacks_of(planes)], left
+
+
+def _kind(header: Dataset) -> tuple[Any, ...]:
+    """Planes of one kind can be stacked."""
+    size, spacing = numbers(header, "Rows") + numbers(header, "Columns"), numbers(header, "PixelSpacing")
+    turn = np.round(numbers(header, "ImageOrientationPatient"), 2) + 0.0
+    return identity_of(header).series, tuple(size), tuple(spacing), tuple(turn)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -69,27 +84,3 @@ def _files(folder: Path) -> Iterator[Path]:
     for place, below, names in os.walk(folder):
         below.sort()
         yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _plane(file: Path, header: Dataset) -> _Plane:
-    identity = identity_of(header)
-    turn, position = numbers(header, "ImageOrientationPatient"), numbers(header, "ImagePositionPatient")
-    place = None
-    if len(turn) == 6 and len(position) == 3:
-        place = float(np.dot(np.cross(turn[:3], turn[3:]), position))
-    number = next(iter(numbers(header, "InstanceNumber")), 0.0)
-    spacing = tuple(numbers(header, "PixelSpacing"))
-    size = tuple(numbers(header, "Rows") + numbers(header, "Columns"))
-    kind = (identity.series, size, spacing, tuple(np.round(turn, 3)))
-    single = identity.modality in PROJECTIONS or frames_of(header) > 1 or is_colour(header) or not identity.series
-    return _Plane(file, number, place, kind, single)
-
-
-def _sorted(planes: list[_Plane]) -> Series:
-    places = [plane.place for plane in planes if plane.place is not None]
-    if len(places) < len(planes) or len(set(places)) < len(planes):
-        planes.sort(key=lambda plane: (plane.number, plane.file.name))
-        return Series(tuple(plane.file for plane in planes))
-    planes.sort(key=lambda plane: (plane.place, plane.number))
-    steps = np.diff(sorted(places))
-    return Series(tuple(plane.file for plane in planes), float(np.median(steps)) if len(steps) else None)

@@ -1,16 +1,18 @@
-"""From the numbers that a DICOM file stores to values: rescale, MONOCHROME1, windows, padding, spacing."""
+"""From the numbers that a DICOM file stores to values: rescale, MONOCHROME1, windows, padding."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .dicom_decoding import bits_stored, is_signed
 from .dicom_header import groups, numbers
-from .dicom_voi import FUNCTIONS, Curve, Function, Limits, Voi, Window
+from .dicom_tables import curves_of, printable, table_of, with_sign, within_bits
+from .dicom_voi import FUNCTIONS, Function, Limits, Voi, Window
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -47,7 +49,14 @@ class Scale:
         return value if self.total is None else self.total - value
 
     def values(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """All values, in the smallest dtype that holds them exactly; fractions as float32 (float64 from 32 bits)."""
+        """All values, in the smallest dtype that holds them exactly; fractions as float32 (float64 from 32 bits).
+
+        Numbers outside ``first`` to ``last`` count as the nearer of the two: none may wrap round.
+        """
+        if stored.dtype.kind in "ui":
+            held = np.iinfo(stored.dtype)
+            if self.first > held.min or self.last < held.max:
+                stored = np.clip(stored, int(self.first), int(self.last))
         whole = stored.dtype.kind in "ui" and float(self.slope).is_integer() and float(self.intercept).is_integer()
         dtype = _smallest(*self.span) if whole else None
         if dtype is None:
@@ -82,42 +91,34 @@ def has_table(header: Dataset) -> bool:
 
 def looked_up(stored: NDArray[Any], header: Dataset) -> tuple[NDArray[Any], Scale]:
     """Values by the modality LUT, MONOCHROME1 turned over; and the scale of its output."""
-    first, table, bits = _table(header.ModalityLUTSequence[0])
+    first, table, top = table_of(header.ModalityLUTSequence[0], is_signed(header))
     index = np.clip(stored.astype(np.int64) - first, 0, len(table) - 1)
-    scale = Scale(1.0, 0.0, 0.0, float(2**bits - 1), _is_negative(header))
+    scale = Scale(1.0, 0.0, 0.0, float(top), _is_negative(header))
     return scale.values(table[index]), scale
 
 
-def padding_of(header: Dataset, scale: Scale) -> Limits | None:
-    """(lowest, highest) value that stands for "outside the image", or None."""
-    found = numbers(header, "PixelPaddingValue")
-    if not found or has_table(header):
+def padding_of(header: Dataset, scale: Scale, dtype: np.dtype[Any]) -> Limits | None:
+    """(lowest, highest) value that stands for "outside the image", or None. ``dtype`` : of the stored numbers."""
+    found = [*numbers(header, "PixelPaddingValue")[:1], *numbers(header, "PixelPaddingRangeLimit")[:1]]
+    if "PixelPaddingValue" not in header or not found or has_table(header) or dtype.kind not in "ui":
         return None
-    ends = [scale.of(one) for one in (found[0], *numbers(header, "PixelPaddingRangeLimit")[:1])]
+    bits, signed = bits_stored(header, dtype), dtype.kind == "i"
+    ends = [scale.of(within_bits(with_sign(one, signed), bits, signed)) for one in found]
     return min(ends), max(ends)
 
 
-def vois_of(header: Dataset, total: float | None, frame: int = 0) -> tuple[Voi, ...]:
-    """The windows of a frame, then its curves, as they fit its values (``total`` as of :class:`Scale`)."""
+def vois_of(header: Dataset, scale: Scale, frame: int = 0) -> tuple[Voi, ...]:
+    """The curves of a frame, then its windows, as they fit the values of ``scale``.
+
+    A file may have both, as different views of one picture; its table comes first, as in pydicom and cornerstone.
+    """
+    before = replace(scale, over=False)
     for group in groups(header, "FrameVOILUTSequence", frame):
-        found: list[Voi] = [*_windows(group), *_curves(group)]
+        found: list[Voi] = [*curves_of(group, signed=before.span[0] < 0), *_windows(group)]
         if found:
+            total = scale.total
             return tuple(found if total is None else (voi.turned_over(total) for voi in found))
     return ()
-
-
-def spacing_of(header: Dataset, frame: int = 0) -> tuple[tuple[float, float] | None, str]:
-    """(row, column) distance in mm, None where unknown; and a sentence where it is not the patient's (10.7.1)."""
-    for group in groups(header, "PixelMeasuresSequence", frame):
-        if found := _pair(group, "PixelSpacing"):
-            return found, ""
-    if found := _pair(header, "ImagerPixelSpacing"):
-        factor = numbers(header, "EstimatedRadiographicMagnificationFactor")
-        told = f", where things are about {factor[0]:.3g} times their size" if factor and factor[0] > 0 else ""
-        return found, f"Distances are those at the detector{told}."
-    if found := _pair(header, "NominalScannedPixelSpacing"):
-        return found, "Distances are those on the film that was scanned."
-    return None, ""
 
 
 def is_hounsfield(header: Dataset) -> bool:
@@ -137,13 +138,8 @@ def _smallest(low: float, high: float) -> np.dtype[Any] | None:
 def _stored_range(header: Dataset, dtype: np.dtype[Any]) -> Limits:
     if dtype.kind == "f":
         return 0.0, 0.0  # no range is known: turned over, they change their sign
-    bits = int(header.get("BitsStored") or dtype.itemsize * 8)
+    bits = bits_stored(header, dtype)
     return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dtype.kind == "i" else (0.0, 2.0**bits - 1)
-
-
-def _pair(header: Dataset, keyword: str) -> tuple[float, float] | None:
-    found = numbers(header, keyword)
-    return (found[0], found[1]) if len(found) >= 2 and found[0] > 0 and found[1] > 0 else None
 
 
 def _windows(group: Dataset) -> Iterator[Window]:
@@ -154,38 +150,8 @@ def _windows(group: Dataset) -> Iterator[Window]:
     pairs = zip(numbers(group, "WindowCenter"), numbers(group, "WindowWidth"), strict=False)
     for number, (centre, width) in enumerate(pairs):
         if width >= 1 or (width > 0 and kind != "LINEAR"):
-            yield Window(centre, width, kind, _name(names[number]) if number < len(names) else "")
-
-
-def _curves(group: Dataset) -> Iterator[Curve]:
-    for item in group.get("VOILUTSequence") or ():
-        try:
-            first, values, bits = _table(item)
-        except (AttributeError, ValueError, TypeError):
-            continue
-        yield Curve(float(first), values, 2**bits - 1, _name(str(item.get("LUTExplanation") or "")))
-
-
-def _table(item: Dataset) -> tuple[int, NDArray[np.uint16], int]:
-    """(first number mapped, output of each from there, bits of the output) of a lookup table.
-
-    Raises ValueError, TypeError or AttributeError for one that is none.
-    """
-    count, first, bits = (int(one) for one in item.LUTDescriptor)
-    count, data = count or 1 << 16, item.LUTData
-    if isinstance(data, bytes):
-        values = np.frombuffer(data, "<u2" if len(data) >= 2 * count else np.uint8)
-    else:
-        values = np.asarray(data, np.int64) & 0xFFFF
-    if not len(values) or not 8 <= bits <= 16:
-        raise ValueError("a lookup table without entries")
-    return first, values[:count].astype(np.uint16), bits
+            yield Window(centre, width, kind, printable(names[number]) if number < len(names) else "")
 
 
 def _is_negative(header: Dataset) -> bool:
     return str(header.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
-
-
-def _name(text: str) -> str:
-    """What a file calls a window, fit for a button."""
-    return "".join(c for c in text if c.isprintable()).strip()[:24]

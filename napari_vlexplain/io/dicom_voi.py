@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Limits = tuple[float, float]
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 FUNCTIONS: tuple[Function, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_STEPS = 65535  # of brightness, where a formula draws it
 _STEP = 0.01  # a window of width 1 is a step between two values; viewers want some width
 _SAMPLE = 60_000  # values that percentiles are taken of
 
@@ -59,6 +60,10 @@ class Window:
         low, high = self.limits
         return np.clip((np.asarray(pixels, np.float64) - low) / (high - low), 0, 1).astype(np.float32)
 
+    def drawn(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], float]:
+        """As of :class:`Curve`, in 65,536 steps."""
+        return np.rint(self.shown(pixels) * np.float32(_STEPS)).astype(np.uint16), float(_STEPS)
+
     def turned_over(self, total: float) -> Window:
         """The window that shows ``total - value`` as this one shows ``value`` in negative (MONOCHROME1)."""
         return replace(self, centre=total - self.centre + (1 if self.function == "LINEAR" else 0))
@@ -78,21 +83,22 @@ class Curve:
     top: int
     name: str = ""
 
-    @property
-    def limits(self) -> Limits:
-        """The first and the last value that it tells apart: what a straight line in its place runs between."""
-        return self.first, self.first + max(len(self.values) - 1, _STEP)
-
     def shown(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Brightness in [0, 1] of every value; beyond the ends that of the ends."""
+        drawn, top = self.drawn(pixels)
+        return drawn.astype(np.float32) / np.float32(top)
+
+    def drawn(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], float]:
+        """The table's own number for every value, 0 black, uint8 or uint16; and the number that is white."""
         place = np.rint(np.asarray(pixels, np.float64) - self.first)
         index = np.clip(place, 0, len(self.values) - 1).astype(np.int64)
-        return np.minimum(self.values[index] / np.float32(self.top), 1).astype(np.float32)
+        dtype = np.uint8 if self.top <= 255 else np.uint16
+        return np.minimum(self.values, self.top).astype(dtype)[index], float(self.top)
 
     def turned_over(self, total: float) -> Curve:
         """As of :class:`Window`."""
         negative = (self.top - np.minimum(self.values, self.top)[::-1]).astype(np.uint16)
-        return replace(self, first=total - self.limits[1], values=negative)
+        return replace(self, first=total - (self.first + len(self.values) - 1), values=negative)
 
 
 Voi = Window | Curve
@@ -100,7 +106,7 @@ Voi = Window | Curve
 
 
 def is_bent(voi: Voi) -> bool:
-    """Does a straight line from black to white only stand in for it?"""
+    """Is it no straight line from black to white, so that contrast limits cannot draw it?"""
     return isinstance(voi, Curve) or voi.function == "SIGMOID"
 
 
@@ -137,28 +143,27 @@ def percentiles(sample: NDArray[Any], low: float, high: float) -> Limits:
     return apart(first, last)
 
 
-def full_range(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
-    """(lowest, highest) finite value, padding left out."""
+def ends_of(pixels: NDArray[Any], padding: Limits | None = None) -> Limits | None:
+    """(lowest, highest) finite value, padding left out; None where there is none."""
     values = np.asarray(pixels)
     if padding is not None:
         values = values[(values < padding[0]) | (values > padding[1])]
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 1.0
-    return apart(float(values.min()), float(values.max()))
+    return (float(values.min()), float(values.max())) if values.size else None
 
 
-def record_of(voi: Voi) -> dict[str, Any]:
-    """A window or curve as plain values, for a layer's metadata."""
-    if isinstance(voi, Window):
-        return {"name": voi.name, "centre": voi.centre, "width": voi.width, "function": voi.function}
-    return {"name": voi.name, "first": voi.first, "values": voi.values.tolist(), "top": voi.top}
+def full_range(pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
+    """:func:`ends_of` as limits, which differ."""
+    low, high = ends_of(pixels, padding) or (0.0, 1.0)
+    return apart(low, high)
 
 
-def voi_of(record: dict[str, Any]) -> Voi:
+def record_of(window: Window) -> dict[str, Any]:
+    """A window as plain values, for a layer's metadata."""
+    return {"name": window.name, "centre": window.centre, "width": window.width, "function": window.function}
+
+
+def window_of(record: dict[str, Any]) -> Window:
     """What :func:`record_of` was made from. Raises KeyError, TypeError or ValueError for another."""
-    if "values" in record:
-        values = np.asarray(record["values"], np.uint16)
-        return Curve(float(record["first"]), values, int(record["top"]), str(record["name"]))
     return Window(float(record["centre"]), float(record["width"]), record["function"], str(record["name"]))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from .dicom_header import is_dicom
+from .dicom_content import is_dicom
 from .dicom_voi import full_range, sample_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read_shown(
 
     So the command sees what napari's viewer shows. ``plane`` is where the image lies in a stack: an index for each
     leading axis of a TIFF, the frame of a DICOM file. ``window`` is one of a DICOM file's, by its name or its number
-    from 1; in place of a curve its straight stand-in, as everywhere. Raises VLExplainError as :func:`read_image`.
+    from 1; of a curve the pixels come as it draws them. Raises VLExplainError as :func:`read_image`.
     """
     file = Path(path).expanduser()
     if window is not None and contrast_limits is not None:
@@ -85,9 +85,7 @@ def _read_dicom(
         )
     if plane and frames == 1:
         raise VLExplainError(_SINGLE.format(file.name))
-    found = read_dicom_image(file, plane[0] if plane else None)
-    if window is not None:
-        return found.pixels, found.window(window, file.name).limits
+    found = read_dicom_image(file, plane[0] if plane else None, window)
     all_of_8_bits = found.pixels.dtype == np.uint8 and found.limits == (0.0, 255.0)
     return found.pixels, given or (None if all_of_8_bits else found.limits)
 

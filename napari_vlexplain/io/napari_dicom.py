@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from .dicom import DicomImage, read_dicom_image
-from .dicom_header import frames_of, is_dicom, read_header
-from .dicom_series import Series, holds_dicom, series_of
+from .dicom_content import is_dicom
+from .dicom_header import frames_of, read_header
+from .dicom_planes import Plane
+from .dicom_series import holds_dicom, series_of, stack_of_files, stacks_of_frames
+from .dicom_spacing import shape_of_pixels
+from .dicom_stack import Stack
 from .dicom_voi import record_of
 
 KEY = "napari_vlexplain"
@@ -36,7 +40,7 @@ def read_dicom_layers(path: str | Path | Sequence[str]) -> list[LayerData]:
     """
     if not isinstance(path, str | Path):
         files = [Path(one) for one in path]
-        return _file_layers(files[0]) if len(files) == 1 else [_stack_layer(Series(tuple(files)), files[0].stem)]
+        return _file_layers(files[0]) if len(files) == 1 else [_stack_layer(stack_of_files(files), files[0].stem)]
     place = Path(path).expanduser()
     return _folder_layers(place) if place.is_dir() else _file_layers(place)
 
@@ -46,7 +50,8 @@ def described(image: DicomImage, path: str | Path) -> dict[str, Any]:
     return {
         "path": str(path),
         **asdict(image.identity),
-        "windows": [record_of(voi) for voi in image.windows],
+        "windows": [record_of(window) for window in image.views],
+        "limits": None if image.limits is None else list(image.limits),
         "padding": None if image.padding is None else list(image.padding),
         "hounsfield": image.hounsfield,
         "warnings": list(image.warnings),
@@ -74,13 +79,13 @@ def _folder_layers(folder: Path) -> list[LayerData]:
     found, left = series_of(folder)
     layers: list[LayerData] = []
     broken: list[str] = []
-    for number, series in enumerate(found, start=1):
+    for number, stack in enumerate(found, start=1):
         try:
-            if len(series.files) == 1:
-                layers += _file_layers(series.files[0])
+            if len(stack.planes) == 1:
+                layers += _file_layers(stack.planes[0].file)
             else:
                 name = folder.name if len(found) == 1 else f"{folder.name} | series {number}"
-                layers.append(_stack_layer(series, name))
+                layers.append(_stack_layer(stack, name))
         except VLExplainError as error:
             broken.append(str(error))
     if not layers:
@@ -93,50 +98,71 @@ def _folder_layers(folder: Path) -> list[LayerData]:
 
 
 def _file_layers(file: Path) -> list[LayerData]:
-    frames = frames_of(read_header(file))
-    if frames == 1:
+    header = read_header(file)
+    if frames_of(header) == 1:
         image = read_dicom_image(file)
         return [_layer(image.pixels, image, file, file.stem, ())]
-    middle = read_dicom_image(file, frames // 2)
-    planes = [(file, number) for number in range(frames)]
-    return [_layer(_lazy(planes, middle.pixels), middle, file, file.stem, (1.0,))]
+    stacks = stacks_of_frames(file, header)
+    names = [file.stem] if len(stacks) == 1 else [f"{file.stem} | stack {k}" for k in range(1, len(stacks) + 1)]
+    return [_stack_layer(stack, name) for stack, name in zip(stacks, names, strict=True)]
 
 
-def _stack_layer(series: Series, name: str) -> LayerData:
-    """Planes that are read when they are shown; window and dtype are those of the middle one."""
-    middle_file = series.files[len(series.files) // 2]
-    middle = read_dicom_image(middle_file, 0)
-    pixels = _lazy([(file, 0) for file in series.files], middle.pixels)
-    layer = _layer(pixels, middle, middle_file, name, (series.step or 1.0,))
-    if series.step and "units" in layer[1]:
-        layer[1]["units"] = ("mm", "mm", "mm")
+def _stack_layer(stack: Stack, name: str) -> LayerData:
+    """Planes that are read when they are shown; window and dtype are those of the middle one. What is amiss is told."""
+    from napari.utils.notifications import show_warning
+
+    middle = stack.phases[0][len(stack.phases[0]) // 2]
+    image = read_dicom_image(middle.file, middle.frame)
+    if stack.told:
+        image = replace(image, warnings=(*stack.told, *image.warnings))
+        show_warning(f"{name}: {' '.join(stack.told)}")
+    pixels, lead = _lazy(stack, image), ((1.0,) if len(stack.phases) > 1 else ())
+    layer = _layer(pixels, image, middle.file, name, (*lead, stack.step or 1.0))
+    if stack.step and "units" in layer[1]:
+        layer[1]["units"] = (*("pixel" for _ in lead), "mm", "mm", "mm")
+    places = [[plane.place for plane in phase] for phase in stack.phases]
+    layer[1]["metadata"][KEY]["dicom"]["places"] = places if len(places) > 1 else places[0]
     return layer
 
 
-def _lazy(planes: list[tuple[Path, int]], like: NDArray[Any]) -> Any:
+def _lazy(stack: Stack, like: DicomImage) -> Any:
+    """(planes, H, W), of several phases (phases, planes, H, W)."""
     import dask
     import dask.array as da
 
-    dtype = like.dtype if len({file for file, _ in planes}) == 1 else _common(planes, like.dtype)
+    shape, dtype = like.pixels.shape, like.pixels.dtype
+    if like.curve is None and len({plane.file for plane in stack.planes}) > 1:
+        dtype = _common(stack, dtype)
     read = dask.delayed(_read_plane, pure=True)
-    return da.stack(
-        [da.from_delayed(read(file, number, like.shape, dtype), like.shape, dtype) for file, number in planes]
-    )
+    top = None if like.curve is None or like.limits is None else like.limits[1]
+
+    def one(plane: Plane) -> Any:
+        return da.from_delayed(read(plane.file, plane.frame, shape, dtype, top), shape, dtype)
+
+    phases = [da.stack([one(plane) for plane in phase]) for phase in stack.phases]
+    return da.stack(phases) if len(phases) > 1 else phases[0]
 
 
-def _common(planes: list[tuple[Path, int]], dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _common(stack: Stack, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """A dtype that holds every file's values: files of one series may be rescaled differently."""
+    from .dicom_decoding import is_signed
     from .dicom_values import scale_of
 
-    headers = [read_header(file) for file, _ in planes]
-    scales = {scale_of(header, np.dtype(f"{'i' if header.get('PixelRepresentation') else 'u'}2")) for header in headers}
+    headers = [read_header(file) for file in dict.fromkeys(plane.file for plane in stack.planes)]
+    scales = {scale_of(header, np.dtype(f"{'i' if is_signed(header) else 'u'}2")) for header in headers}
     return dtype if len(scales) == 1 else np.dtype(np.float32)
 
 
-def _read_plane(file: Path, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    pixels = read_dicom_image(file, number).pixels
+def _read_plane(
+    file: Path, frame: int, shape: tuple[int, ...], dtype: np.dtype[Any], top: float | None
+) -> NDArray[Any]:
+    """``top`` : the white of a stack that is shown through curves; None for one of values."""
+    image = read_dicom_image(file, frame, values=top is None)
+    pixels = image.pixels
     if pixels.shape != shape:
         raise VLExplainError(f"{file.name} is {pixels.shape}, but the other planes of its stack are {shape}.")
+    if top is not None and (image.curve is None or image.limits != (0, top)):
+        pixels = np.rint(image.presented() * np.float32(top))
     return pixels.astype(dtype, copy=False)
 
 
@@ -149,4 +175,6 @@ def _layer(pixels: Any, image: DicomImage, path: Path, name: str, lead: tuple[fl
     if image.spacing is not None:
         options["scale"] = (*lead, *image.spacing)
         options["units"] = (*("pixel" for _ in lead), "mm", "mm")
+    elif image.aspect is not None:
+        options["scale"] = (*lead, *shape_of_pixels(image.aspect))
     return pixels, options, "image"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from ..explanation import Explanation
 from ..io.bundle import save_scores
-from ..io.dicom_header import burnt_in, is_dicom, read_header
+from ..io.dicom_content import is_dicom
+from ..io.dicom_header import burnt_in, read_header
 from ..io.images import LARGEST
 from ..truth.run_lengths import decode_runs, encode_runs
 from .labelled import as_mask

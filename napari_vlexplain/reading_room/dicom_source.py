@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VLExplainError
-from ..io.dicom_header import frames_of, groups, is_dicom, read_header
+from ..io.dicom_content import is_dicom
+from ..io.dicom_header import frames_of, groups, read_header
 from .records import CaseRecord
 from .rows import shape_of
 

@@ -19,6 +19,7 @@ from ..datasets.reading import notes_of, read_case, read_pixels, read_truths
 from ..errors import VLExplainError
 from ..io.dicom import DicomImage, is_dicom, read_dicom_image
 from ..io.dicom_header import frames_of, read_header
+from ..io.dicom_spacing import shape_of_pixels
 from ..io.images import default_limits
 from ..request import ImageIdentity
 from ..truth.described import file_of
@@ -90,6 +91,14 @@ class Opened:
     def shown_limits(self) -> tuple[float, float]:
         """The limits in full: ``limits``, or 0 and 255."""
         return self.limits or (0.0, 255.0)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Of rows and columns: in mm where they are known, else the shape of a pixel."""
+        if self.spacing is not None:
+            return self.spacing
+        aspect = None if self.dicom is None else self.dicom.aspect
+        return (1.0, 1.0) if aspect is None else shape_of_pixels(aspect)
 
     @cached_property
     def identity(self) -> ImageIdentity:

@@ -13,7 +13,7 @@ from ..datasets.ms_cxr import open_ms_cxr
 from ..datasets.plain_folder import open_folder
 from ..datasets.tables import Broken, inside
 from ..errors import VLExplainError
-from ..io.dicom import is_dicom
+from ..io.dicom_content import DIRECTORY, is_dicom
 from ..io.names import slug
 
 PACKAGED = "phantom-study"
@@ -136,7 +136,9 @@ def _images(base: Path, problems: list[Problem]) -> Iterator[Entry]:
         below[:] = sorted(name for name in below if name != NOTES and not name.startswith("."))
         for name in sorted(files, key=_natural):
             path = Path(folder, name)
-            if name.startswith(".") or not (path.suffix.lower() in PICTURES or is_dicom(path)):
+            if name.startswith(".") or name.upper() == DIRECTORY:
+                continue
+            if path.suffix.lower() not in PICTURES and not is_dicom(path):
                 continue
             relative = path.relative_to(base).as_posix()
             if count == MOST_CASES:

@@ -13,30 +13,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.dicom_voi import Function, Limits, Voi, Window, full_range, is_bent, percentiles, sample_of
+from ..io.dicom_voi import Function, Limits, Window, full_range, percentiles, sample_of
 
 MOST_FROM_FILE = 4
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One button: its name, a line of help, and one of: percentiles of the image, a window or curve, or the full range.
+    """One button: its name, a line of help, and one of: percentiles of the image, a window, or the full range.
 
-    ``ends`` : lower and upper percentile. ``voi`` : as the file or custom has it.
+    ``ends`` : lower and upper percentile. ``window`` : as the file or custom has it.
     """
 
     name: str
     what: str
     ends: tuple[float, float] | None = None
-    voi: Voi | None = None
+    window: Window | None = None
 
     def limits(self, pixels: NDArray[Any], padding: Limits | None = None) -> Limits:
         """(black, white) for an image (H, W); below 10 ms for 12 million pixels.
 
         ``padding`` : (lowest, highest) value that stands for "outside the image".
         """
-        if self.voi is not None:
-            return self.voi.limits
+        if self.window is not None:
+            return self.window.limits
         return full_range(pixels, padding) if self.ends is None else percentiles(sample_of(pixels, padding), *self.ends)
 
 
@@ -47,17 +47,17 @@ _OF_RADIOGRAPHS = (
     Preset("Mediastinum", "The bright part: 30th to 99.5th percentile, for heart, spine and bone", (30, 99.5)),
 )
 _OF_HOUNSFIELD = (
-    Preset("Lungs", "Width 1400 at -500 HU", voi=Window(-500, 1400)),
-    Preset("Soft tissue", "Width 350 at 40 HU", voi=Window(40, 350)),
-    Preset("Bone", "Width 1000 at 400 HU", voi=Window(400, 1000)),
+    Preset("Lungs", "Width 1400 at -500 HU", window=Window(-500, 1400)),
+    Preset("Soft tissue", "Width 350 at 40 HU", window=Window(40, 350)),
+    Preset("Bone", "Width 1000 at 400 HU", window=Window(400, 1000)),
 )
 
 
-def presets(hounsfield: bool = False, of_file: Sequence[Voi] = ()) -> tuple[Preset, ...]:
+def presets(hounsfield: bool = False, of_file: Sequence[Window] = ()) -> tuple[Preset, ...]:
     """Auto, full, those of the kind of image, and the file's own by the names that it gives them."""
     own = tuple(
-        Preset(voi.name.capitalize() or (f"File {number}" if len(of_file) > 1 else "File"), _says(voi), voi=voi)
-        for number, voi in enumerate(of_file[:MOST_FROM_FILE], start=1)
+        Preset(own.name.capitalize() or (f"File {number}" if len(of_file) > 1 else "File"), _says(own), window=own)
+        for number, own in enumerate(of_file[:MOST_FROM_FILE], start=1)
     )
     return AUTO, FULL, *(_OF_HOUNSFIELD if hounsfield else _OF_RADIOGRAPHS), *own
 
@@ -79,6 +79,5 @@ def function_of(dtype: Any) -> Function:
     return "LINEAR" if np.dtype(dtype).kind in "uib" else "LINEAR_EXACT"
 
 
-def _says(voi: Voi) -> str:
-    told = voi.text if isinstance(voi, Window) else "A curve"
-    return f"From the file: {told}{', bent' if is_bent(voi) else ''}"
+def _says(window: Window) -> str:
+    return f"From the file: {window.text}"

@@ -159,7 +159,7 @@ class CaseLayers:
             self._heatmap_wanted = not self._heatmap_wanted
 
     def _show_image(self, opened: Opened, item: Item) -> None:
-        image, levels, spacing = self.image, list(opened.levels), opened.spacing or (1.0, 1.0)
+        image, levels, spacing = self.image, list(opened.levels), opened.scale
         name = short(item.entry.id)
         details: dict[str, Any] = {
             "prompts": list(item.entry.prompts or (item.prompt,)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Layer
 
-from ..io.dicom_header import is_dicom
+from ..io.dicom_content import is_dicom
 from ..io.napari_dicom import read_dicom_layers
 from ._layers import info
 from ._settings import PLUGIN

@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
-from ..io.dicom_header import is_dicom
+from ..io.dicom_content import is_dicom
 from ..io.napari_bundle import napari_get_reader, read_bundles
 from ..reading_room.study import PACKAGED, is_study
 from . import _samples

@@ -13,14 +13,14 @@ from weakref import WeakValueDictionary
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from ..io.dicom_voi import Limits, Voi, Window, is_bent, voi_of
+from ..io.dicom_voi import Limits, Window, window_of
 from ..reading_room.windowing import AUTO, Preset, function_of, presets
 from ._hooks import Hooks
 from ._latest import LatestOnly
 from ._layers import ensure_id, info
 from ._measure_inputs import plane
 from ._picture import is_picture
-from ._window_colours import curved, inverted, is_curved, is_inverted, plain
+from ._window_colours import inverted, is_inverted, plain
 from ._window_drag import DragTool
 from ._window_text import WindowText, make_canvas_current
 
@@ -89,7 +89,7 @@ class WindowControl(QObject):
     @property
     def presets(self) -> tuple[Preset, ...]:
         """Those that suit the layer; none without one and for colours."""
-        return () if self.window is None else presets(bool(self._dicom.get("hounsfield")), self._vois)
+        return () if self.window is None else presets(bool(self._dicom.get("hounsfield")), self._windows)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -126,11 +126,11 @@ class WindowControl(QObject):
             self._latest.close()
 
     def set_window(self, window: Window) -> None:
-        """Show the picture through a window; a bent one through its tangent."""
+        """Show the picture through a window."""
         self._set_limits(window.limits)
 
     def apply(self, preset: Preset, behind: bool = False) -> None:
-        """Show the picture through a preset; one from the file may be a curve, which the colours then draw.
+        """Show the picture through a preset.
 
         A preset of percentiles is a rule: until another window is chosen the next picture in the layer is shown by it
         too, since the numbers that it came to belong to this one. ``behind`` : measure on a thread.
@@ -139,14 +139,8 @@ class WindowControl(QObject):
         if layer is None or layer.rgb:
             self._say_why_not()
             return
-        voi = preset.voi
-        if voi is not None and is_bent(voi):
-            limits, colours = curved(voi)
-            layer.colormap = inverted(colours) if self.inverted else colours
-            self._set_limits(limits, keep_curve=True)
-            return
         pixels, _ = plane(layer, self._viewer.dims.point)
-        if not behind and (voi is not None or isinstance(pixels, np.ndarray)):
+        if not behind and (preset.window is not None or isinstance(pixels, np.ndarray)):
             self._show_by(preset, preset.limits(pixels, self.padding))
             return
         seen, padding = (layer, layer.data, layer.contrast_limits), self.padding
@@ -175,9 +169,9 @@ class WindowControl(QObject):
         limits, colours = self._first.get(ensure_id(layer), (None, plain()))
         layer.colormap = colours
         if limits is not None:
-            self._set_limits(limits, keep_curve=True)
-        elif self._vois:
-            self._set_limits(self._vois[0].limits)
+            self._set_limits(limits)
+        elif own := self._dicom.get("limits") or next((window.limits for window in self._windows), None):
+            self._set_limits((float(own[0]), float(own[1])))
         else:
             self.apply(AUTO)
 
@@ -193,23 +187,21 @@ class WindowControl(QObject):
         return found if isinstance(found, dict) else {}
 
     @property
-    def _vois(self) -> tuple[Voi, ...]:
+    def _windows(self) -> tuple[Window, ...]:
         with suppress(KeyError, TypeError, ValueError):
-            return tuple(voi_of(record) for record in self._dicom.get("windows", ()))
+            return tuple(window_of(record) for record in self._dicom.get("windows", ()))
         return ()
 
     @property
     def _function(self) -> Any:
         """By whose rule width and level are counted: the file's, so that its own numbers are read on the screen."""
-        own = next((voi.function for voi in self._vois if isinstance(voi, Window) and not is_bent(voi)), None)
+        own = next((window.function for window in self._windows), None)
         return own or function_of(self._layer.dtype if self._layer is not None else float)
 
-    def _set_limits(self, limits: Limits, keep_curve: bool = False) -> None:
+    def _set_limits(self, limits: Limits) -> None:
         layer = self._layer
         if layer is None or layer.rgb:
             return
-        if not keep_curve and is_curved(layer.colormap):
-            layer.colormap = inverted(plain()) if self.inverted else plain()
         low, high = layer.contrast_limits_range
         if limits[0] < low or limits[1] > high:
             layer.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
@@ -223,7 +215,7 @@ class WindowControl(QObject):
 
     def _show_by(self, preset: Preset, limits: Limits) -> None:
         self._set_limits(limits)
-        if preset.voi is None and self._layer is not None:
+        if preset.window is None and self._layer is not None:
             self._rules[ensure_id(self._layer)] = preset, tuple(self._layer.contrast_limits)
 
     def _say_why_not(self) -> None:
