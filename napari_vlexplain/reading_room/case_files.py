@@ -240,24 +240,26 @@ def _write_objects(record: CaseRecord, folder: Path, options: Options, written: 
         record = replace(record, masks=own, explanation=None, threshold=None)
         if "reader" not in own and (record.judgement is None or not record.judgement.time):
             return
-    if options.dicom_seg and _tried(written, lambda: _write_dicom(record, folder, options, SEGMENTATION)):
+    if options.dicom_seg and _tried(written, lambda: _write_dicom(record, folder, options, SEGMENTATION, written)):
         files["segmentation"] = SEGMENTATION
-    if options.dicom_sr and _tried(written, lambda: _write_dicom(record, folder, options, REPORT)):
+    if options.dicom_sr and _tried(written, lambda: _write_dicom(record, folder, options, REPORT, written)):
         files["report"] = REPORT
 
 
-def _write_dicom(record: CaseRecord, folder: Path, options: Options, name: str) -> None:
+def _write_dicom(record: CaseRecord, folder: Path, options: Options, name: str, written: Written) -> None:
     from .dicom_seg import write_seg
     from .dicom_sr import write_sr
 
     try:
-        (write_seg if name == SEGMENTATION else write_sr)(record, folder / name, not options.deidentify)
+        told = (write_seg if name == SEGMENTATION else write_sr)(record, folder / name, not options.deidentify)
     except (VLExplainError, OSError, MemoryError):
         raise
     except Exception as error:  # headers are of any kind, and one of them must not end the others' export
         (folder / name).unlink(missing_ok=True)
         why = " ".join(str(error).split())[:160] or type(error).__name__
         raise VLExplainError(f"{record.case}: no {name} could be made from its DICOM header: {why}") from None
+    notes = [f"{record.case}: of its DICOM header, {one}" for one in told]
+    written.notes += [note for note in notes if note not in written.notes]
 
 
 def _write_pixels(image: NDArray[Any], folder: Path) -> str:

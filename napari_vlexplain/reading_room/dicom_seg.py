@@ -21,6 +21,7 @@ from .dicom_source import (
     short,
     software_version,
     time_of,
+    told_of,
     uid,
 )
 from .labelled import Mask, joined, parts_of, role_of
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 _PLACE = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
 
 
-def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> None:
-    """Write the segmentation of a record whose source is a DICOM file.
+def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> list[str]:
+    """Write the segmentation of a record whose source is a DICOM file; returns what is told of its header.
 
     Segments are numbered from 1 in the order of ``parts_of``, labelled by role, with the finding's code; the model's
     says which method and model made it. ``keep_patient``: copy the patient from the source, as the standard demands of
@@ -44,7 +45,7 @@ def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> Non
     ------
     VLExplainError : no DICOM source, see :func:`read_source`; no masks.
     """
-    source = read_source(record, keep_patient)
+    source, told = read_source(record, keep_patient)
     import highdicom as hd
 
     masks = parts_of(masks_of(record))
@@ -77,6 +78,7 @@ def write_seg(record: CaseRecord, file: Path, keep_patient: bool = False) -> Non
     _settle_dimensions(made, uid(made.SOPInstanceUID, "dimensions"))
     settle(made, time_of(record))
     save(made, file)
+    return told_of(made, told)
 
 
 def read_seg(file: Path, record: CaseRecord) -> dict[str, Mask]:

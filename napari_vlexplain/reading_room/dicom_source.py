@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import VLExplainError
 from ..io.dicom_content import is_dicom
 from ..io.dicom_header import frames_of, groups, read_header
+from .dicom_cleaning import UNICODE, Told, cleaned
 from .records import CaseRecord
 from .rows import shape_of
 
@@ -34,6 +35,7 @@ KEPT = (
     "SpacingBetweenSlices", "PatientOrientation", "LossyImageCompression", "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
 )  # fmt: skip
+PLACED = ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness")
 _EMPTIED = (
     "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
@@ -53,8 +55,9 @@ _FINDINGS = {
 }
 
 
-def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
-    """The header of a record's DICOM file, without pixels, the patient replaced unless asked otherwise.
+def read_source(record: CaseRecord, keep_patient: bool = False) -> tuple[Dataset, Told]:
+    """The header of a record's DICOM file, without pixels, the patient replaced unless asked otherwise; and what of it
+    is not taken over as it stands, see :func:`~napari_vlexplain.reading_room.dicom_cleaning.cleaned`.
 
     Of a file of several frames it is that of the record's frame, as if the file held no other, see :func:`of_frame`.
 
@@ -87,13 +90,18 @@ def read_source(record: CaseRecord, keep_patient: bool = False) -> Dataset:
     size = (header.get("Rows"), header.get("Columns"))
     if size != shape_of(record):
         raise VLExplainError(f"{record.case}: its DICOM file is {size}, but the case's image is {shape_of(record)}.")
-    header = of_frame(header, record.frame or 0)
+    header, told = cleaned(of_frame(header, record.frame or 0))
     if not keep_patient:
-        return without_patient(header)
+        return without_patient(header), {name: why for name, why in told.items() if name in KEPT}
     for name in ("PatientName", "PatientID", *_EMPTIED):  # may be empty, but not missing
         if name not in header:
             setattr(header, name, None)
-    return header
+    return header, told
+
+
+def told_of(made: Dataset, told: Told) -> list[str]:
+    """What is to be said of a header that ``made`` refers to: of its place, and of all that ``made`` carries."""
+    return [f"its {name} {why}." for name, why in told.items() if name in made or name in PLACED]
 
 
 def of_frame(header: Dataset, frame: int) -> Dataset:
@@ -132,6 +140,7 @@ def without_patient(header: Dataset) -> Dataset:
     for name in _EMPTIED:
         setattr(found, name, None)
     found.PatientIdentityRemoved = "YES"
+    found.SpecificCharacterSet = UNICODE
     found.DeidentificationMethod = "napari-vlexplain: all but identifiers and geometry left out"
     found.file_meta = header.file_meta
     return found
@@ -195,7 +204,7 @@ def settle(dataset: Any, time: str) -> None:
     from pydicom import Dataset
     from pydicom.sequence import Sequence
 
-    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SpecificCharacterSet = UNICODE
     if any(one.keyword == "CodingSchemeDesignator" and one.value == SCHEME for one in dataset.iterall()):
         scheme = Dataset()
         scheme.CodingSchemeDesignator = SCHEME

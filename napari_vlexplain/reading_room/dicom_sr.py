@@ -17,6 +17,7 @@ from .agreement import PAIRS
 from .dicom_seg import algorithm_facts, tracking_uid, warning_of
 from .dicom_source import (
     MAKER,
+    PLACED,
     finding,
     own_code,
     person,
@@ -26,6 +27,7 @@ from .dicom_source import (
     short,
     software_version,
     time_of,
+    told_of,
     uid,
 )
 from .labelled import parts_of
@@ -46,12 +48,12 @@ FIGURES = {
 WARNING = "Research tool, not for clinical decisions."
 
 
-def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> None:
-    """Write the report of a record whose source is a DICOM file; ``keep_patient`` as in ``write_seg``.
+def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> list[str]:
+    """Write the report of a record whose source is a DICOM file; ``keep_patient`` and result as of ``write_seg``.
 
     Raises VLExplainError where there is no such source, see :func:`read_source`.
     """
-    source, row = read_source(record, keep_patient), row_of(record)
+    (source, told), row = read_source(record, keep_patient), row_of(record)
     from highdicom import sr
     from pydicom.sr.coding import Code
 
@@ -76,6 +78,7 @@ def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> None
     )
     settle(made, time_of(record))
     save(made, file)
+    return told_of(made, {name: why for name, why in told.items() if name not in PLACED})
 
 
 def _context(record: CaseRecord) -> Any:

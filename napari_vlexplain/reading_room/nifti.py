@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from ..io.dicom_header import numbers
 from ..io.images import LARGEST
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ def affine_of(header: Dataset, spacing: Spacing | None) -> NDArray[np.float64] |
 
     Source: DICOM PS3.3, equation C.7.6.2.1-1, and the turn from LPS to RAS.
     """
-    position, turn = header.get("ImagePositionPatient"), header.get("ImageOrientationPatient")
-    if spacing is None or position is None or turn is None or len(position) != 3 or len(turn) != 6:
+    position, turn = numbers(header, "ImagePositionPatient"), numbers(header, "ImageOrientationPatient")
+    if spacing is None or len(position) != 3 or len(turn) != 6:
         return None
-    along_row, along_column = (np.array([float(x) for x in turn[k : k + 3]]) for k in (0, 3))
+    along_row, along_column = (np.array(turn[k : k + 3]) for k in (0, 3))
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = along_row * spacing[1], along_column * spacing[0]
-    lps[:3, 2] = np.cross(along_row, along_column) * float(header.get("SliceThickness") or 1.0)
-    lps[:3, 3] = [float(x) for x in position]
+    lps[:3, 2] = np.cross(along_row, along_column) * (next(iter(numbers(header, "SliceThickness")), 0.0) or 1.0)
+    lps[:3, 3] = position
     found = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
     return found if abs(np.linalg.det(found)) > 1e-9 else None
 
