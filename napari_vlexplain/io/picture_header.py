@@ -6,7 +6,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from .dicom_header import is_dicom, read_header
+from .dicom_content import is_dicom
+from .dicom_header import read_header
 
 ORIENTATION = 0x0112
 """The tag of EXIF and TIFF."""
