@@ -241,3 +241,20 @@ def test_looking_at_a_model_tells_what_does_not_fit() -> None:
         look_at_model("mini-lattice", choices, "cpu", False, "bfloat16")
     facts = look_at_model("mini", choices, None, False)
     assert facts["unfit"] == {} and len(facts["weights_sha256"]) == 64
+
+
+def test_a_worker_in_the_callers_process_leaves_its_threads_alone() -> None:
+    task = next(
+        iter(
+            make_plan(open_dataset("phantom-study", limit=1), methods=["floor:uniform"], metrics=["energy"]).tasks(
+                set()
+            )
+        )
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        rows, _ = compute(task)
+        assert not any(row.reason.startswith(FAILED) for row in rows) and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -21,6 +21,7 @@ from ..methods.targets import Target
 from ..metrics.catalogue import metric
 from ..models import load_model
 from ..models.identity import ModelChangedError
+from ..torch_state import own_torch_state
 from .plan import MethodChoice, Task
 from .rows import FAILED, Row, finite
 
@@ -38,10 +39,13 @@ def compute(task: Task, single_threaded: bool = True) -> Result:
     ``single_threaded`` keeps torch to one thread on the CPU: sums then run in one order, and the figures are the same
     to the last digit on every worker.
     """
+    import torch
+
     try:
-        if single_threaded:
-            _one_thread()
-        return _compute(task)
+        with own_torch_state():  # the thread count comes back with the rest
+            if single_threaded and torch.get_num_threads() != 1:
+                torch.set_num_threads(1)
+            return _compute(task)
     except ModelChangedError:
         raise
     except Exception as error:
@@ -188,13 +192,6 @@ def map_of_record(record: dict[str, Any]) -> tuple[NDArray[np.float32], Geometry
 @lru_cache(maxsize=2)
 def _case(entry: Entry) -> Case:
     return read_case(entry)
-
-
-def _one_thread() -> None:
-    import torch
-
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
 
 
 @lru_cache(maxsize=1)
