@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
+from napari.layers._layer_actions import _convert_to_labels, _duplicate_layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt, QThreadPool
 from qtpy.QtGui import QWheelEvent
@@ -342,6 +343,45 @@ def test_long_prompts_wrap(qtbot):
     qtbot.addWidget(words)
     assert words.heightForWidth(150) > 3 * words.heightForWidth(2000)
     assert words.word_at(QPoint(5, 5)) == 0 and words.word_at(QPoint(5000, 5)) is None
+
+
+def test_a_copied_image_is_explained_as_one_of_its_own(dock, viewer, fake, run):
+    first = viewer.add_image(pixels())
+    assert run("a dog") == "done"
+    viewer.layers.selection = {first}
+    _duplicate_layer(viewer.layers)
+    copy = next(layer for layer in viewer.layers if layer.name.endswith("copy"))
+    copy.data = np.zeros_like(copy.data)
+    viewer.layers.selection.active = copy
+    assert dock.view.image.layer == copy and run("a dog") == "done"
+    assert not fake.calls[-1][1].any()
+    assert {source_id(x) for x in heatmaps(viewer)} == {layer_id(first), layer_id(copy)} and len(heatmaps(viewer)) == 2
+
+
+def test_a_copied_heatmap_is_left_alone_when_the_question_is_asked_again(dock, viewer, fake, run):
+    image = viewer.add_image(pixels())
+    run("a dog")
+    (mine,) = heatmaps(viewer)
+    viewer.layers.selection = {mine}
+    _duplicate_layer(viewer.layers)
+    copy = next(layer for layer in viewer.layers if layer.name.endswith("copy"))
+    before, kept = mine.data.copy(), copy.data.copy()
+    viewer.layers.selection.active = image
+    assert run("a dog") == "done"
+    assert heatmaps(viewer) == [mine] and not np.array_equal(mine.data, before)
+    np.testing.assert_array_equal(copy.data, kept)
+
+
+def test_a_heatmap_turned_into_labels_is_no_heatmap(dock, viewer, fake, run):
+    image = viewer.add_image(pixels())
+    run("a dog")
+    (mine,) = heatmaps(viewer)
+    viewer.layers.selection = {mine}
+    _convert_to_labels(viewer.layers)
+    viewer.layers.remove(mine)
+    viewer.layers.selection.active = image
+    assert run("a dog") == "done" == run("a dog")
+    assert len(heatmaps(viewer)) == 1 and len(viewer.layers) == 3
 
 
 def test_a_map_that_says_nothing_is_called_so(dock, viewer, fake, run):

@@ -75,11 +75,15 @@ def write_bundle(path: str, data: list[LayerData]) -> list[str]:
     ------
     VLExplainError : no such heatmap among the layers, or the disk refuses.
     """
-    entries = [(values, options, options.get("metadata", {}).get(KEY, {})) for values, options, _ in data]
-    heatmaps = [(values, entry) for values, _, entry in entries if entry.get("kind") == "heatmap"]
+    pictures = [
+        (values[0] if options.get("multiscale") else values, options.get("metadata", {}).get(KEY, {}))
+        for values, options, kind in data
+        if kind == "image"
+    ]
+    heatmaps = [(values, entry) for values, entry in pictures if entry.get("kind") == "heatmap" and _one(values)]
     if not heatmaps:
         raise VLExplainError("None of these layers is a heatmap that Explain made; select one, with its masks.")
-    images = {entry["id"]: values for values, _, entry in entries if entry.get("kind") == "source"}
+    images = {entry["id"]: values for values, entry in reversed(pictures) if entry.get("kind") == "source"}
     painted = [(str(options.get("name", "mask")), values) for values, options, kind in data if kind == "labels"]
     folders = [Path(path)]
     if len(heatmaps) > 1:
@@ -94,6 +98,11 @@ def write_bundle(path: str, data: list[LayerData]) -> list[str]:
         else:
             written.append(str(save(recorded(entry, image), folder, _masks(painted, np.shape(values)[-2:]))))
     return written
+
+
+def _one(values: Any) -> bool:
+    """Is it one plane? What napari merged of several heatmaps is none of them."""
+    return all(size == 1 for size in np.shape(values)[:-2])
 
 
 def _plane(image: Any, entry: dict[str, Any]) -> NDArray | None:

@@ -21,7 +21,7 @@ from ..reading_room.opened import Opened
 from ..reading_room.study import Item
 from ..roles import hex_of, label_colours
 from ._heatmaps import faded
-from ._layers import copy_geometry, ensure_id, find_layers, geometry, layer_kind, mark, new_metadata
+from ._layers import copy_geometry, ensure_id, find_layers, geometry, is_copy, layer_kind, mark, new_metadata
 from ._pieces import DRAW, PAUSE, Pieces
 from ._settings import settings
 
@@ -265,13 +265,13 @@ class CaseLayers:
         return layer
 
     def _remove_made_elsewhere(self) -> None:
-        """Maps that other docks made of the last case would lie on this one; what was painted is kept, out of sight."""
+        """Maps that other docks made of the last case would lie on this one; what is the user's own is kept, hidden."""
         if self.image is None:
             return
-        for layer in find_layers(self.viewer.layers, source=ensure_id(self.image)):
+        for layer in find_layers(self.viewer.layers, source=ensure_id(self.image), copies=True):
             if self.owns(layer):
                 continue
-            if layer_kind(layer) in ("mask", "truth"):
+            if layer_kind(layer) in ("mask", "truth", None) or is_copy(layer):
                 layer.visible = False
             else:
                 self.viewer.layers.remove(layer)

@@ -70,7 +70,7 @@ def show_only(viewer: napari.viewer.Viewer, layer: Layer) -> None:
     """Show a heatmap and hide the others of its image; a grid shows them all side by side anyway."""
     layer.visible = True
     if not _grid(viewer).enabled:
-        for other in find_layers(viewer.layers, KIND, source_id(layer)):
+        for other in find_layers(viewer.layers, KIND, source_id(layer), copies=True):
             if layer_id(other) != layer_id(layer):
                 other.visible = False
 
@@ -116,7 +116,7 @@ def _add(
         **geometry(source, heatmap.ndim),
     )
     # Above its image but below masks and boxes; and whoever is painting goes on painting.
-    family = [source, *find_layers(viewer.layers, KIND, ensure_id(source))]
+    family = [source, *find_layers(viewer.layers, KIND, ensure_id(source), copies=True)]
     ids = {layer_id(member) for member in family} - {layer_id(layer)}
     top = max(place for place, other in enumerate(viewer.layers) if layer_id(other) in ids)
     viewer.layers.move(len(viewer.layers) - 1, top + 1)
@@ -128,7 +128,7 @@ def _add(
 
 def _outline_truth(viewer: napari.viewer.Viewer, source: Image) -> None:
     """Filled masks of the sample data would hide the first heatmap; outlines do not."""
-    for truth in find_layers(viewer.layers, "truth", ensure_id(source)):
+    for truth in find_layers(viewer.layers, "truth", ensure_id(source), copies=True):
         if getattr(truth, "contour", None) == 0:
             outline(truth)
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from ._hooks import Hooks
+from ._layers import meet
 
 if TYPE_CHECKING:
     import napari
@@ -79,6 +80,7 @@ class LayerCombo(QComboBox):
 
     def refresh(self, event: Any = None) -> None:
         """List the layers anew, keeping the choice where it still exists."""
+        meet(self._viewer.layers)
         layers = [layer for layer in reversed(list(self._viewer.layers)) if self._accepts(layer)]
         for layer in layers:
             self._offered(layer)

@@ -6,7 +6,8 @@ A layer of ours, or one that ours came from, carries ``layer.metadata["napari_vl
 - ``kind``: ``"source"``, ``"heatmap"``, ``"mask"``, ``"truth"``, ``"segments"``, ...,
 - ``source``: the id of the layer it was made from, or None,
 
-and whatever else the maker wants to keep there (plain, serialisable values).
+and whatever else the maker wants to keep there (plain, serialisable values). An id is one layer's alone, and a kind
+fits its layer's type, whatever napari copied: see :mod:`._identity`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from ._identity import KEY, entry_of
+
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
-KEY = "napari_vlexplain"
 OUTLINED = 1 << 20  # pixels
 
 
@@ -35,7 +37,7 @@ def mark(layer: Layer, kind: str, source: Layer | None = None, **details: Any) -
     entry = new_metadata(kind, source, **details)[KEY]
     entry["id"] = layer_id(layer) or entry["id"]
     layer.metadata[KEY] = entry
-    return str(entry["id"])
+    return str(info(layer)["id"])
 
 
 def ensure_id(layer: Layer) -> str:
@@ -45,8 +47,7 @@ def ensure_id(layer: Layer) -> str:
 
 def info(layer: Layer) -> dict[str, Any]:
     """Our entry in the layer's metadata; empty for a layer that is not marked."""
-    entry = layer.metadata.get(KEY)
-    return entry if isinstance(entry, dict) else {}
+    return entry_of(layer)
 
 
 def layer_id(layer: Layer) -> str | None:
@@ -65,19 +66,36 @@ def source_id(layer: Layer) -> str | None:
 
 
 def find_layer(layers: Iterable[Layer], wanted: str | None) -> Layer | None:
-    """The layer with this id, or None (a duplicate shares its original's id: first wins)."""
+    """The layer with this id, or None."""
     return next((layer for layer in layers if wanted is not None and layer_id(layer) == wanted), None)
 
 
-def find_layers(layers: Iterable[Layer], kind: str | None = None, source: str | None = None) -> list[Layer]:
-    """All marked layers of a kind and/or made from one source, in the order of the layer list."""
+def find_layers(
+    layers: Iterable[Layer], kind: str | None = None, source: str | None = None, copies: bool = False
+) -> list[Layer]:
+    """All marked layers of a kind and/or made from one source, in the order of the layer list.
+
+    Those that the user copied are the user's: ``copies`` are for looking only, never to update or to remove.
+    """
     return [
         layer
         for layer in layers
         if layer_id(layer) is not None
         and (kind is None or layer_kind(layer) == kind)
         and (source is None or source_id(layer) == source)
+        and (copies or not is_copy(layer))
     ]
+
+
+def is_copy(layer: Layer) -> bool:
+    """Did the user copy it from a layer of ours?"""
+    return "copy_of" in info(layer)
+
+
+def meet(layers: Iterable[Layer]) -> None:
+    """Take note of who is who, from the bottom up: of two with one id the lower one is the original."""
+    for layer in layers:
+        info(layer)
 
 
 def geometry(layer: Layer, ndim: int | None = None) -> dict[str, Any]:

@@ -36,12 +36,16 @@ def choose(layers: Sequence[Layer], chosen: Image, which: str) -> list[Layer]:
     """
     entry = info(chosen)
     found = []
-    for layer in find_layers(layers, "heatmap", entry.get("source")) if entry.get("source") else [chosen]:
+    for layer in _siblings(layers, entry.get("source")) or [chosen]:
         other = info(layer)
         same_prompt, same_method = other.get("prompt") == entry.get("prompt"), _method(other) == _method(entry)
         if which == ALL or (which == METHODS and same_prompt) or (which == PROMPTS and same_method):
             found.append(layer)
     return found[:MOST]
+
+
+def _siblings(layers: Sequence[Layer], source: str | None) -> list[Layer]:
+    return find_layers(layers, "heatmap", source, copies=True) if source else []
 
 
 class Tiles:
