@@ -24,7 +24,7 @@ from .identity import note
 from .lora import refuse_unmerged
 from .model_info import ModelInfo
 from .open_clip_files import Source, find, folder_source
-from .preprocess_config import of_open_clip, pair, refuse_unknown
+from .preprocess_config import agreed, of_open_clip, pair, refuse_unknown
 from .weights import bare, read_state_dict
 
 CONFIG = "open_clip_config.json"
@@ -207,9 +207,6 @@ def _preprocess(model: Any, own: dict[str, Any], file: Path) -> None:
     found = merge_preprocess_dict(asdict(PreprocessCfg()), own)
     refuse_unknown(own, found, file)
     found["size"] = model.visual.image_size
-    if own.get("size") and pair(own["size"], "size", file) != pair(found["size"], "size", file):
-        raise VLExplainError(
-            f"{file} makes pictures of {own['size']} pixels, but its model takes {found['size']}: one of the two is "
-            "another model's."
-        )
+    if own.get("size"):
+        agreed(pair(own["size"], "size", file), pair(found["size"], "size", file), file)
     set_model_preprocess_cfg(model, found)

@@ -44,6 +44,8 @@ DETECTION = (
 )
 """Fields of DETR's that are read by its class, or that concern annotations."""
 
+TIMM_FILTERS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
+
 
 def of_transformers(folder: Path, config: Mapping[str, Any], takes: Pair | None) -> Preprocess:
     """From ``processor_config.json`` or ``preprocessor_config.json``, as transformers itself picks and reads them.
@@ -59,8 +61,8 @@ def of_transformers(folder: Path, config: Mapping[str, Any], takes: Pair | None)
         contradict each other or the model.
     """
     found, file = image_processor(folder)
-    processor = _library_processor(found, file, config, tuple(f"{name}ImageProcessor" for name in PLAIN))
     refuse_unknown(found, (*READ, *UNIMPORTANT), file)
+    processor = _library_processor(found, file, config, tuple(f"{name}ImageProcessor" for name in PLAIN))
     size, place, fill = takes, "exact", (0.0, 0.0, 0.0)
     mean, std = _scaled(processor, file)
     resize: Resizing = AsItIs()
@@ -78,20 +80,16 @@ def of_transformers(folder: Path, config: Mapping[str, Any], takes: Pair | None)
         size, place, fill = padded, "corner", mean  # which is zero once normalised
     if size is None:
         raise VLExplainError(f"{file} leaves pictures in the size that they have; the model takes one size.")
-    if takes is not None and size != takes:
-        raise VLExplainError(
-            f"{file} makes pictures of {_by(size)} pixels, but its model takes {_by(takes)}: one of the two files is "
-            "another model's."
-        )
-    return Preprocess(size, resize, place, fill, mean, std, _filter(processor.resample, file))  # type: ignore[arg-type]
+    agreed(size, takes, file)
+    return Preprocess(size, resize, place, fill, mean, std, _numbered(processor.resample, file))  # type: ignore[arg-type]
 
 
 def of_detector(folder: Path, config: Mapping[str, Any]) -> tuple[Resizing, Colour, Colour, Image.Resampling]:
     """DETR's: how pictures are resized, mean, standard deviation and filter; it takes any size, and pads one picture
     not at all."""
     found, file = image_processor(folder)
-    processor = _library_processor(found, file, config, ("DetrImageProcessor",))
     refuse_unknown(found, (*READ, *UNIMPORTANT, *DETECTION), file)
+    processor = _library_processor(found, file, config, ("DetrImageProcessor",))
     if processor.do_pad and getattr(processor, "pad_size", None) is not None:
         raise VLExplainError(f"{file} pads pictures to one size (pad_size), which is not supported here.")
     if found.get("do_center_crop"):
@@ -102,7 +100,7 @@ def of_detector(folder: Path, config: Mapping[str, Any]) -> tuple[Resizing, Colo
         if set(sides) == {"shortest_edge"}:
             raise VLExplainError(f"The size in {file} names a shortest_edge and no longest_edge, which DETR needs.")
         resize = _resizing(sides, file)
-    return resize, *_scaled(processor, file), _filter(processor.resample, file)
+    return resize, *_scaled(processor, file), _numbered(processor.resample, file)
 
 
 def of_open_clip(config: Mapping[str, Any], file: str) -> Preprocess:
@@ -111,8 +109,6 @@ def of_open_clip(config: Mapping[str, Any], file: str) -> Preprocess:
     given = {key: value for key, value in config.items() if value}
     height, width = pair(given.get("size"), "size", file)
     name, mode = given.get("interpolation", "bicubic"), given.get("resize_mode", "shortest")
-    if name not in ("bicubic", "bilinear"):
-        raise VLExplainError(f"{file} names the interpolation {name!r}, but bicubic or bilinear is needed.")
     if given.get("mode", "RGB") != "RGB":
         raise VLExplainError(f"{file} wants pictures in the mode {given['mode']!r}, but only RGB is supported.")
     rules: dict[str, Resizing] = {
@@ -120,10 +116,11 @@ def of_open_clip(config: Mapping[str, Any], file: str) -> Preprocess:
         "longest": Keeping(height, width),
         "squash": Sides(height, width),
     }
-    if mode not in rules:
+    if str(mode) not in rules:
         raise VLExplainError(f"{file} names the resize_mode {mode!r}, but one of {', '.join(rules)} is needed.")
+    resample = _named(name, file, ("bicubic", "bilinear"))
     if mode == "shortest" and height != width:
-        name = "bicubic"  # whatever is named: open_clip forgets it on inputs that are not square
+        resample = Image.Resampling.BICUBIC  # whatever is named: open_clip forgets it on inputs that are not square
     mean, std = given.get("mean", CLIP_MEAN), given.get("std", CLIP_STD)
     return Preprocess(
         (height, width),
@@ -131,7 +128,7 @@ def of_open_clip(config: Mapping[str, Any], file: str) -> Preprocess:
         fill=_fill(given.get("fill_color", 0), file) if mode == "longest" else (0.0, 0.0, 0.0),
         mean=_colour(mean, "mean", file),
         std=_colour(std, "std", file, above=0),
-        resample=_filter(name, file),
+        resample=resample,
         half_up=True,
     )
 
@@ -144,11 +141,13 @@ def of_timm(given: Mapping[str, Any], takes: Pair, file: str) -> Preprocess:
     """
     from timm.data import resolve_data_config
 
-    config = resolve_data_config({}, pretrained_cfg=dict(given))
-    if given.get("input_size") and tuple(config["input_size"]) != (3, *takes):
+    whole = (3, *takes)
+    config = resolve_data_config({}, pretrained_cfg={"input_size": whole, **given})
+    size = given.get("input_size") or whole
+    if not isinstance(size, list | tuple) or tuple(size) != whole:
         raise VLExplainError(
-            f"{file} makes pictures of {_by(config['input_size'])} (colours, height, width), but its model takes "
-            f"3 x {_by(takes)}: one of the two is another model's."
+            f"{file} makes pictures of {size} (colours, height, width), but its model takes {list(whole)}: one of the "
+            "two is another model's."
         )
     mean, std = _colour(config["mean"], "mean", file), _colour(config["std"], "std", file, above=0)
     share, mode = _number(config["crop_pct"], "crop_pct", file, above=0), config["crop_mode"]
@@ -158,7 +157,7 @@ def of_timm(given: Mapping[str, Any], takes: Pair, file: str) -> Preprocess:
         "squash": Sides(height, width),
         "border": Keeping(height, width),
     }
-    if mode not in rules:
+    if str(mode) not in rules:
         raise VLExplainError(f"{file} names the crop_mode {mode!r}, but one of {', '.join(rules)} is needed.")
     border = tuple(round(255 * value) / 255 for value in mean)
     return Preprocess(
@@ -167,7 +166,7 @@ def of_timm(given: Mapping[str, Any], takes: Pair, file: str) -> Preprocess:
         fill=border if mode == "border" else (0.0, 0.0, 0.0),  # type: ignore[arg-type]
         mean=mean,
         std=std,
-        resample=_filter(config["interpolation"], file),
+        resample=_named(config["interpolation"], file, TIMM_FILTERS),
         half_up=True,
     )
 
@@ -205,14 +204,20 @@ def _library_processor(found: dict[str, Any], file: Path, config: Mapping[str, A
         )
     # The Pillow form of a class has the name with "Pil" behind it, or, before that, was the only one.
     form = getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
+    asked = {key: value for key, value in found.items() if key in (*READ, *DETECTION)}  # it takes any name as its own
+    for key, value in asked.items():
+        if key.startswith("do_") and value is not None and not isinstance(value, bool):
+            raise VLExplainError(f"{key} in {file} is {value!r}, but true or false is needed.")
     try:
-        return form(**found)
+        return form(**asked)
     except Exception as error:
         raise VLExplainError(f"{file} cannot be read as a {name}: {first_line(error)}") from None
 
 
 def refuse_unknown(found: Mapping[str, Any], known: Iterable[str], file: Path) -> None:
     """Fields that ask for something, and are not ``known``."""
+    if not isinstance(found, Mapping):
+        raise VLExplainError(f"{file} says how pixels are made with {found!r}, but fields are needed.")
     unknown = [key for key, value in found.items() if value and key not in known]
     if unknown:
         raise VLExplainError(
@@ -262,6 +267,15 @@ def _size_of(rule: Resizing) -> Pair:
         return rule.edge, rule.edge
     assert isinstance(rule, Sides | Keeping)
     return rule.height, rule.width
+
+
+def agreed(size: Pair, takes: Pair | None, file: Path) -> None:
+    """The size of the pixels is that which the model takes, if it takes only one."""
+    if takes is not None and size != takes:
+        raise VLExplainError(
+            f"{file} makes pictures of {_by(size)} pixels, but its model takes {_by(takes)}: one of the two is another "
+            "model's."
+        )
 
 
 def _sides(size: Any, name: str, file: Path) -> dict[str, int]:
@@ -325,16 +339,19 @@ def _fill(value: Any, file: str) -> Colour:
     return red, green, blue
 
 
-def _filter(value: Any, file: Path | str) -> Image.Resampling:
-    """Pillow's filter by its name or number."""
-    names = [each.name.lower() for each in Image.Resampling]
-    if isinstance(value, str) and value.lower() in names:
-        return Image.Resampling[value.upper()]
-    if isinstance(value, int) and not isinstance(value, bool) and value in list(Image.Resampling):
-        return Image.Resampling(value)
-    raise VLExplainError(
-        f"{file} names the interpolation {value!r}, but one of {', '.join(names)} (or Pillow's number) is needed."
-    )
+def _named(value: Any, file: str, names: Iterable[str]) -> Image.Resampling:
+    """Pillow's filter of this name, as open_clip and timm write it."""
+    if not isinstance(value, str) or value not in names:
+        raise VLExplainError(f"{file} names the interpolation {value!r}, but one of {', '.join(names)} is needed.")
+    return Image.Resampling[value.upper()]
+
+
+def _numbered(value: Any, file: Path) -> Image.Resampling:
+    """Pillow's filter of this number, as transformers writes it; of a name it makes bilinear without a word."""
+    if isinstance(value, bool) or not isinstance(value, int) or value not in list(Image.Resampling):
+        known = ", ".join(f"{each.value} ({each.name.lower()})" for each in sorted(Image.Resampling))
+        raise VLExplainError(f"The resample in {file} is {value!r}, but one of {known} is needed.")
+    return Image.Resampling(value)
 
 
 def _by(size: Iterable[int]) -> str:
