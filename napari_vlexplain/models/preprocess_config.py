@@ -17,6 +17,7 @@ from PIL import Image
 from ..errors import VLExplainError, first_line
 from ..geometry import Pair
 from .files import read_json
+from .identity import note
 from .preprocess import CLIP_MEAN, CLIP_STD, Colour, Preprocess
 from .resizing import AsItIs, Keeping, Resizing, Shorter, Sides
 
@@ -173,11 +174,11 @@ def of_timm(given: Mapping[str, Any], takes: Pair, file: str) -> Preprocess:
 
 def image_processor(folder: Path) -> tuple[dict[str, Any], Path]:
     """The image processor's own configuration and the file that holds it; transformers 5 prefers the processor's."""
-    if (folder / PROCESSOR).is_file():
+    if note(folder / PROCESSOR).is_file():
         inner = read_json(folder, PROCESSOR).get("image_processor")
         if isinstance(inner, dict):
             return inner, folder / PROCESSOR
-    if not (folder / IMAGE_PROCESSOR).is_file():
+    if not note(folder / IMAGE_PROCESSOR).is_file():
         raise VLExplainError(
             f"{folder} holds no {IMAGE_PROCESSOR} (or {PROCESSOR}): the model's folder is incomplete; copy all its "
             "files."
