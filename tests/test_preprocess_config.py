@@ -90,7 +90,7 @@ REFUSED = {
     "text": ({**CROPPED, "rescale_factor": "1/255"}, "number"),
     "names of methods": ({**CROPPED, "preprocess": 5}, "preprocess"),
     "null for a mean": ({**CROPPED, "image_mean": None}, "number"),
-    "a list": ([1], "fields"),
+    "a list": ([1], "JSON object"),
 }
 
 
