@@ -11,6 +11,7 @@ import pytest
 import question_models
 import torch
 import toys
+from tiny_clip import parameters_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_vlexplain import ask, explain, segment
@@ -79,15 +80,22 @@ def methods() -> list[str]:
 
 
 @pytest.mark.parametrize("method", methods())
-def test_every_method_runs_in_half_precision_and_says_nearly_the_same(method):
-    model = toys.transformer()
-    plain, half = (
-        explain(PICTURE, "a dog", model, method, dtype=precision, **QUICK.get(method, {})).patch_scores.ravel()
-        for precision in ("float32", "bfloat16")
-    )
-    if np.ptp(plain) > 1e-6:
-        # LRP's quotients magnify what rounding leaves of a random network.
-        assert np.corrcoef(plain, half)[0, 1] > (0.7 if method == "attn_lrp" else 0.9)
+def test_every_method_runs_in_half_precision_and_errs_as_its_condition_has_it(method):
+    """How far a rounding error moves a map is measured in float32, on weights that are moved by one. LRP's quotients
+    turn a random network's map over already there: it is not determined in half precision, only finite."""
+    noise = torch.Generator().manual_seed(0)
+
+    def scores(precision, jitter=0.0):
+        model = toys.transformer()
+        for weights in parameters_of(model) if jitter else ():
+            weights.mul_(1 + jitter * torch.randn(weights.shape, generator=noise))
+        return explain(PICTURE, "a dog", model, method, dtype=precision, **QUICK.get(method, {})).patch_scores
+
+    plain, half = scores("float32"), scores("bfloat16")
+    moved = [np.abs(scores("float32", torch.finfo(torch.bfloat16).eps) - plain).max() for _ in range(4)]
+    assert np.isfinite(half).all()
+    if max(moved) < np.abs(plain).max() or method not in ("attn_lrp", "transformer_attribution"):
+        assert np.abs(half - plain).max() <= 4 * max(moved) + 1e-6
 
 
 def test_auto_is_float32_and_shares_the_model():
