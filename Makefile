@@ -12,11 +12,13 @@ PYTEST := $(BIN)/python -m pytest
 EACH_CORE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PYTEST) --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit window packaging screenshots bench clean
+.PHONY: help demo test lint unit kernels window packaging fuzz screenshots bench clean
 
 help:
 	@grep -E '^#   make' Makefile | sed 's/^#   //'
-	@echo "make lint | unit | window | packaging    parts of make test"
+	@echo "make lint | unit | kernels | window | packaging"
+	@echo "                                         parts of make test; kernels: the numerical tests as on other processors"
+	@echo "make fuzz                                new random examples for the property tests (ROUNDS=20)"
 	@echo "make screenshots | bench                 the pictures and the figures of the docs"
 
 $(VENV)/bin/python:
@@ -41,7 +43,7 @@ demo: $(VENV)/.demo
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && [ -z "$$HEADLESS" ]; then tools/system-packages.sh window; fi
 	$(BIN)/vlexplain demo
 
-test: lint unit window packaging
+test: lint unit kernels window packaging
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -52,6 +54,25 @@ lint: $(VENV)/.test
 unit: $(VENV)/.test
 	env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen QT_API=pyqt5 $(EACH_CORE) -m "not gl and not packaging"
 	env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen QT_API=pyqt6 $(EACH_CORE) -m "qt and not gl"
+
+# The numerical tests again, with the kernels of other processors; MKL's own choice is in the unit run. OTHER_KERNELS
+# (tests/other_kernels.py) makes a difference on every machine.
+KERNELS := MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default OTHER_KERNELS=1
+
+kernels: $(VENV)/.test
+	@for setting in $(KERNELS); do \
+	  echo "With $$setting"; \
+	  env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen $$setting $(EACH_CORE) -m numerical || exit 1; \
+	done
+
+# make test tries the same examples everywhere; this looks for new ones, and keeps what fails in .hypothesis.
+ROUNDS ?= 20
+
+fuzz: $(VENV)/.test
+	@for round in $$(seq $(ROUNDS)); do \
+	  env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen $(EACH_CORE) -m "hypothesis and not gl" \
+	    --hypothesis-profile=search || exit 1; \
+	done
 
 # Second tier: real windows with OpenGL on a virtual screen, on both bindings.
 window: $(VENV)/.test

@@ -137,16 +137,17 @@ def test_of_several_readers_one_is_named(study: Path, tmp_path: Path, capsys: An
     ("options", "said"),
     [
         (["--what", "pdf"], "'pdf' cannot be exported"),
-        (["--journal", "/nowhere"], "no folder '/nowhere' with a journal"),
-        (["--explanations", "/nowhere"], "no folder '/nowhere' of saved"),
+        (["--journal", "nowhere"], "no folder 'nowhere' with a journal"),
+        (["--explanations", "nowhere"], "no folder 'nowhere' of saved"),
         (["--method", "magic"], "magic"),
         (["--threshold", "high"], "--threshold"),
         (["--param", "x=1"], "no parameter 'x'"),
     ],
 )
 def test_wrong_words_are_said_before_anything_is_written(
-    study: Path, tmp_path: Path, capsys: Any, options: list[str], said: str
+    study: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["export", str(study), "--out", str(tmp_path / "out"), *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

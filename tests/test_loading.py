@@ -127,7 +127,7 @@ def test_a_pickle_that_runs_code_is_refused_as_open_clip_checkpoint(tmp_path, sa
 def test_open_clip_names():
     assert "no architecture 'ViT-Z-99'" in refused("open_clip:ViT-Z-99:openai")
     assert "names no weights" in refused("open_clip:ViT-B-32")
-    assert "neither a file nor a tag" in refused("open_clip:ViT-B-32:/nowhere/weights.pt")
+    assert "neither a file nor a tag" in refused("open_clip:ViT-B-32:no/such/weights.pt")
 
 
 def test_nothing_is_downloaded_unasked():

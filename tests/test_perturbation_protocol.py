@@ -514,7 +514,7 @@ def test_the_command_on_vqa(vqa, capsys):
         ["--regions", "boxes.tsv"],
         ["--methods", "magic"],
         ["--model", "mini", "--data", "."],
-        ["--data", "/nowhere"],
+        ["--data", "no/such/folder"],
     ],
 )
 def test_the_command_refuses(words, capsys):
