@@ -99,11 +99,15 @@ def without(heatmap: ArrayLike, ignored: ArrayLike | None) -> NDArray:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One state of a measurement, complete and unchanging: figures at any threshold are look-ups."""
+    """One state of a measurement, complete and unchanging: figures at any threshold are look-ups.
+
+    ``notes``: what was found in the ground truth, to be said beside the figures.
+    """
 
     counts: Counts
     beyond: float
     mask: Confusion | None
+    notes: tuple[Note, ...] = ()
 
     def figures(self, edge: int) -> Figures:
         """The figures of the heatmap cut at edge number ``edge``, or of the mask when one is measured."""
@@ -124,6 +128,7 @@ class Measurement:
     def __init__(self) -> None:
         self._histogram: OverlapHistogram | None = None
         self._seen: NDArray[np.bool_] | None = None
+        self._hidden: NDArray[np.bool_] | None = None
         self._of: tuple[Hashable, Grid, Grid] | None = None
 
     def update(
@@ -133,28 +138,35 @@ class Measurement:
         truth: Region,
         prediction: Painted | None = None,
         stamp: Hashable = None,
+        void: Painted | None = None,
+        notes: tuple[Note, ...] = (),
     ) -> Measured:
         """Measure ``heatmap`` (H, W), placed by the (3, 3) ``to_world``, against ``truth``.
 
         ``prediction`` is a mask to measure in place of the heatmap at a threshold. ``stamp`` differs
-        whenever the heatmap's values do; None bins it anew at every call. Raises VLExplainError when the
-        heatmap is no heatmap or the layers lie askew to each other.
+        whenever the heatmap's values do; None bins it anew at every call. Pixels of ``void`` count nowhere.
+        ``notes`` go along. Raises VLExplainError when the heatmap is no heatmap or the layers lie askew to
+        each other.
         """
         own = Grid(shape_2d(heatmap), to_world)
         grid = truth.grid if isinstance(truth, Painted) and _finer(truth.grid, own) else own
-        histogram = self._binned(heatmap, own, grid, stamp)
+        histogram = self._binned(heatmap, own, grid, stamp, None if void is None else void.on(grid)[0])
         inside, beyond = truth.on(grid)
         counts = histogram.update(inside)
         mask = None if prediction is None else confusion(prediction.on(grid)[0], inside, self._seen)
-        return Measured(counts, beyond, mask)
+        return Measured(counts, beyond, mask, notes)
 
-    def _binned(self, heatmap: NDArray, own: Grid, grid: Grid, stamp: Hashable) -> OverlapHistogram:
+    def _binned(
+        self, heatmap: NDArray, own: Grid, grid: Grid, stamp: Hashable, hidden: NDArray[np.bool_] | None
+    ) -> OverlapHistogram:
         if self._histogram is not None and self._of is not None:
             old_stamp, old_own, old_grid = self._of
-            if stamp is not None and stamp == old_stamp and own.same_as(old_own) and grid.same_as(old_grid):
+            same = stamp is not None and stamp == old_stamp and own.same_as(old_own) and grid.same_as(old_grid)
+            if same and _alike(hidden, self._hidden):
                 return self._histogram
         self._histogram = None  # should the rest fail, the old one must not stand
-        values = onto(as_heatmap(heatmap), own, grid)
+        values = without(onto(as_heatmap(heatmap), own, grid), hidden)
+        self._hidden = hidden
         self._seen = ~np.isnan(values)
         self._histogram = OverlapHistogram(values)
         self._of = stamp, own, grid
@@ -174,6 +186,10 @@ def _figures(counts: Counts, c: Confusion, lost: float, threshold: float | None)
         lost=ratio(lost, counts.truth + lost),
         threshold=threshold,
     )
+
+
+def _alike(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
 def _finer(one: Grid, other: Grid) -> bool:

@@ -56,8 +56,8 @@ def read_mask(given: MaskFile) -> Inside:
         pixels = pixels[..., 0] + pixels[..., 1].astype(np.int64) * 256
     if pixels.ndim == 3:
         return _colours(pixels, file.name)
-    void = pixels == given.ignore if given.ignore is not None else _void(pixels, numbered)
-    notes = () if given.ignore is not None or void is None else (_void_note(pixels[void].flat[0], void),)
+    void = pixels == given.ignore if given.ignore is not None else void_of(pixels, numbered)
+    notes = () if given.ignore is not None or void is None else (void_note(pixels, void),)
     if given.rule == "label":
         return Inside(np.asarray(pixels == given.value), void, notes)
     mask = pixels != 0 if void is None else (pixels != 0) & ~void
@@ -103,17 +103,20 @@ def _means_numbers(palette: NDArray[Any], used: NDArray[Any]) -> bool:
     return not np.setdiff1d(black, (0, 255)).size
 
 
-def _void(labels: NDArray[Any], numbered: bool) -> Mask | None:
-    """The pixels to leave out; None where there are none."""
+def void_of(labels: NDArray[Any], numbered: bool = True) -> Mask | None:
+    """The pixels (H, W) of integer labels that are to be left out; None where there are none.
+
+    ``numbered``: pixels are known to be the numbers of labels, and not the grey of a mask.
+    """
     if labels.dtype.kind == "i" and (labels < 0).any():
         return np.asarray(labels < 0)
     if labels.dtype not in (np.uint8, np.uint16):
         return None
-    top = labels == np.iinfo(labels.dtype).max
-    others = np.setdiff1d(np.unique(labels), (0, np.iinfo(labels.dtype).max))
-    if not top.any() or not others.size:
+    top = np.asarray(labels == np.iinfo(labels.dtype).max)
+    others = (labels != 0) & ~top
+    if not top.any() or not others.any():
         return None
-    return top if numbered or _are_labels(labels, others) else None
+    return top if numbered or _are_labels(labels, np.unique(labels[others])) else None
 
 
 def _are_labels(labels: NDArray[Any], others: NDArray[Any]) -> bool:
@@ -124,9 +127,10 @@ def _are_labels(labels: NDArray[Any], others: NDArray[Any]) -> bool:
     return bool(np.isin(labels[even], others).any())
 
 
-def _void_note(label: Any, void: Mask) -> Note:
+def void_note(labels: NDArray[Any], void: Mask) -> Note:
+    """What is said of labels (H, W) some of which are left out."""
     return Note(
-        f"Label {int(label)} of the ground truth is taken for the border that is to be left out: "
+        f"Label {int(labels[void].flat[0])} of the ground truth is taken for the border that is to be left out: "
         f"no figure counts its {int(np.count_nonzero(void))} pixels.",
         "void",
     )

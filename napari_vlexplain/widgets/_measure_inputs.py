@@ -13,7 +13,9 @@ from ..errors import VLExplainError
 from ..measuring import Measured, Measurement
 from ..metrics.outlines import ellipse
 from ..metrics.regions import Outlined, Painted, Region
-from ._layers import layer_kind, pixel_to_world
+from ..truth.label_pictures import void_note, void_of
+from ..truth.note import Note
+from ._layers import info, layer_kind, pixel_to_world
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
@@ -64,17 +66,39 @@ class Choice:
             raise VLExplainError("Mask and ground truth are the same layer; choose two.")
         heatmap, index = plane(self.heatmap, self.point)
         to_world = pixel_to_world(self.heatmap)
-        truth = self._truth()
+        truth, notes, label = self._truth(), self._notes(), self._label
         mask = None if self.mask is None else painted(self.mask, self.heatmap, self.point)
         key = (id(self.heatmap), stamp, index)
-        return lambda: measurement.update(np.asarray(heatmap), to_world, truth, mask, key)
+
+        def measured() -> Measured:
+            counted, void, told = without_void(truth, label)
+            return measurement.update(np.asarray(heatmap), to_world, counted, mask, key, void, notes + told)
+
+        return measured
+
+    @property
+    def _label(self) -> int | None:
+        """The only label of the ground truth that counts; None where all do."""
+        layer: Any = self.truth
+        return layer.selected_label if self.selected_only and layer is not None and is_labels(layer) else None
 
     def _truth(self) -> Region:
-        layer: Any = self.truth
-        if layer is None:
+        if self.truth is None:
             return Outlined(())
-        label = layer.selected_label if self.selected_only and is_labels(layer) else None
-        return region_of(layer, self.heatmap, self.point, label)
+        return region_of(self.truth, self.heatmap, self.point, self._label)
+
+    def _notes(self) -> tuple[Note, ...]:
+        """What is known of the ground truth's layer before it is measured.
+
+        Raises VLExplainError for one that no figure may count.
+        """
+        if self.truth is None:
+            return ()
+        known = info(self.truth)
+        if known.get("doubt"):
+            raise VLExplainError(str(known["doubt"]))
+        notes = tuple(Note(str(note), "left out") for note in known.get("notes", ()))
+        return notes + (reach_notes(self.truth, self.heatmap) if is_labels(self.truth) else ())
 
 
 def region_of(layer: Any, reference: Layer, point: tuple[float, ...], label: int | None = None) -> Region:
@@ -82,6 +106,40 @@ def region_of(layer: Any, reference: Layer, point: tuple[float, ...], label: int
     if is_labels(layer):
         return painted(layer, reference, point, label)
     return Outlined(outlines(layer, point, unit_ratio(layer, reference)))
+
+
+def without_void(truth: Region, label: int | None) -> tuple[Region, Painted | None, tuple[Note, ...]]:
+    """A ground truth without the border that label pictures leave out, that border, and what is said of it."""
+    if not isinstance(truth, Painted):
+        return truth, None, ()
+    labels = np.asarray(truth.labels)
+    void = void_of(labels)
+    if void is None or (label is not None and bool((labels[void] == label).any())):
+        return truth, None, ()
+    counted = truth if label is not None else Painted(np.where(void, 0, labels), truth.to_world)
+    return counted, Painted(void.view(np.uint8), truth.to_world), (void_note(labels, void),)
+
+
+def reach_notes(truth: Labels, heatmap: Layer) -> tuple[Note, ...]:
+    """A sentence where a painted layer does not reach over the heatmap's picture: it was made for another one."""
+    ratio = unit_ratio(truth, heatmap)
+    own, other = (
+        np.abs(np.diag(pixel_to_world(layer)[:2, :2])) * _plane_shape(layer) * factor
+        for layer, factor in ((truth, ratio), (heatmap, np.ones(2)))
+    )
+    if (own >= 0.98 * other).all():
+        return ()
+    (height, width), (rows, columns) = _plane_shape(truth), _plane_shape(heatmap)
+    told = (
+        f"The ground truth “{truth.name}” has {width:g} x {height:g} pixels and does not reach over the whole heatmap "
+        f"of {columns:g} x {rows:g}: scale the layer if it is of this picture, or choose another."
+    )
+    return (Note(told, "size"),)
+
+
+def _plane_shape(layer: Any) -> NDArray[np.float64]:
+    data = layer.data[0] if layer.multiscale else layer.data
+    return np.asarray(data.shape[layer.ndim - 2 : layer.ndim], float)
 
 
 def painted(layer: Any, reference: Layer, point: tuple[float, ...], label: int | None = None) -> Painted:

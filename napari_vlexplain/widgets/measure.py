@@ -254,7 +254,8 @@ class MeasureDock(QWidget):
         threshold = f"{self.threshold.threshold:.4g}"
         if figures is not None:
             self.curve.mark(self.threshold.edge, f"threshold {threshold}, IoU {figures.iou:.3f}")
-        self.status.say(why or self._what_is_measured(threshold))
+        notes = () if figures is None or self._measured is None else (*self._measured.notes, *figures.notes)
+        self.status.say(" ".join((why or self._what_is_measured(threshold), *notes)), bool(notes))
         self.measured.emit(figures)
 
     def _what_is_measured(self, threshold: str) -> str:
