@@ -537,3 +537,60 @@ def test_lifetime_leaves_nothing_behind(qtbot: Any) -> None:
     del kept
     gc.collect()
     assert not _hooks._awaited - before
+
+
+# --- what is told of a ground truth
+
+
+def test_a_border_of_a_label_picture_counts_nowhere(viewer: ViewerModel, dock: MeasureDock, settle: Any) -> None:
+    viewer.add_image(heat(), name="map", metadata=new_metadata("heatmap"))
+    labels = truth().astype(np.uint8)
+    labels[20:24] = 255
+    layer = viewer.add_labels(labels, name="voc")
+    settle()
+    void = labels == 255
+    agrees(dock, np.where(void, np.float32(np.nan), heat()), np.isin(labels, (1, 2)))
+    assert "Label 255" in dock.status.text() and f"{void.sum()} pixels" in dock.status.text()
+    layer.data_setitem((np.array([50]), np.array([30])), 255)  # the border grows by a pixel of the heatmap
+    settle()
+    void[50, 30] = True
+    agrees(dock, np.where(void, np.float32(np.nan), heat()), np.isin(labels, (1, 2)))
+    dock.selected_only.setChecked(True)
+    layer.selected_label = 255
+    settle()
+    agrees(dock, heat(), void)
+
+
+def test_what_the_model_does_not_see_is_told_beside_the_figures(
+    viewer: ViewerModel, dock: MeasureDock, filled: Any, settle: Any
+) -> None:
+    _, labels = filled
+    assert "% of the ground truth lies outside what the model sees" in dock.status.text()
+    outside = np.zeros(SHAPE, np.int32)
+    outside[:, :5] = 1
+    labels.data = outside
+    settle()
+    assert "so no figure can be given" in dock.status.text()
+    labels.data = np.zeros(SHAPE, np.int32)
+    settle()
+    assert "is empty" in dock.status.text()
+
+
+def test_labels_made_for_another_picture_are_told(viewer: ViewerModel, dock: MeasureDock, settle: Any) -> None:
+    viewer.add_image(heat(), name="map", metadata=new_metadata("heatmap"))
+    layer = viewer.add_labels(truth().T.copy(), name="turned")
+    settle()
+    assert "does not reach over the whole heatmap of 50 x 60" in dock.status.text()
+    layer.data = truth()[::2, ::2].copy()
+    settle()
+    assert "25 x 30 pixels" in dock.status.text()
+    layer.scale = (2, 2)
+    settle()
+    assert "does not reach" not in dock.status.text()
+
+
+def test_a_truth_in_doubt_has_no_figures(viewer: ViewerModel, dock: MeasureDock, settle: Any) -> None:
+    viewer.add_image(heat(), name="map", metadata=new_metadata("heatmap"))
+    viewer.add_labels(truth(), name="truth", metadata=new_metadata("truth", doubt="It is of another picture."))
+    settle()
+    assert dock.current_figures is None and "It is of another picture." in dock.status.text()

@@ -27,7 +27,7 @@ from napari_vlexplain.measuring import measure
 from napari_vlexplain.reading_room.case_figure import case_figure
 from napari_vlexplain.reading_room.case_files import read_case as read_exported
 from napari_vlexplain.reading_room.case_files import write_case
-from napari_vlexplain.reading_room.export import Options
+from napari_vlexplain.reading_room.export import Options, export_study
 from napari_vlexplain.reading_room.opened import read
 from napari_vlexplain.reading_room.rows import row_of
 from napari_vlexplain.truth.laying import GroundTruth
@@ -313,3 +313,16 @@ def test_exported_rows_leave_out_what_is_void(tmp_path: Path) -> None:
     assert row["reader_truth_iou"] == pytest.approx(both / either)
     write_case(one, tmp_path / "one", Options())
     np.testing.assert_array_equal(read_exported(tmp_path / "one").ignored, void)
+
+
+def test_exports_name_no_file_of_a_ground_truth(tmp_path: Path) -> None:
+    study = tmp_path / "DOE_JANE"
+    one = record(
+        "DOE_JANE/a.png", source=study / "a.png", masks=masks_of_shape(), truth_files=(study / "DOE_JANE_seg.png",),
+        notes=(f"There is no file '{study / 'DOE_JANE_seg.png'}'.", "DOE_JANE_seg.png holds 2 labels."),
+        doubt="DOE_JANE_seg.png is 3 x 3 pixels.",
+    )  # fmt: skip
+    out = export_study([one], tmp_path / "out", Options())
+    assert not any(b"DOE" in file.read_bytes() for file in out.rglob("*") if file.is_file())
+    (case,) = out.rglob("case.json")
+    assert json.loads(case.read_text())["doubt"] == "case-0001 is 3 x 3 pixels."

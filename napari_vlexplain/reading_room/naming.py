@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from ..io.names import slug
 from .records import CaseRecord
@@ -33,7 +33,8 @@ class Names:
         if (case, group) == (record.case, record.group) and not self._anonymise:
             return record
         said = None if record.judgement is None else replace(record.judgement, case=case)
-        return replace(record, case=case, group=group, judgement=said, problem=self.told(record.problem, record))
+        problem, doubt, *notes = (self.told(text, record) for text in (record.problem, record.doubt, *record.notes))
+        return replace(record, case=case, group=group, judgement=said, problem=problem, doubt=doubt, notes=tuple(notes))
 
     def told(self, text: str, record: CaseRecord) -> str:
         """A sentence without the names of files and folders, the record's number in their place."""
@@ -73,12 +74,11 @@ def _is_path(record: CaseRecord) -> bool:
 
 
 def _names_of(record: CaseRecord) -> Iterable[str]:
-    """The file, as sentences name it, and the folders that it lies in, as far as ids tell of them."""
-    if record.source is None:
-        return ()
-    file = Path(record.source)
-    folders = file.parent.parts[-4:]
-    return (str(file), f"{file.parent}{os.sep}", file.name, file.stem, *(part for part in folders if part not in "/\\"))
+    """The files, as sentences name them, and the folders that it lies in, as far as ids tell of them."""
+    for file in (record.source, *record.truth_files):
+        if file is not None:
+            yield from (str(file), f"{file.parent}{os.sep}", file.name, file.stem)
+            yield from (part for part in file.parent.parts[-4:] if part not in "/\\")
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ class CaseRecord:
     notes : what must be told of the ground truth wherever its figures are, a sentence each.
     doubt : why no figure may count the ground truth, "" where figures may; the mask "truth" is there all the same.
     ignored : (H, W) bool, pixels that no figure of the ground truth counts; None for none.
+    truth_files : what the ground truth was read from, where that is files; sentences may name them.
     problem : why the picture cannot be read, "" where it can; then ``image`` is empty, and so is whatever needs one.
     """
 
@@ -70,6 +71,7 @@ class CaseRecord:
     notes: tuple[str, ...] = ()
     doubt: str = ""
     ignored: Mask | None = field(default=None, repr=False)
+    truth_files: tuple[Path, ...] = ()
 
 
 def without_folder(text: str, file: Path) -> str:

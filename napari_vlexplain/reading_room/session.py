@@ -20,6 +20,7 @@ from ..measuring import Figures, Measured
 from ..metrics.histogram import Counts
 from ..metrics.thresholds import Mode
 from ..running import ProgressCallback, Run
+from ..truth.described import file_of
 from .ahead import Asked, Prepared, Preparing, Question, question_of
 from .journal import Journal, Mask
 from .navigation import Key, Row, View, next_undecided, step
@@ -339,6 +340,7 @@ class ReadingSession:
                 notes=opened.truth_notes,
                 doubt=opened.doubt(item.number),
                 ignored=opened.ignored,
+                truth_files=tuple(file for file in map(file_of, entry.truths) if file is not None),
             )
 
     def _cut(self, prepared: Prepared, number: int) -> tuple[float, Mask]:

@@ -99,7 +99,7 @@ def _picture(pictures: list[dict[str, Any]], image: str, where: str) -> tuple[di
         )
     if len(pictures) == 1:
         name = str(pictures[0].get("file_name") or "")
-        told = f"{where} speaks of {name!r}, not of {asked[-1]!r}; it holds no other image, so that one is meant."
+        told = f"{where} speaks of one image, of another name than this picture's: it is taken as this one."
         return pictures[0], (Note(told, "image"),) if asked and name else ()
     named = ", ".join(repr(str(one.get("file_name"))) for one in pictures[:3])
     raise VLExplainError(
