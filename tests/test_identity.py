@@ -98,7 +98,7 @@ def test_every_cache_notices_every_file(kind: Kind, root: Path, monkeypatch: pyt
 
     def loaded() -> Any:
         found = load_model(name, device="cpu")
-        calibration.smoothing_for(replace(found, info=replace(found.info, name="mini")), "final")
+        calibration.smoothing_for(replace(found, info=replace(found.info, name="mini")), "final", count=1)
         return found
 
     vocabulary = from_texts(kind.prompts)

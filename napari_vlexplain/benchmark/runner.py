@@ -218,6 +218,8 @@ class _Dask:
             raise VLExplainError(
                 f"A worker died while it loaded {model}, perhaps for want of memory; use fewer workers (--workers 1)."
             ) from None
+        if len({facts.get("weights_sha256") for facts in found}) > 1:
+            raise VLExplainError(f"The workers hold different files of {model}: give all of them the same.")
         return found[0]
 
     def results(self, tasks: Iterator[Task]) -> Iterator[Result]:

@@ -75,9 +75,9 @@ def last_read(name: str) -> tuple[FileRead, ...]:
 def keep(name: str, identity: Identity) -> None:
     """Keep what was read for a name; a disk that refuses is none the worse."""
     key = settled(name)
-    if _seen.get(key) == identity:
+    before, _seen[key] = _seen.get(key) or _read(key), identity
+    if before == identity:
         return
-    _seen[key] = identity
     files = [[file.path, list(file.stamp), file.sha256] for file in identity.files]
     document = {"format": FORMAT, "name": key, "digest": identity.digest, "files": files}
     with suppress(OSError):
