@@ -100,7 +100,8 @@ def explain(
     chosen = (target if isinstance(target, Target) else Target(target)).checked(len(prompts))
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
-    source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
+    told: list[str] = []
+    source, called, contrast_limits = source_of(image, name, contrast_limits, plane, told)
     rgb = as_rgb(source, contrast_limits)
     from .models.precision import in_precision, precision_of
 
@@ -123,7 +124,7 @@ def explain(
         truncate=truncate,
         dtype=precision_of(loaded),
     )
-    found = _compute(request, source, rgb, loaded, info, filled, run.part(0.1, 1.0))
+    found = _compute(request, source, rgb, loaded, info, filled, run.part(0.1, 1.0), told)
     run.step(1.0, "Done")
     return found[0] if isinstance(prompt, str) else found
 
@@ -136,6 +137,7 @@ def _compute(
     info: MethodInfo,
     filled: Any,
     run: Run,
+    told: Sequence[str] = (),
 ) -> list[Explanation]:
     import torch
 
@@ -155,7 +157,7 @@ def _compute(
         raise VLExplainError(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
-    told = cautions.of_picture(rgb)
+    told = [*told, *cautions.of_picture(rgb)]
     record = provenance(model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes)
     return [
         Explanation(
@@ -205,16 +207,21 @@ _WRITE = {"prompt": "what to look for", "question": "what to ask"}
 
 
 def source_of(
-    image: Any, name: str | None, contrast_limits: Limits | None, plane: tuple[int, ...] = ()
+    image: Any,
+    name: str | None,
+    contrast_limits: Limits | None,
+    plane: tuple[int, ...] = (),
+    told: list[str] | None = None,
 ) -> tuple[NDArray, str, Limits | None]:
     """The image as an array in its own dtype, what to call it, and the limits to see it through.
 
     These are the ones given, else those that its file names, else
     :func:`napari_vlexplain.io.images.default_limits`; written into the request they show the same picture again.
-    ``plane`` is where it lies in a stack, see :func:`napari_vlexplain.io.images.read_shown`.
+    ``plane`` is where it lies in a stack, ``told`` takes what must be said of it, see
+    :func:`napari_vlexplain.io.images.read_shown`.
     """
     if isinstance(image, str | Path):
-        pixels, limits = read_shown(image, contrast_limits, tuple(plane))
+        pixels, limits = read_shown(image, contrast_limits, tuple(plane), told=told)
         return pixels, name or str(image), default_limits(pixels) if limits is None else limits
     pixels = as_array(image)
     if len(plane) > max(pixels.ndim - 2, 0):

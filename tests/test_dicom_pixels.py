@@ -166,8 +166,6 @@ def test_a_window_beside_the_pixels_is_not_used_unasked(tmp_path: Path, centre: 
     assert found.limits == default_limits(RAMP + np.uint16(8000))
     assert "one even tone" in found.warnings[-1] and found.windows[0].centre == centre
     assert read_shown(path, window="1")[1] == found.windows[0].limits, "unless it is asked for"
-    made = explain(path, "left lung opacity")
-    assert not made.degenerate and not any("even tone" in one for one in made.provenance.get("warnings", ()))
 
 
 def test_a_table_of_one_tone_is_not_used_unasked(tmp_path: Path) -> None:
@@ -258,3 +256,20 @@ def test_the_shape_of_pixels_is_kept_without_their_size(tmp_path: Path) -> None:
         made = dataset(RAMP, 12)
         made["PixelAspectRatio"] = DataElement("PixelAspectRatio", "IS", odd)
         assert read_dicom_image(save(made, tmp_path / "c.dcm")).aspect is None
+
+
+def test_a_window_that_is_not_used_is_told_at_every_door(tmp_path: Path) -> None:
+    """In the record of the map, by the command, and as a notice in napari."""
+    from napari.utils.notifications import notification_manager
+    from typer.testing import CliRunner
+
+    from napari_vlexplain.cli.app import app
+    from napari_vlexplain.io.napari_dicom import read_dicom_layers
+
+    path = write(tmp_path / "beside.dcm", RAMP + np.uint16(8000), 16, WindowCenter=40, WindowWidth=350)
+    assert "one even tone" in explain(path, "a lung").provenance["warnings"][0]
+    assert not explain(path, "a lung", contrast_limits=(8000, 12000)).provenance["warnings"]
+    done = CliRunner().invoke(app, ["explain", str(path), "a lung", "--json"])
+    assert "one even tone" in done.stderr and done.exit_code == 0
+    read_dicom_layers(path)
+    assert notification_manager.records[-1].message.startswith("beside: The file's window (W 350 L 40) lies beside")

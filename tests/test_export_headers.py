@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydicom.config import IGNORE
 
 from napari_vlexplain.reading_room.dicom_cleaning import cleaned
 from napari_vlexplain.reading_room.export import Options, export_study, notes_of
+from napari_vlexplain.reading_room.reopen import read_export
 
 PLACED = {"FrameOfReferenceUID": "1.2.3.4", "ImagePositionPatient": [1, 2, 3],
           "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}  # fmt: skip
@@ -131,3 +133,32 @@ def test_values_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     header, told = cleaned(pydicom.dcmread(path, stop_before_pixels=True))
     assert told == {"PatientSize": "cannot be read and is left out", "SliceThickness": "cannot be read and is left out"}
     assert str(header.PatientName) == PATIENT["PatientName"] and "PatientSize" not in header
+
+
+@pytest.mark.parametrize(
+    ("spacing", "method", "said"),
+    [
+        ({"ImagerPixelSpacing": [0.2, 0.3]}, "AT_DETECTOR", "those at the detector"),
+        ({"PixelSpacing": None, "ImagerPixelSpacing": [0.2, 0.3]}, "AT_DETECTOR", "those at the detector"),
+        ({"PixelSpacing": None, "NominalScannedPixelSpacing": [0.2, 0.3]}, "ON_FILM", "on the film"),
+        ({}, "MAYBE_DETECTOR", "does not say whether"),
+        ({"ImagerPixelSpacing": [0.25, 0.4]}, None, None),
+        ({"ImagerPixelSpacing": [0.2, 0.3], "PixelSpacingCalibrationType": "GEOMETRY"}, None, None),
+    ],
+)
+@pytest.mark.parametrize("keep", [False, True])
+def test_distances_that_are_not_the_patients_are_marked_wherever_they_go(
+    tmp_path: Path, spacing: dict[str, Any], method: str | None, said: str | None, keep: bool
+) -> None:
+    image = image_of()
+    source = write_radiograph(tmp_path / "x.dcm", image, **spacing)
+    options = Options(dicom_sr=True, deidentify=not keep, demonstration=True)
+    out = export_study([record(image=image, source=source)], tmp_path / "out", options)
+    groups = highdicom.sr.srread(next(out.rglob("report.dcm"))).content.get_image_measurement_groups()
+    areas = [one for group in groups for one in group.get_measurements() if one.unit.value == "mm2"]
+    assert len(areas) == 3 and {one.method.value if one.method else None for one in areas} == {method}
+    (row,) = csv.DictReader((out / "rows.csv").open(encoding="utf-8"))
+    assert (said is None) or said in row["notes"]
+    assert ("detector" in row["notes"] or "film" in row["notes"]) is (said is not None)
+    (again,) = read_export(out)
+    assert any("istances" in note for note in again.notes) is (said is not None)

@@ -91,7 +91,10 @@ def looking(
 
     with progress() as report:
         report(0.0, "Reading the image")
-        pixels, limits = read_shown(image, contrast_limits, plane_of_text(plane), window)
+        told: list[str] = []
+        pixels, limits = read_shown(image, contrast_limits, plane_of_text(plane), window, told)
+        for sentence in told:
+            say(sentence)
         report(0.0, "Starting the engine")
         yield report, pixels, limits
 

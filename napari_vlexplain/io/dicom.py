@@ -51,6 +51,7 @@ class DicomImage:
     hounsfield : are the pixels Hounsfield units?
     warnings : sentences that a reader should know of.
     aspect : (height, width) of a pixel where its shape is known without its size, else None.
+    otherwise : that and why the picture is not shown as its file asks, "" where it is; one of the warnings.
     curve : the VOI LUT or SIGMOID that the pixels went through, as contrast limits are straight: 0 is black, the upper
         limit white. None where pixels are values.
     """
@@ -66,6 +67,7 @@ class DicomImage:
     warnings: tuple[str, ...] = ()
     aspect: tuple[float, float] | None = None
     curve: Voi | None = None
+    otherwise: str = ""
 
     @property
     def views(self) -> tuple[Window, ...]:
@@ -204,7 +206,7 @@ def _first_seen(image: DicomImage, values: bool) -> DicomImage:
         f"The file's window ({said}) lies beside the picture's values, {ends[0]:g} to {ends[1]:g}, and would show "
         "one even tone; the contrast of pictures without a window is shown in its place."
     )
-    return replace(image, limits=_usual(image), warnings=(*image.warnings, told))
+    return replace(image, limits=_usual(image), warnings=(*image.warnings, told), otherwise=told)
 
 
 def _usual(image: DicomImage) -> Limits:

@@ -138,6 +138,9 @@ def _stored(decoded: NDArray[Any], header: Dataset, plain: bool) -> tuple[NDArra
         return pixels, ""
     high = int(next(iter(numbers(header, "HighBit")), bits - 1))
     low = high - bits + 1 if plain and bits <= high < held else 0
+    last = (1 << (bits - 1 if signed else bits)) - 1
+    if low == 0 and pixels.size and pixels.max() <= last and pixels.min() >= (-last - 1 if signed else 0):
+        return pixels, ""
     above = held - bits - low
     masked = (pixels << above) >> (above + low)  # of signed numbers the sign comes along
     rest = native.view(f"u{decoded.dtype.itemsize}") >> (low + bits)

@@ -42,19 +42,24 @@ def read_image(path: str | Path) -> NDArray:
 
 
 def read_shown(
-    path: str | Path, contrast_limits: Limits | None = None, plane: tuple[int, ...] = (), window: str | None = None
+    path: str | Path,
+    contrast_limits: Limits | None = None,
+    plane: tuple[int, ...] = (),
+    window: str | None = None,
+    told: list[str] | None = None,
 ) -> tuple[NDArray, Limits | None]:
     """An image file, and the contrast limits to see it through: those given, else a DICOM file's own, else None.
 
     So the command sees what napari's viewer shows. ``plane`` is where the image lies in a stack: an index for each
     leading axis of a TIFF, the frame of a DICOM file. ``window`` is one of a DICOM file's, by its name or its number
-    from 1; of a curve the pixels come as it draws them. Raises VLExplainError as :func:`read_image`.
+    from 1; of a curve the pixels come as it draws them. To ``told`` is added what must be said where a picture is not
+    shown as its file asks. Raises VLExplainError as :func:`read_image`.
     """
     file = Path(path).expanduser()
     if window is not None and contrast_limits is not None:
         raise VLExplainError("A window and contrast limits are given, but one of them says it all; leave one out.")
     if is_dicom(file):
-        return _read_dicom(file, contrast_limits, plane, window)
+        return _read_dicom(file, contrast_limits, plane, window, [] if told is None else told)
     if window is not None:
         raise VLExplainError(f"{file.name} is no DICOM file and names no windows; give contrast limits instead.")
     return _read_plain(file, path, plane), contrast_limits
@@ -74,7 +79,7 @@ def plane_of(stack: NDArray, plane: tuple[int, ...], colours: bool, name: str) -
 
 
 def _read_dicom(
-    file: Path, given: Limits | None, plane: tuple[int, ...], window: str | None
+    file: Path, given: Limits | None, plane: tuple[int, ...], window: str | None, told: list[str]
 ) -> tuple[NDArray, Limits | None]:
     from .dicom import read_dicom_image
     from .dicom_header import frames_of, read_header
@@ -86,6 +91,8 @@ def _read_dicom(
     if plane and frames == 1:
         raise VLExplainError(_SINGLE.format(file.name))
     found = read_dicom_image(file, plane[0] if plane else None, window)
+    if found.otherwise and given is None:
+        told.append(found.otherwise)
     all_of_8_bits = found.pixels.dtype == np.uint8 and found.limits == (0.0, 255.0)
     return found.pixels, given or (None if all_of_8_bits else found.limits)
 

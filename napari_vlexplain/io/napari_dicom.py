@@ -101,6 +101,7 @@ def _file_layers(file: Path) -> list[LayerData]:
     header = read_header(file)
     if frames_of(header) == 1:
         image = read_dicom_image(file)
+        _say(file.stem, image.otherwise)
         return [_layer(image.pixels, image, file, file.stem, ())]
     stacks = stacks_of_frames(file, header)
     names = [file.stem] if len(stacks) == 1 else [f"{file.stem} | stack {k}" for k in range(1, len(stacks) + 1)]
@@ -109,13 +110,10 @@ def _file_layers(file: Path) -> list[LayerData]:
 
 def _stack_layer(stack: Stack, name: str) -> LayerData:
     """Planes that are read when they are shown; window and dtype are those of the middle one. What is amiss is told."""
-    from napari.utils.notifications import show_warning
-
     middle = stack.phases[0][len(stack.phases[0]) // 2]
     image = read_dicom_image(middle.file, middle.frame)
-    if stack.told:
-        image = replace(image, warnings=(*stack.told, *image.warnings))
-        show_warning(f"{name}: {' '.join(stack.told)}")
+    image = replace(image, warnings=(*stack.told, *image.warnings))
+    _say(name, *stack.told, image.otherwise)
     pixels, lead = _lazy(stack, image), ((1.0,) if len(stack.phases) > 1 else ())
     layer = _layer(pixels, image, middle.file, name, (*lead, stack.step or 1.0))
     if stack.step and "units" in layer[1]:
@@ -123,6 +121,14 @@ def _stack_layer(stack: Stack, name: str) -> LayerData:
     places = [[plane.place for plane in phase] for phase in stack.phases]
     layer[1]["metadata"][KEY]["dicom"]["places"] = places if len(places) > 1 else places[0]
     return layer
+
+
+def _say(name: str, *told: str) -> None:
+    """What nobody would expect of a picture, unasked."""
+    from napari.utils.notifications import show_warning
+
+    if any(told):
+        show_warning(f"{name}: {' '.join(filter(None, told))}")
 
 
 def _lazy(stack: Stack, like: DicomImage) -> Any:

@@ -17,6 +17,7 @@ from ..explanation import Explanation
 from ..io.bundle import save_scores
 from ..io.dicom_content import is_dicom
 from ..io.dicom_header import burnt_in, read_header
+from ..io.dicom_spacing import spacing_of
 from ..io.images import LARGEST
 from ..truth.run_lengths import decode_runs, encode_runs
 from .labelled import as_mask
@@ -61,7 +62,7 @@ def write_case(record: CaseRecord, folder: Path, options: Options) -> Written:
     """
     written = Written()
     folder.mkdir(parents=True)
-    record = _discreet(record, options)
+    record = _with_spacing_note(_discreet(record, options))
     if not _tried(written, lambda: written.row.update(row_of(record, paths=options.paths))):
         return written
     written.complete = True
@@ -192,6 +193,17 @@ def _document(record: CaseRecord, options: Options) -> dict[str, Any]:
 def _write_document(document: dict[str, Any], folder: Path) -> None:
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / CASE).write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
+
+
+def _with_spacing_note(record: CaseRecord) -> CaseRecord:
+    """Whose distances these are, where they are not the patient's: every mm of the record is of that kind."""
+    if record.source is None or record.spacing is None or not is_dicom(record.source):
+        return record
+    try:
+        _, note = spacing_of(read_header(record.source), record.frame or 0)
+    except VLExplainError:
+        return record
+    return replace(record, notes=(*record.notes, note)) if note and note not in record.notes else record
 
 
 def _burnt_in(record: CaseRecord) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..io.dicom_spacing import AT_DETECTOR, ON_FILM, UNKNOWN, spacing_of
 from ..roles import ROLES
 from .agreement import PAIRS
 from .dicom_seg import algorithm_facts, tracking_uid, warning_of
@@ -45,6 +46,11 @@ FIGURES = {
     "cnr": "Contrast to noise ratio",
     "threshold": "Threshold on the heatmap",
 }
+METHODS = (
+    (AT_DETECTOR, "AT_DETECTOR", "Distances at the detector, not calibrated"),
+    (UNKNOWN, "MAYBE_DETECTOR", "Distances of the patient or at the detector, not said"),
+    (ON_FILM, "ON_FILM", "Distances on the film that was scanned"),
+)
 WARNING = "Research tool, not for clinical decisions."
 
 
@@ -59,7 +65,7 @@ def write_sr(record: CaseRecord, file: Path, keep_patient: bool = False) -> list
 
     which = None if record.frame is None else [record.frame + 1]
     image = sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID, which)
-    groups = [*_areas(record, image), *_pairs(record, row, image), _heatmap(record, row, image)]
+    groups = [*_areas(record, image, spacing_of(source)[1]), *_pairs(record, row, image), _heatmap(record, row, image)]
     report = sr.MeasurementReport(
         _context(record),
         Code("363679005", "SCT", "Imaging procedure"),
@@ -100,8 +106,8 @@ def _context(record: CaseRecord) -> Any:
     )
 
 
-def _areas(record: CaseRecord, image: Any) -> list[Any]:
-    """Of each mask, and of each label of one that has several."""
+def _areas(record: CaseRecord, image: Any, note: str) -> list[Any]:
+    """Of each mask, and of each label of one that has several; ``note``: whose mm these are, if not the patient's."""
     from pydicom.sr.coding import Code
 
     area, found = Code("42798000", "SCT", "Area"), []
@@ -111,10 +117,18 @@ def _areas(record: CaseRecord, image: Any) -> list[Any]:
         count, measured = int(np.count_nonzero(mask)), []
         if record.spacing is not None:
             size = count * record.spacing[0] * record.spacing[1]
-            measured.append((area, size, Code("mm2", "UCUM", "square millimeter")))
-        measured.append((area, count, Code("{pixels}", "UCUM", "pixels")))
+            measured.append((area, size, Code("mm2", "UCUM", "square millimeter"), _method(note)))
+        measured.append((area, count, Code("{pixels}", "UCUM", "pixels"), None))
         found.append(_group(record, f"{part}: area", measured, image, tracking=part))
     return found
+
+
+def _method(note: str) -> Any:
+    """How a length came about, as a coded method of its measurement; None for the patient's own."""
+    for beginning, code, meaning in METHODS:
+        if note.startswith(beginning):
+            return own_code(code, meaning)
+    return None
 
 
 def _pairs(record: CaseRecord, row: dict[str, Any], image: Any) -> list[Any]:
@@ -164,6 +178,7 @@ def _reading(record: CaseRecord, image: Any) -> Any:
     if facts is not None:
         parameters = ", ".join(f"{name}={value}" for name, value in facts[2].items())
         texts.insert(1, ("ALGORITHM", "Algorithm", f"{facts[0]}; {facts[1]}; {parameters}"))
+    texts += [("NOTE", "Note", note) for note in record.notes]
     content = found[0].ContentSequence
     for code, meaning, text in texts:
         if text:
@@ -174,11 +189,11 @@ def _reading(record: CaseRecord, image: Any) -> Any:
 
 
 def _named(row: dict[str, Any], names: dict[str, str], unit: str = "1", meaning: str = "no units") -> list[Any]:
-    """(concept, value, unit) of the row's figures that are defined."""
+    """(concept, value, unit, no method) of the row's figures that are defined."""
     from pydicom.sr.coding import Code
 
     return [
-        (own_code(name.upper()[:16], FIGURES[name]), row[column], Code(unit, "UCUM", meaning))
+        (own_code(name.upper()[:16], FIGURES[name]), row[column], Code(unit, "UCUM", meaning), None)
         for name, column in names.items()
         if row[column] is not None
     ]
@@ -197,7 +212,7 @@ def _group(record: CaseRecord, name: str, measured: list[Any], image: Any, track
         _tracking(record, tracking or name, name),
         finding_type=finding(record.category, record.prompt),
         algorithm_id=algorithm,
-        measurements=[sr.Measurement(concept, value, unit) for concept, value, unit in measured],
+        measurements=[sr.Measurement(concept, value, unit, method=method) for concept, value, unit, method in measured],
         source_images=[image],
     )
 
