@@ -130,7 +130,7 @@ def test_every_frame_that_was_drawn_on_is_exported_as_itself(session: ReadingSes
     session.journal.save()
     records = session.records()
     assert len(records) == 4
-    everything = options_of(["csv", "masks", "nifti", "seg", "sr", "figure", "pixels"])
+    everything = options_of(["csv", "masks", "nifti", "seg", "sr", "figure", "pixels"], paths=True)
     out = export_study(records, folder.parent / "out", everything)
     assert notes_of(out) == ["one.dcm: there is no mask to write as a DICOM segmentation."]
     again = {(one.case, one.frame): one for one in read_export(out)}
