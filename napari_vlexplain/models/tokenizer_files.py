@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import VLExplainError, first_line
+from .files import read_json
 from .identity import note, note_all
 
 TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
@@ -35,8 +36,33 @@ def fast_tokenizer(folder: Path) -> Any:
         raise VLExplainError(f"{folder} holds no tokenizer: it needs tokenizer.json (or vocab.json and merges.txt).")
     options = {} if kind is not AutoTokenizer else {"trust_remote_code": False}
     try:
-        return kind.from_pretrained(str(folder), local_files_only=True, **options)
+        fast = kind.from_pretrained(str(folder), local_files_only=True, **options)
+        return _in_case(fast, folder) if kind is PreTrainedTokenizerFast else fast
+    except VLExplainError:
+        raise
     except Exception as error:
         raise VLExplainError(
             f"The tokenizer in {folder} cannot be read: {first_line(error)} Copy its files again."
         ) from None
+
+
+def _in_case(fast: Any, folder: Path) -> Any:
+    """BERT's case and accents are what ``tokenizer_config.json`` says, whatever ``tokenizer.json`` holds.
+
+    So do the library's own BERT classes, and those that a repository derives from them; the plain class does not.
+    """
+    from tokenizers.normalizers import BertNormalizer
+
+    own = fast.backend_tokenizer.normalizer
+    if not isinstance(own, BertNormalizer) or not (folder / "tokenizer_config.json").is_file():
+        return fast
+    config = read_json(folder, "tokenizer_config.json")
+    if str(config.get("tokenizer_class")) in ("PreTrainedTokenizerFast", "TokenizersBackend"):
+        return fast
+    fast.backend_tokenizer.normalizer = BertNormalizer(
+        clean_text=own.clean_text,
+        handle_chinese_chars=bool(config.get("tokenize_chinese_chars", own.handle_chinese_chars)),
+        strip_accents=config.get("strip_accents", own.strip_accents),
+        lowercase=bool(config.get("do_lower_case", own.lowercase)),
+    )
+    return fast

@@ -55,7 +55,10 @@ def text_tower(model: Any) -> Tower:
 
 def tokenizer(model: Any, fast: Any, config: dict[str, Any]) -> HuggingFaceTokenizer:
     """``config`` is that of the tokenizer: SigLIP's takes punctuation off, SigLIP 2's only makes lower case."""
-    context = model.config.text_config.max_position_embeddings
+    if fast.padding_side != "right":
+        raise VLExplainError("This SigLIP's tokenizer pads prompts in front; one that pads at the end is needed.")
+    # Prompts are padded to what the tokenizer says, which may be less than the tower has positions for.
+    context = min(model.config.text_config.max_position_embeddings, fast.model_max_length)
     prepare = canonical if config.get("tokenizer_class", "").startswith("Siglip") else str.lower
     if config.get("tokenizer_class", "").startswith("Siglip2"):
         prepare = str.lower
