@@ -12,8 +12,9 @@ import numpy as np
 
 from .errors import VLExplainError
 from .io.answers import FORMAT as ANSWER
-from .io.ground_truth import Mask, boxes_of, words_of
+from .io.ground_truth import boxes_of, words_of
 from .request import ImageIdentity, Place, Request, call, resolved
+from .truth.laying import GroundTruth
 
 IMAGE = "IMAGE"
 LONGEST = 100_000
@@ -79,12 +80,12 @@ def verified(source: ImageSource, pixels: Any) -> ImageSource:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonChoices:
-    """What the *Compare* dock was asked; ``truths`` are the ground truths (H, W) bool of the prompts, or None."""
+    """What the *Compare* dock was asked; ``truths`` are the ground truths of the prompts, or None."""
 
     prompts: tuple[str, ...]
     methods: tuple[str, ...]
     models: tuple[str, ...]
-    truths: tuple[Mask | None, ...] = ()
+    truths: tuple[GroundTruth | None, ...] = ()
     sanity: bool = False
     device: str | None = None
     dtype: str = "auto"
@@ -97,8 +98,8 @@ class ComparisonChoices:
         also = ""
         if self._measured:
             also = "from napari_vlexplain.io.ground_truth import mask_of_boxes\n"
-            masks = (f"mask_of_boxes({boxes_of(m)}, {m.shape})" if m is not None else "None" for m in self.truths)
-            given += [f"ground_truth=[{', '.join(masks)}]"]
+            also += "from napari_vlexplain.truth.laying import GroundTruth\n" if self._bordered else ""
+            given += [f"ground_truth=[{', '.join(map(_truth_in_code, self.truths))}]"]
         program = call("comparison = compare", given, named)
         return f"from napari_vlexplain.comparing import compare\n{also}\n{program}"
 
@@ -117,21 +118,38 @@ class ComparisonChoices:
 
     @property
     def _measured(self) -> bool:
-        return any(mask is not None for mask in self.truths)
+        return any(truth is not None and truth.mask is not None for truth in self.truths)
+
+    @property
+    def _bordered(self) -> bool:
+        """Is there a border that no figure counts?"""
+        return any(truth is not None and truth.ignored is not None for truth in self.truths)
 
     def _boxes(self) -> str:
         """The ground truths as :func:`napari_vlexplain.io.ground_truth.read_ground_truth` takes them."""
         if len({words_of(prompt) for prompt in self.prompts}) < len(self.prompts):
             raise VLExplainError("A command cannot tell prompts of the same words apart; copy Python instead.")
+        if self._bordered:
+            raise VLExplainError("A command cannot leave the border of a ground truth out; copy Python instead.")
+        masks = [None if truth is None else truth.mask for truth in self.truths]
         entries = [
             {"prompt": prompt, "box": box}
-            for prompt, mask in zip(self.prompts, self.truths, strict=True)
+            for prompt, mask in zip(self.prompts, masks, strict=True)
             for box in ([None] if mask is None else boxes_of(mask))
         ]
         text = json.dumps({"boxes": entries}, ensure_ascii=False)
         if len(text.encode()) > LONGEST:
             raise VLExplainError("The outline of the ground truth is too long for a command line; copy Python instead.")
         return text
+
+
+def _truth_in_code(truth: GroundTruth | None) -> str:
+    if truth is None or truth.mask is None:
+        return "None"
+    mask, ignored = (
+        None if m is None else f"mask_of_boxes({boxes_of(m)}, {m.shape})" for m in (truth.mask, truth.ignored)
+    )
+    return str(mask) if ignored is None else f"GroundTruth({mask}, {ignored})"
 
 
 @dataclass(frozen=True, eq=False)

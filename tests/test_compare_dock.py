@@ -97,11 +97,14 @@ def test_each_prompt_is_measured_against_its_own_label(opened: Any, fake: Fake, 
     layer = viewer.add_labels(truth(), name="truth")
     dock.view.truth.set_layer(layer)
     assert press(dock, qtbot) == "done"
-    for number, mask in enumerate(fake.asked["ground_truth"], start=1):
-        np.testing.assert_array_equal(mask, truth() == number)
+    for number, found in enumerate(fake.asked["ground_truth"], start=1):
+        np.testing.assert_array_equal(found.mask, truth() == number)
     dock.view.one_each.setChecked(False)
     press(dock, qtbot)
-    np.testing.assert_array_equal(fake.asked["ground_truth"][0], truth() > 0)
+    np.testing.assert_array_equal(fake.asked["ground_truth"][0].mask, truth() > 0)
+    layer.data = truth()[:, ::2].copy()  # made for another picture
+    press(dock, qtbot)
+    assert "does not reach over the whole image" in fake.asked["ground_truth"][0].notes[0]
 
 
 def test_boxes_are_a_ground_truth_for_all(opened: Any, fake: Fake, qtbot: Any) -> None:
@@ -110,7 +113,7 @@ def test_boxes_are_a_ground_truth_for_all(opened: Any, fake: Fake, qtbot: Any) -
     box = np.array([[8, 16], [8, 40], [24, 40], [24, 16]])
     dock.view.truth.set_layer(viewer.add_shapes([box], shape_type="rectangle"))
     assert press(dock, qtbot) == "done"
-    mask = fake.asked["ground_truth"][1]
+    mask = fake.asked["ground_truth"][1].mask
     assert 8 * 12 * 0.8 < mask.sum() < 9 * 13 * 1.2 and mask[8, 14] and not mask[2, 2]
 
 

@@ -580,7 +580,7 @@ def test_labels_made_for_another_picture_are_told(viewer: ViewerModel, dock: Mea
     viewer.add_image(heat(), name="map", metadata=new_metadata("heatmap"))
     layer = viewer.add_labels(truth().T.copy(), name="turned")
     settle()
-    assert "does not reach over the whole heatmap of 50 x 60" in dock.status.text()
+    assert "does not reach over the whole image of 50 x 60" in dock.status.text()
     layer.data = truth()[::2, ::2].copy()
     settle()
     assert "25 x 30 pixels" in dock.status.text()

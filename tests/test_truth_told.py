@@ -23,6 +23,7 @@ from napari_vlexplain.comparing import compare
 from napari_vlexplain.datasets.catalogue import open_dataset
 from napari_vlexplain.datasets.dataset import Entry
 from napari_vlexplain.datasets.reading import read_case
+from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.measuring import measure
 from napari_vlexplain.reading_room.case_figure import case_figure
 from napari_vlexplain.reading_room.case_files import read_case as read_exported
@@ -30,6 +31,7 @@ from napari_vlexplain.reading_room.case_files import write_case
 from napari_vlexplain.reading_room.export import Options, export_study
 from napari_vlexplain.reading_room.opened import read
 from napari_vlexplain.reading_room.rows import row_of
+from napari_vlexplain.reproducing import ComparisonChoices, ImageSource
 from napari_vlexplain.truth.laying import GroundTruth
 from napari_vlexplain.truth.note import Note
 
@@ -326,3 +328,19 @@ def test_exports_name_no_file_of_a_ground_truth(tmp_path: Path) -> None:
     assert not any(b"DOE" in file.read_bytes() for file in out.rglob("*") if file.is_file())
     (case,) = out.rglob("case.json")
     assert json.loads(case.read_text())["doubt"] == "case-0001 is 3 x 3 pixels."
+
+
+def test_copied_code_leaves_the_border_out_too() -> None:
+    mask, void = np.zeros((2, 6, 8), bool)
+    mask[1:3, 2:5], void[3] = True, True
+    choices = ComparisonChoices(("a cat", "a dog"), ("saliency",), ("mini",), (GroundTruth(mask, void), None))
+    program = choices.as_python(ImageSource("a.png", "image"))
+    given: dict[str, Any] = {}
+    stand_in = "def compare(*_, ground_truth, **__): return ground_truth"
+    exec(program.replace("from napari_vlexplain.comparing import compare", stand_in), given)
+    first, second = given["comparison"]
+    np.testing.assert_array_equal(first.mask, mask)
+    np.testing.assert_array_equal(first.ignored, void)
+    assert second is None
+    with pytest.raises(VLExplainError, match="copy Python instead"):
+        choices.as_command(ImageSource("a.png", "image"))

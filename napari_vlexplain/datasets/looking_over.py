@@ -21,7 +21,7 @@ from .dataset import DataSet, Entry, Problem
 
 LOOKED_AT = 200
 """Pictures whose headers are read, spread evenly: a data set of any size opens in a second."""
-TOLD: tuple[Kind, ...] = ("proportions", "outside")
+TOLD: tuple[Kind, ...] = ("proportions", "outside", "orientation")
 
 
 def looked_over(data: DataSet) -> DataSet:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from ..measuring import Measured, Measurement
 from ..metrics.outlines import ellipse
-from ..metrics.regions import Outlined, Painted, Region
+from ..metrics.regions import Grid, Outlined, Painted, Region
 from ..truth.label_pictures import void_note, void_of
+from ..truth.laying import GroundTruth
 from ..truth.note import Note
 from ._layers import info, layer_kind, pixel_to_world
 
@@ -92,13 +93,7 @@ class Choice:
 
         Raises VLExplainError for one that no figure may count.
         """
-        if self.truth is None:
-            return ()
-        known = info(self.truth)
-        if known.get("doubt"):
-            raise VLExplainError(str(known["doubt"]))
-        notes = tuple(Note(str(note), "left out") for note in known.get("notes", ()))
-        return notes + (reach_notes(self.truth, self.heatmap) if is_labels(self.truth) else ())
+        return () if self.truth is None else notes_of(self.truth, self.heatmap)
 
 
 def region_of(layer: Any, reference: Layer, point: tuple[float, ...], label: int | None = None) -> Region:
@@ -106,6 +101,34 @@ def region_of(layer: Any, reference: Layer, point: tuple[float, ...], label: int
     if is_labels(layer):
         return painted(layer, reference, point, label)
     return Outlined(outlines(layer, point, unit_ratio(layer, reference)))
+
+
+def truth_of(layer: Any, image: Layer, point: tuple[float, ...], label: int | None, grid: Grid) -> GroundTruth | None:
+    """What is painted or drawn as a ground truth on the grid of an image; None where nothing lies there.
+
+    Raises VLExplainError for a layer that no figure may count.
+    """
+    notes = notes_of(layer, image)
+    truth, void, told = without_void(region_of(layer, image, point, label), label)
+    mask, beyond = truth.on(grid)
+    if not mask.any():
+        return None
+    if beyond >= 1:
+        share = beyond / (beyond + np.count_nonzero(mask))
+        told += (Note(f"{share:.0%} of the ground truth lies outside the picture; no figure counts it.", "outside"),)
+    return GroundTruth(mask, None if void is None else void.on(grid)[0], notes=notes + told)
+
+
+def notes_of(truth: Labels | Shapes, beside: Layer) -> tuple[Note, ...]:
+    """What is known of a ground truth's layer before it is measured beside an image or a heatmap.
+
+    Raises VLExplainError for one that no figure may count.
+    """
+    known = info(truth)
+    if known.get("doubt"):
+        raise VLExplainError(str(known["doubt"]))
+    notes = tuple(Note(str(note), "left out") for note in known.get("notes", ()))
+    return notes + (reach_notes(truth, beside) if is_labels(truth) else ())
 
 
 def without_void(truth: Region, label: int | None) -> tuple[Region, Painted | None, tuple[Note, ...]]:
@@ -131,7 +154,7 @@ def reach_notes(truth: Labels, heatmap: Layer) -> tuple[Note, ...]:
         return ()
     (height, width), (rows, columns) = _plane_shape(truth), _plane_shape(heatmap)
     told = (
-        f"The ground truth “{truth.name}” has {width:g} x {height:g} pixels and does not reach over the whole heatmap "
+        f"The ground truth “{truth.name}” has {width:g} x {height:g} pixels and does not reach over the whole image "
         f"of {columns:g} x {rows:g}: scale the layer if it is of this picture, or choose another."
     )
     return (Note(told, "size"),)

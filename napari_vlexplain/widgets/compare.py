@@ -9,20 +9,21 @@ import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
-from ..comparing import Comparison, Mask, compare
+from ..comparing import Comparison, compare
 from ..errors import VLExplainError
 from ..explaining import guarded
 from ..metrics.regions import Grid
 from ..prompt_history import PromptHistory
 from ..reproducing import ComparisonChoices
 from ..running import Run
+from ..truth.laying import GroundTruth
 from ._compare_view import CompareView
 from ._copying import Copier
 from ._hooks import Lifetime
 from ._image_combo import NO_IMAGE
 from ._jobs import jobs_of
 from ._layers import pixel_to_world
-from ._measure_inputs import is_labels, region_of
+from ._measure_inputs import is_labels, truth_of
 from ._parts import hold
 from ._picture import Picture
 from ._runner import Runner
@@ -136,7 +137,7 @@ class CompareDock(QWidget):
         view.enable_fields(not self.runner.mine)
         view.one_each.setEnabled(not self.runner.mine and truth is not None and is_labels(truth))
 
-    def _truths(self, picture: Picture) -> tuple[Mask | None, ...]:
+    def _truths(self, picture: Picture) -> tuple[GroundTruth | None, ...]:
         """The ground truth of each prompt on the image's own pixels."""
         prompts, layer = self.view.prompts.prompts, self.view.truth.layer
         image: Any = self.view.image.layer
@@ -146,10 +147,10 @@ class CompareDock(QWidget):
         each = is_labels(layer) and self.view.one_each.isChecked()
         point = tuple(self._viewer.dims.point)
         labels = range(1, len(prompts) + 1) if each else [None] * len(prompts)
-        masks = [region_of(layer, image, point, label).on(grid)[0] for label in labels]
-        if not any(mask.any() for mask in masks):
+        found = [truth_of(layer, image, point, label, grid) for label in labels]
+        if all(truth is None for truth in found):
             raise VLExplainError("The ground truth is empty here: paint it, or choose none.")
-        return tuple(mask if mask.any() else None for mask in masks)
+        return tuple(found)
 
 
 def open_window(comparison: Comparison) -> napari.Viewer:
