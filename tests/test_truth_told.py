@@ -24,7 +24,10 @@ from napari_vlexplain.datasets.catalogue import open_dataset
 from napari_vlexplain.datasets.dataset import Entry
 from napari_vlexplain.datasets.reading import read_case
 from napari_vlexplain.errors import VLExplainError
+from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.measuring import measure
+from napari_vlexplain.reading_room.ahead import Asked, Preparing, Question
+from napari_vlexplain.reading_room.cache import Cache
 from napari_vlexplain.reading_room.case_figure import case_figure
 from napari_vlexplain.reading_room.case_files import read_case as read_exported
 from napari_vlexplain.reading_room.case_files import write_case
@@ -344,3 +347,15 @@ def test_copied_code_leaves_the_border_out_too() -> None:
     assert second is None
     with pytest.raises(VLExplainError, match="copy Python instead"):
         choices.as_command(ImageSource("a.png", "image"))
+
+
+def test_cases_say_what_the_model_did_not_see(tmp_path: Path) -> None:
+    picture(tmp_path / PLACE / "d1.jpg", (200, 100))
+    asked_for = {"haze": "0,0,20,40,200,100", "part": "40,0,20,40,200,100", "else": "0,0,20,40,50,50"}
+    data = cxr(tmp_path, *(f"d1,Edema,{phrase},{PLACE}/d1.jpg,{box},test" for phrase, box in asked_for.items()))
+    preparing = Preparing(Cache(tmp_path / "cache"))
+    asked = Asked(Explaining(model="mini", method="patch_similarity"))
+    haze, part, other = (preparing.prepare(Question(entry, entry.prompts, asked)) for entry in data.entries)
+    assert "so no figure can be given" in haze.measured_notes(0)[0] and haze.counts[0].truth == 0
+    assert part.measured_notes(0)[0].startswith("50% of the ground truth")
+    assert other.measured_notes(0) == () and other.counts[0].truth == 0 and other.opened.truths[0] is not None

@@ -21,8 +21,9 @@ from ..datasets.dataset import Entry
 from ..errors import VLExplainError
 from ..explaining import Explaining, compute
 from ..explanation import Explanation
-from ..measuring import without
+from ..measuring import notes_of_figures, without
 from ..metrics.histogram import Counts, OverlapHistogram
+from ..metrics.overlap import ratio
 from ..models import known_identity
 from ..request import Request
 from ..running import ProgressCallback
@@ -87,6 +88,13 @@ class Prepared:
     explanations: tuple[Explanation, ...]
     heatmaps: tuple[tuple[NDArray[np.float32], ...], ...]
     counts: tuple[Counts, ...]
+
+    def measured_notes(self, number: int) -> tuple[str, ...]:
+        """What is to be said beside the figures of that prompt: its ground truth is empty, or was not seen."""
+        if self.opened.measured(number) is None:
+            return ()
+        counts = self.counts[number]
+        return notes_of_figures(ratio(counts.lost, counts.truth + counts.lost), ratio(counts.truth, counts.pixels))
 
 
 def question_of(item: Item, asked: Asked) -> Question:
