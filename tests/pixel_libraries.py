@@ -19,6 +19,7 @@ from PIL import Image
 from napari_vlexplain.io.images import as_rgb
 from napari_vlexplain.models.biovil import radiograph
 from napari_vlexplain.models.encoder_decoder import Resizing
+from napari_vlexplain.models.faster_rcnn import FasterRCNN, Settings
 from napari_vlexplain.models.openai_layout import chest
 from napari_vlexplain.models.preprocess import Preprocess
 from napari_vlexplain.models.preprocess_config import of_detector, of_open_clip, of_timm, of_transformers
@@ -134,6 +135,7 @@ def families(place: Path) -> dict[str, Family]:
         "BioViL": _biovil(480),
         "BioViL-T": _biovil(448),
         "CheXzero, CXR-RePaiR": _chest(),
+        "LXMERT, VisualBERT: Faster R-CNN": _faster_rcnn(),
     }
 
 
@@ -203,4 +205,23 @@ def _chest() -> Family:
         return second(torch.from_numpy(np.asarray(canvas, np.float32).transpose(2, 0, 1).copy())).numpy()
 
     ours = chest((224, 224))
-    return Family("torchvision", _pixels(ours), theirs, _levels(ours.std))
+    return Family("CheXzero and CXR-RePaiR", _pixels(ours), theirs, _levels(ours.std))
+
+
+def _faster_rcnn() -> Family:
+    """detectron2's ``ResizeShortestEdge`` on Pillow, step by step, and the published means of blue, green and red."""
+    mean = np.asarray((102.9801, 115.9465, 122.7717), np.float32)[:, None, None]
+
+    def theirs(image: Image.Image) -> Pixels:
+        width, height = image.size
+        scale = 800 / min(height, width)
+        new = (800, scale * width) if height < width else (scale * height, 800)
+        if max(new) > 1333:
+            scale = 1333 / max(new)
+            new = (new[0] * scale, new[1] * scale)
+        size = max(1, int(new[1] + 0.5)), max(1, int(new[0] + 0.5))
+        levels = np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32)
+        return levels[..., ::-1].transpose(2, 0, 1) - mean
+
+    ours = FasterRCNN({"backbone.stem.conv1.weight": torch.zeros(1)}, Settings())
+    return Family("detectron2", lambda image: ours.pixels(image)[0].numpy(), theirs, np.ones((3, 1, 1), np.float32))
