@@ -133,6 +133,13 @@ def dino(request, tmp_path_factory):
     return tiny.dinov2(folder, **request.param), load_model(str(folder), device="cpu")
 
 
+def test_pictures_smaller_than_a_patch_are_refused(tmp_path):
+    tiny.dinov2(tmp_path)
+    tiny.statistics(tmp_path, {"shortest_edge": 9}, crop_size={"height": 9, "width": 9}, do_center_crop=True)
+    with pytest.raises(VLExplainError, match=r"9 x 9 pixels.*14 x 14"):
+        load_model(str(tmp_path), device="cpu")
+
+
 class TestDINOv2:
     def test_forward_parity(self, dino):
         library, model = dino

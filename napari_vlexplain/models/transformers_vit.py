@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import VLExplainError
 from .blocks import MLP, Block, Linear
 from .pools import FirstRowsPool, Pool, RowPool
 from .towers import Tower
@@ -48,6 +49,11 @@ def tower(body: Any, pool: Pool, size: tuple[int, int], prefix_tokens: int) -> T
     layers = body.layers if hasattr(body, "layers") else body.encoder.layer
     patch = body.embeddings.patch_embeddings.patch_size
     height, width = (patch, patch) if isinstance(patch, int) else patch
+    if size[0] < height or size[1] < width:
+        raise VLExplainError(
+            f"This model is given pictures of {size[0]} x {size[1]} pixels, which hold none of its patches of "
+            f"{height} x {width}: its preprocessing is another model's."
+        )
     return Tower(
         embed=body.embeddings,
         blocks=tuple(_block(layer, body.config.num_attention_heads) for layer in layers),
