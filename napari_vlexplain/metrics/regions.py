@@ -7,13 +7,16 @@ between them, and any rotation they share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from .outlines import Outline, fill
+
+_STEPS = 2.0**20  # to a pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +70,35 @@ class Painted:
 
 @dataclass(frozen=True, eq=False)
 class Outlined:
-    """Boxes, polygons and ellipses: outlines (N, 2) in world coordinates; inside is their union."""
+    """Boxes, polygons and ellipses: outlines (N, 2) in pixels of their own (3, 3) grid; inside is their union."""
 
     outlines: tuple[Outline, ...]
+    to_world: NDArray[np.floating] = field(default_factory=lambda: np.eye(3))
 
     def on(self, grid: Grid) -> tuple[NDArray[np.bool_], float]:
         """The mask on a grid and its area beyond the grid, in pixels of the grid."""
-        back = np.linalg.inv(grid.to_world)
-        placed = [outline @ back[:2, :2].T + back[:2, 2] for outline in self.outlines]
+        placed = in_pixels_of(self.outlines, self.to_world, grid.to_world)
         mask = fill(placed, grid.shape)
         return mask, _beyond(placed, grid.shape, mask)
 
 
 Region = Painted | Outlined
+
+
+def in_pixels_of(
+    outlines: Iterable[Outline], source: NDArray[np.floating], target: NDArray[np.floating]
+) -> list[NDArray[np.float64]]:
+    """Outlines (N, 2) in pixels of a grid, in pixels of another one; each grid by its (3, 3) matrix to the world.
+
+    An edge on a pixel's centre stays on it, whatever the spacing: what rounding adds on the way is taken off again.
+    """
+    between = np.eye(3) if np.array_equal(source, target) else np.linalg.solve(target, source)
+    return [_snapped(np.asarray(outline) @ between[:2, :2].T + between[:2, 2]) for outline in outlines]
+
+
+def _snapped(pixels: NDArray[np.floating]) -> NDArray[np.float64]:
+    """To a millionth of a pixel: far more than rounding adds, far less than anybody draws."""
+    return np.asarray(np.rint(np.asarray(pixels, dtype=np.float64) * _STEPS) / _STEPS)
 
 
 def shape_2d(array: NDArray) -> tuple[int, int]:
@@ -108,7 +127,8 @@ def nearest(source: Grid, target: Grid) -> tuple[NDArray[np.intp], NDArray[np.in
             "The two layers are turned or sheared against each other; give both the same rotation, shear and affine."
         )
     rows, columns = (
-        np.floor(between[i, i] * np.arange(target.shape[i]) + between[i, 2] + 0.5).astype(np.intp) for i in (0, 1)
+        np.floor(_snapped(between[i, i] * np.arange(target.shape[i]) + between[i, 2]) + 0.5).astype(np.intp)
+        for i in (0, 1)
     )
     rows[(rows < 0) | (rows >= source.shape[0])] = -1
     columns[(columns < 0) | (columns >= source.shape[1])] = -1
@@ -128,7 +148,7 @@ def _reach(indices: NDArray[np.intp]) -> slice:
     return slice(int(used.min()), int(used.max()) + 1) if used.size else slice(0, 0)
 
 
-def _beyond(outlines: list[Outline], shape: tuple[int, int], mask: NDArray[np.bool_]) -> float:
+def _beyond(outlines: Sequence[Outline], shape: tuple[int, int], mask: NDArray[np.bool_]) -> float:
     corners = np.vstack([np.empty((0, 2)), *outlines])
     if not corners.size:
         return 0.0

@@ -12,11 +12,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..errors import VLExplainError
 from ..metrics.outlines import fill
-from ..metrics.regions import Grid, nearest, shape_2d, take
+from ..metrics.regions import Grid, in_pixels_of, nearest, shape_2d, take
 from ..reading_room.agreement import PAIRS, Agreement, Box, agreements
 from ..reading_room.correcting import Spacing
 from ._layers import find_layer, find_layers, info, layer_id, layer_kind, pixel_to_world, source_id
-from ._measure_inputs import is_labels, outlines, plane, unit_ratio
+from ._measure_inputs import in_units_of, is_labels, outlines, plane
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -124,9 +124,7 @@ def comparison(chosen: Mapping[str, Layer], point: tuple[float, ...]) -> Callabl
 
 def in_pixels(layer: Any, home: Layer, point: tuple[float, ...]) -> list[NDArray[Any]]:
     """The closed shapes in view, each (N, 2), in pixels of another layer."""
-    back = np.linalg.inv(pixel_to_world(home))
-    found = outlines(layer, point, unit_ratio(layer, home))
-    return [outline @ back[:2, :2].T + back[:2, 2] for outline in found]
+    return in_pixels_of(outlines(layer, point), in_units_of(home, layer), pixel_to_world(home))
 
 
 class Writer(QObject):
@@ -174,9 +172,7 @@ class Writer(QObject):
 
 
 def _grid(layer: Layer, home: Layer, point: tuple[float, ...]) -> Grid:
-    to_world = pixel_to_world(layer)
-    to_world[:2] *= unit_ratio(layer, home)[:, None]
-    return Grid(shape_2d(plane(layer, point)[0]), to_world)
+    return Grid(shape_2d(plane(layer, point)[0]), in_units_of(home, layer))
 
 
 def _boxes(shapes: list[NDArray[Any]]) -> list[Box]:

@@ -100,7 +100,7 @@ def region_of(layer: Any, reference: Layer, point: tuple[float, ...], label: int
     """What is painted (as ``label``, or as any) or drawn in the plane at a world point, in a layer's world units."""
     if is_labels(layer):
         return painted(layer, reference, point, label)
-    return Outlined(outlines(layer, point, unit_ratio(layer, reference)))
+    return Outlined(outlines(layer, point), in_units_of(reference, layer))
 
 
 def truth_of(layer: Any, image: Layer, point: tuple[float, ...], label: int | None, grid: Grid) -> GroundTruth | None:
@@ -167,9 +167,7 @@ def _plane_shape(layer: Any) -> NDArray[np.float64]:
 
 def painted(layer: Any, reference: Layer, point: tuple[float, ...], label: int | None = None) -> Painted:
     """:func:`region_of` a Labels layer; its pixels are not copied."""
-    to_world = pixel_to_world(layer)
-    to_world[:2] *= unit_ratio(layer, reference)[:, None]
-    return Painted(plane(layer, point)[0], to_world, label)
+    return Painted(plane(layer, point)[0], in_units_of(reference, layer), label)
 
 
 def plane(layer: Any, point: tuple[float, ...]) -> tuple[NDArray, tuple[int, ...]]:
@@ -179,20 +177,26 @@ def plane(layer: Any, point: tuple[float, ...]) -> tuple[NDArray, tuple[int, ...
     return data[index] if index else data, index
 
 
-def outlines(layer: Shapes, point: tuple[float, ...], ratio: NDArray[np.floating]) -> tuple[NDArray, ...]:
-    """The closed shapes of a Shapes layer in the current plane, (N, 2) in world coordinates.
+def outlines(layer: Shapes, point: tuple[float, ...]) -> tuple[NDArray, ...]:
+    """The closed shapes of a Shapes layer in the current plane, (N, 2) in the layer's own pixels.
 
     Lines and paths enclose nothing and are left out.
     """
     index = np.array(_leading(layer, point, None))
-    to_world, found = pixel_to_world(layer), []
+    found = []
     for corners, kind in zip(layer.data, layer.shape_type, strict=True):
         if kind in ("line", "path") or (index.size and (np.round(corners[:, :-2]) != index).any()):
             continue
         flat = corners[:, -2:]
-        flat = ellipse(flat) if kind == "ellipse" else flat
-        found.append((flat @ to_world[:2, :2].T + to_world[:2, 2]) * ratio)
+        found.append(ellipse(flat) if kind == "ellipse" else flat)
     return tuple(found)
+
+
+def in_units_of(reference: Layer, layer: Layer) -> NDArray[np.floating]:
+    """The (3, 3) matrix from a layer's pixels to the world, in the units of another layer."""
+    to_world = pixel_to_world(layer)
+    to_world[:2] *= unit_ratio(layer, reference)[:, None]
+    return to_world
 
 
 def unit_ratio(layer: Layer, reference: Layer) -> NDArray[np.floating]:
