@@ -15,13 +15,16 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSLossless, RLELossless
 
 from napari_vlexplain import explain
+from napari_vlexplain.datasets.dataset import Entry
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.io import dicom_decoding
 from napari_vlexplain.io.dicom import read_dicom_image
 from napari_vlexplain.io.dicom_spacing import AT_DETECTOR, UNKNOWN
 from napari_vlexplain.io.dicom_values import Scale
 from napari_vlexplain.io.dicom_voi import Curve
-from napari_vlexplain.io.images import as_rgb, default_limits, read_shown
+from napari_vlexplain.io.images import as_rgb, default_limits, read_image, read_shown
+from napari_vlexplain.io.napari_dicom import read_dicom_layers
+from napari_vlexplain.reading_room.opened import read as read_case
 
 RNG = np.random.default_rng(23)
 RAMP = np.tile(np.arange(0, 4096, 128, dtype=np.uint16), (32, 1))
@@ -159,9 +162,10 @@ def test_a_table_that_holds_more_than_it_says_is_not_cut_off(tmp_path: Path) -> 
     np.testing.assert_allclose(as_rgb(*read_shown(path))[..., 0], RAMP * 16 / 65535, atol=1e-6)
 
 
-@pytest.mark.parametrize("centre", [40, 60000])
-def test_a_window_beside_the_pixels_is_not_used_unasked(tmp_path: Path, centre: int) -> None:
-    path = write(tmp_path / "a.dcm", RAMP + np.uint16(8000), 16, WindowCenter=centre, WindowWidth=350)
+@pytest.mark.parametrize(("centre", "width"), [(40, 350), (60000, 350), (10000, 2_000_000)])
+def test_a_window_that_shows_nothing_is_not_used_unasked(tmp_path: Path, centre: int, width: int) -> None:
+    """It lies beside the pixels, or is so wide that they are one tone of 256."""
+    path = write(tmp_path / "a.dcm", RAMP + np.uint16(8000), 16, WindowCenter=centre, WindowWidth=width)
     found = read_dicom_image(path)
     assert found.limits == default_limits(RAMP + np.uint16(8000))
     assert "one even tone" in found.warnings[-1] and found.windows[0].centre == centre
@@ -264,7 +268,6 @@ def test_a_window_that_is_not_used_is_told_at_every_door(tmp_path: Path) -> None
     from typer.testing import CliRunner
 
     from napari_vlexplain.cli.app import app
-    from napari_vlexplain.io.napari_dicom import read_dicom_layers
 
     path = write(tmp_path / "beside.dcm", RAMP + np.uint16(8000), 16, WindowCenter=40, WindowWidth=350)
     assert "one even tone" in explain(path, "a lung").provenance["warnings"][0]
@@ -272,4 +275,20 @@ def test_a_window_that_is_not_used_is_told_at_every_door(tmp_path: Path) -> None
     done = CliRunner().invoke(app, ["explain", str(path), "a lung", "--json"])
     assert "one even tone" in done.stderr and done.exit_code == 0
     read_dicom_layers(path)
-    assert notification_manager.records[-1].message.startswith("beside: The file's window (W 350 L 40) lies beside")
+    assert notification_manager.records[-1].message.startswith("beside: The file's window (W 350 L 40) would show all")
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_every_door_shows_the_same_picture_of_a_curve(tmp_path: Path, kind: str) -> None:
+    """Pixels and limits of the command, of Cases and of napari's layer; and so what a model is given, to the bit."""
+    table = (255 * np.exp(-np.arange(4096) / 900)).astype(int).tolist()
+    tags = {"PhotometricInterpretation": kind, "PixelAspectRatio": [3, 2]}
+    path = write(tmp_path / "a.dcm", RAMP, 12, VOILUTSequence=lut(table, 0, 8), **tags)
+    case = read_case(Entry("a", path, ()))
+    ((data, options, _),) = read_dicom_layers(path)
+    pixels, limits = read_shown(path)
+    for found, shown in ((case.pixels, case.limits), (data, options["contrast_limits"])):
+        np.testing.assert_array_equal(as_rgb(found, shown), as_rgb(pixels, limits))
+    assert options["scale"] == case.scale == (1.5, 1)
+    np.testing.assert_array_equal(as_rgb(read_image(path)), as_rgb(pixels, limits))
+    assert explain(path, "a lung").request.image.sha256 == case.identity.sha256

@@ -12,7 +12,7 @@ from napari.utils.notifications import notification_manager
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, generate_uid
 
-from napari_vlexplain.io.napari_dicom import KEY, read_dicom_layers
+from napari_vlexplain.io.napari_dicom import KEY, frame_at, read_dicom_layers
 
 FLAT = {"PixelSpacing": [0.5, 0.5], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
 
@@ -160,6 +160,9 @@ def test_frames_go_by_their_place(tmp_path: Path) -> None:
     ((order, options, told),) = opened(path)
     assert order.tolist() == [1, 2, 0] and options["scale"] == (5, 0.5, 0.5) and not told
     assert options["units"] == ("mm", "mm", "mm")
+    known = options["metadata"][KEY]["dicom"]
+    assert [frame_at(known, (k,)) for k in range(3)] == [(1,), (2,), (0,)], "where copied code finds the plane"
+    assert frame_at(known, (7,)) == (7,) and frame_at({}, (2,)) == (2,) and frame_at(known, ()) == ()
     gap = enhanced(tmp_path / "b.dcm", [{"place": place} for place in (0.0, 5.0, 10.0, 25.0)])
     ((_, options, told),) = opened(gap)
     assert options["units"][0] == "pixel" and "2 planes seem to be missing" in told[0]

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "DicomImage", "Identity", "Voi", "Window", "is_dicom", "patient_data", "read_dicom_image"]
 
 
+_TONE = 1 / 255
+
+
 @dataclass(frozen=True, eq=False)
 class DicomImage:
     """One image, or a stack of frames, and what its file says of it, nothing about the patient.
@@ -203,8 +206,8 @@ def _first_seen(image: DicomImage, values: bool) -> DicomImage:
         return image.seen(first)
     said = first.text if isinstance(first, Window) else "a table"
     told = (
-        f"The file's window ({said}) lies beside the picture's values, {ends[0]:g} to {ends[1]:g}, and would show "
-        "one even tone; the contrast of pictures without a window is shown in its place."
+        f"The file's window ({said}) would show all of the picture's values, {ends[0]:g} to {ends[1]:g}, as one even "
+        "tone; the contrast of pictures without a window is shown in its place."
     )
     return replace(image, limits=_usual(image), warnings=(*image.warnings, told), otherwise=told)
 
@@ -216,15 +219,15 @@ def _usual(image: DicomImage) -> Limits:
 
 
 def _is_even(voi: Voi, image: DicomImage, ends: Limits) -> bool:
-    """Does it show all values as one tone?"""
-    low, high = voi.shown(np.asarray(ends))
+    """Does it show all values as one tone, of the 256 that screens and most models have?"""
     if isinstance(voi, Window):  # which never falls
-        return bool(low == high)
+        low, high = voi.shown(np.asarray(ends))
+        return bool(high - low < _TONE)
     inside = image.pixels
     if image.padding is not None:
         inside = inside[(inside < image.padding[0]) | (inside > image.padding[1])]
-    drawn, _ = voi.drawn(inside)
-    return bool(drawn.min() == drawn.max())
+    drawn, top = voi.drawn(inside)
+    return bool(int(drawn.max()) - int(drawn.min()) < _TONE * top)
 
 
 def _values(header: Dataset, stored: NDArray[Any], frame: int | None) -> tuple[NDArray[Any], Scale]:

@@ -58,6 +58,17 @@ def described(image: DicomImage, path: str | Path) -> dict[str, Any]:
     }
 
 
+def frame_at(known: dict[str, Any], index: tuple[int, ...]) -> tuple[int, ...]:
+    """Where a plane of a layer lies in its file, whose frames may be in another order; ``known`` by its metadata."""
+    frames: Any = known.get("frames")
+    try:
+        for at in index:
+            frames = frames[at]
+    except (TypeError, IndexError):
+        return index
+    return (frames,) if index and isinstance(frames, int) else index
+
+
 def _is_ours(path: Path) -> bool:
     return holds_dicom(path) if path.is_dir() else is_dicom(path)
 
@@ -119,7 +130,11 @@ def _stack_layer(stack: Stack, name: str) -> LayerData:
     if stack.step and "units" in layer[1]:
         layer[1]["units"] = (*("pixel" for _ in lead), "mm", "mm", "mm")
     places = [[plane.place for plane in phase] for phase in stack.phases]
-    layer[1]["metadata"][KEY]["dicom"]["places"] = places if len(places) > 1 else places[0]
+    known = layer[1]["metadata"][KEY]["dicom"]
+    known["places"] = places if len(places) > 1 else places[0]
+    if len({plane.file for plane in stack.planes}) == 1:
+        frames = [[plane.frame for plane in phase] for phase in stack.phases]
+        known["frames"] = frames if len(frames) > 1 else frames[0]
     return layer
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VLExplainError
+from ..io.napari_dicom import frame_at
 from ..reproducing import ImageSource
 from ._contrast import limits_of
 from ._layers import ensure_id, find_layer, info, layer_kind, source_id
@@ -108,4 +109,4 @@ def _source(layer: Image, index: tuple[int, ...], limits: tuple[float, float] | 
         return ImageSource(None, expression, limits)
     if limits is None and not layer.rgb:
         limits = (0.0, 255.0)  # the same pixels, and a DICOM file's own window does not take over
-    return ImageSource(str(path), expression, limits, index)
+    return ImageSource(str(path), expression, limits, frame_at(info(layer).get("dicom") or {}, index))
