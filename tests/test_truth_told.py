@@ -122,6 +122,18 @@ def test_a_mask_needs_its_images_own_folder(tmp_path: Path) -> None:
     assert told(found.entries[0]) == ["unused"] and "masks/p1/v.png" in read_case(found.entries[0]).notes[0]
 
 
+def test_a_mask_that_two_images_name_is_told(tmp_path: Path) -> None:
+    for name in ("p1/v.png", "p2/v.png"):
+        picture(tmp_path / name)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.full((40, 60), 255, np.uint8)).save(tmp_path / "masks/v.png")
+    found = folder(
+        tmp_path, "p1/v.png,mass,v.png", "p2/v.png,mass,v.png", "p2/v.png,node,", columns="image,prompt,mask"
+    )
+    assert "v.png is the mask of 2 images" in str(found.problems[-1])
+    assert [told(entry) for entry in found.entries] == [["image"], ["image"], ["unused"]]
+
+
 def test_annotations_beside_an_image_are_found(tmp_path: Path) -> None:
     labelme = {"shapes": [{"label": "mass", "points": [[0, 0], [10, 5]], "shape_type": "rectangle"}], "imageWidth": 60,
                "imageHeight": 40}  # fmt: skip

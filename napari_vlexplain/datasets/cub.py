@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import VLExplainError
 from .dataset import Boxes, DataSet, Entry, MaskFile, Problem, Truth, unique
+from .looking_over import looked_over
 from .prompting import photo_of
 from .tables import Broken, box_of, existing, folder
 
@@ -52,7 +53,9 @@ def open_cub(root: str | Path | None, split: str | None = None, images: str | Pa
 
     found = unique(entries(), problems, "images.txt")
     facts = {"split": part, "truth": "segmentations" if outlined else "boxes"}
-    return DataSet("cub", "CUB-200-2011", found, tuple(problems), tuple(map(photo_of, names.values())), facts)
+    return looked_over(
+        DataSet("cub", "CUB-200-2011", found, tuple(problems), tuple(map(photo_of, names.values())), facts)
+    )
 
 
 def _truth(path: str, outlined: Path | None, box: str) -> Truth:

@@ -28,6 +28,8 @@ def looked_over(data: DataSet) -> DataSet:
     """The data set with what was found: boxes in doubt where those of the table look like corners, and problems."""
     headers = dict(_headers(data.entries))
     data, problems = _corners(data, headers)
+    data, shared = _shared(data)
+    problems += shared
     problems += list(_seen(data, headers))
     return replace(data, problems=(*data.problems, *problems))
 
@@ -59,6 +61,29 @@ def _corners(data: DataSet, headers: dict[Path, PictureHeader]) -> tuple[DataSet
     return replace(data, entries=entries), [Problem(_table(data), None, doubt, skipped=False)]
 
 
+def _shared(data: DataSet) -> tuple[DataSet, list[Problem]]:
+    """Masks that several images name: right for copies of one picture, and wrong for two patients."""
+    images: dict[Path, set[object]] = {}
+    for entry in data.entries:
+        for truth in entry.truths:
+            if isinstance(truth, MaskFile):
+                images.setdefault(truth.path, set()).add(entry.image)
+    several = {path: len(found) for path, found in images.items() if len(found) > 1}
+    if not several:
+        return data, []
+
+    def told(entry: Entry) -> Entry:
+        paths = [truth.path for truth in entry.truths if isinstance(truth, MaskFile) and truth.path in several]
+        notes = tuple(
+            Note(f"The mask is named for {several[path]} images, this one among them.", "image") for path in paths
+        )
+        return replace(entry, notes=(*entry.notes, *notes)) if notes else entry
+
+    problems = [Problem(_table(data), None, f"{path.name} is the mask of {count} images.", skipped=False)
+                for path, count in several.items()]  # fmt: skip
+    return replace(data, entries=tuple(map(told, data.entries))), problems
+
+
 def _boxes(entries: tuple[Entry, ...], headers: dict[Path, PictureHeader]) -> Iterator[tuple[Box, tuple[int, int]]]:
     """Every box of the table with the size of its picture, as far as that is known."""
     for entry in entries:
@@ -86,9 +111,8 @@ def _seen(data: DataSet, headers: dict[Path, PictureHeader]) -> Iterator[Problem
                 found.setdefault(kind, []).append((entry.id, note))
     for cases in found.values():
         case, note = cases[0]
-        many = f" So are {len(cases) - 1} more." if len(cases) > 1 else ""
-        looked = f" {len(headers)} pictures were looked at."
-        yield Problem(_table(data), None, f"{case}: {note}{many}{looked}", skipped=False)
+        more = f" {len(cases) - 1} more of {len(headers)} pictures that were looked at." if len(cases) > 1 else ""
+        yield Problem(_table(data), None, f"{case}: {note}{more}", skipped=False)
 
 
 def _notes(truth: Truth, picture: Picture) -> tuple[Note, ...]:
