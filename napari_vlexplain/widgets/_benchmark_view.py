@@ -52,7 +52,7 @@ class FolderBox(QWidget):
         button.setText("…")
         button.setToolTip("Choose the folder.")
         button.clicked.connect(self._choose)
-        self.edit.textChanged.connect(self.changed.emit)
+        self.edit.textChanged.connect(self.changed)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.edit)

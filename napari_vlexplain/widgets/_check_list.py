@@ -18,7 +18,7 @@ class CheckList(QListWidget):
         self._rows = rows
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.itemChanged.connect(self.changed.emit)
+        self.itemChanged.connect(self.changed)
 
     def add(self, name: str, title: str, tip: str, ticked: bool = False) -> None:
         """Another name, at the end; one that is there already is only ticked."""

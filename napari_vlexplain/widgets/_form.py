@@ -80,7 +80,7 @@ class ParameterRow(QWidget):
         self.reset_button = QToolButton()
         self.reset_button.setText("↺")
         self.reset_button.setAutoRaise(True)
-        self.reset_button.clicked.connect(self.reset.emit)
+        self.reset_button.clicked.connect(self.reset)
         keep = self.reset_button.sizePolicy()
         keep.setRetainSizeWhenHidden(True)  # the editors must not jump
         self.reset_button.setSizePolicy(keep)

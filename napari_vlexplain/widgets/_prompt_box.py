@@ -66,7 +66,7 @@ class PromptBox(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.edit)
         self.expect(questions=False)
-        self.edit.textChanged.connect(self.changed.emit)
+        self.edit.textChanged.connect(self.changed)
         self.edit.submitted.connect(self.submitted.emit)
 
     def expect(self, questions: bool) -> None:
