@@ -1,5 +1,7 @@
 """One tower: ViT and DeiT classifiers, whose prompts are names of classes, and DINOv2, which takes none."""
 
+import json
+
 import family_checks as check
 import numpy as np
 import pytest
@@ -131,6 +133,35 @@ def test_timm_statistics(tmp_path):
 def dino(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dino")
     return tiny.dinov2(folder, **request.param), load_model(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_timm_folder_as_timm_itself_opens_it(tmp_path, nested):
+    """Its size where that is fixed, its own defaults where the file says nothing; the old form in one place, too."""
+    import timm
+    from PIL import Image
+    from safetensors.torch import save_file
+    from timm.data import create_transform, resolve_model_data_config
+
+    tensors = tiny.shake(timm.create_model("test_vit", num_classes=5, img_size=96)).state_dict()
+    own = {
+        "input_size": [3, 96, 96],
+        "fixed_input_size": True,
+        "crop_pct": 0.9,
+        "crop_mode": "border",
+        "num_classes": 5,
+    }
+    config = {"architecture": "test_vit", **({"num_classes": 5, "pretrained_cfg": own} if nested else own)}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({key: value.contiguous() for key, value in tensors.items()}, tmp_path / "model.safetensors")
+    library = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    pixels = create_transform(**resolve_model_data_config(library))(Image.fromarray(check.picture()))[None]
+    model = load_model(str(tmp_path), device="cpu")
+    found, _ = model.pixels(check.picture())
+    np.testing.assert_array_equal(found, pixels)
+    with torch.no_grad():
+        logits = model.logit(model.similarity(model.encode_image(found), model.encode_text(model.tokenize(["0", "3"]))))
+        check.close(logits[0], library(pixels)[0, [0, 3]])
 
 
 def test_pictures_smaller_than_a_patch_are_refused(tmp_path):

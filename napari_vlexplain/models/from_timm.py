@@ -55,7 +55,7 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
     if config.get("global_pool"):
         own["global_pool"] = config["global_pool"]
     # Before 2023 the fields lay in the file itself.
-    statistics = _statistics(config.get("pretrained_cfg", config), own, folder / "config.json")
+    statistics = _statistics(config.get("pretrained_cfg", config) or {}, own, folder / "config.json")
     return _build(config["architecture"], own, statistics, names, weights_file(folder, FILES), info, device)
 
 
