@@ -171,6 +171,22 @@ def test_open_clip(tmp_path):
             load_model(f"open_clip:local-dir:{tmp_path}", device="cpu")
 
 
+@pytest.mark.parametrize("kind", ["square", "oblong"])
+def test_an_open_clip_folder_as_open_clip_itself_opens_it(tmp_path, kind):
+    import open_clip
+
+    vision = {**tiny.VIT, "image_size": 32 if kind == "square" else [32, 48]}
+    model, own = tiny.open_clip_model(vision)
+    given = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4], "interpolation": "bilinear"}
+    tiny.open_clip_folder(tmp_path, model, own, given)
+    library, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
+    loaded = load_model(f"open_clip:local-dir:{tmp_path}", device="cpu")
+    for image in (WIDE, SQUARE):
+        found, _ = loaded.pixels(np.asarray(image))
+        np.testing.assert_array_equal(found[0], preprocess(image))
+        np.testing.assert_allclose(loaded.encode_image(found), library.encode_image(found).detach(), atol=1e-5)
+
+
 def test_timm():
     assert of_timm({}, (224, 224), "file").resample.name == "BICUBIC"
     for field, value in {"interpolation": "random", "crop_mode": "corner", "crop_pct": -1, "std": [0, 1, 1]}.items():
