@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QPushButton, QScrollArea
 from napari_vlexplain.reading_room import correcting
 from napari_vlexplain.widgets import _correct_layers, correct
 from napari_vlexplain.widgets._correct_layers import is_reader, spacing_of
-from napari_vlexplain.widgets._layers import layer_id, new_metadata, source_id
+from napari_vlexplain.widgets._layers import layer_id, mark, new_metadata, source_id
 from napari_vlexplain.widgets.correct import CorrectDock
 
 SHAPE = (40, 60)
@@ -62,6 +62,13 @@ def test_roles_are_found_and_compared(dock: CorrectDock, case: ViewerModel, qtbo
     assert table["model against truth"] == (f"{180 / 251:.3f}", f"{360 / 431:.3f}", "+31")
     assert table["reader against truth"] == ("", "", "")
     assert table["model against truth, part 1"][2] == "+51" and table["model against truth, part 2"][2] == "-20"
+
+
+def test_a_truth_in_doubt_is_compared_with_nothing(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:
+    truth = case.layers["truth"]
+    mark(truth, "truth", case.layers["case"], doubt="It is of another picture.")
+    truth.data = truth.data.copy()
+    assert settled(dock, qtbot)["model against truth"] == ("", "", "")
 
 
 def test_a_copy_is_the_readers_and_the_original_stays(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:

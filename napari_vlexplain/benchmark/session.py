@@ -27,7 +27,10 @@ DEFAULT_FOLDER = "benchmark-output"
 
 @dataclass(frozen=True)
 class Line:
-    """One case with one prompt and one method, and its figures by metric; None where one has no value."""
+    """One case with one prompt and one method, and its figures by metric; None where one has no value.
+
+    ``why`` : the reason for that, else what is told of the ground truth.
+    """
 
     item: Item
     arm: Arm
@@ -124,7 +127,8 @@ class LiveTable:
                 item = Item(row.case, row.prompt, row.text, row.category, row.group)
                 arm = Arm.of(vars(row))
                 before = self._lines.get((item, arm), Line(item, arm, {}))
-                why = before.why or (row.reason if row.value is None else "")
+                told = row.reason if row.value is None else " ".join(row.notes.values())
+                why = before.why or told
                 self._lines[item, arm] = Line(item, arm, {**before.values, row.metric: row.value}, why)
             self.changes += 1
 

@@ -98,8 +98,9 @@ def comparison(chosen: Mapping[str, Layer], point: tuple[float, ...]) -> Callabl
     """Read the layers by role now (no copies), and return the work for another thread: every pair compared.
 
     Everything is put on the finest grid among the painted layers, by nearest pixel. Boxes, where the ground truth is
-    made of rectangles, are the parts.
+    made of rectangles, are the parts. A ground truth that no figure may count, as its layer says, is left out.
     """
+    chosen = {role: layer for role, layer in chosen.items() if not (role == "truth" and info(layer).get("doubt"))}
     painted = {role: layer for role, layer in chosen.items() if is_labels(layer)}
     if not painted:
         return list
