@@ -20,6 +20,7 @@ from torch import Tensor
 from ..entrance import entrance
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
+from ..models.identity import UNKNOWN
 from ..models.precision import precision_of
 from ..models.text import TextBatch
 from ..running import Run, slices
@@ -170,6 +171,7 @@ def text_bank(
     """
     chosen = templates(template)
     key = _key(model, vocabulary, chosen)
+    on_disk = on_disk and not model.weights_hash().startswith(UNKNOWN)
     at = (key, str(model.device))
     store = _remembered.get(at)
     if store is None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from ..torch_state import own_torch_state
-from .identity import not_filed
+from .identity import by_hand
 from .preprocess import Preprocess
 from .text import TextBatch, Tokenizer, batch
 from .towers import RowPool, Tower
@@ -52,7 +52,7 @@ class DualEncoder:
     tokenizer: Tokenizer
     logit_scale: float
     device: torch.device
-    weights_hash: Callable[[], str] = not_filed
+    weights_hash: Callable[[], str] = field(default_factory=by_hand)
     logit_bias: float = 0.0
     normalise: bool = True
     sigmoid: bool = False

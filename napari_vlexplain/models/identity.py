@@ -12,16 +12,19 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 from ..errors import VLExplainError
 
+UNKNOWN = "unknown"
+"""Begins the hash of a model whose files nobody knows; nothing on disk goes by it."""
 TICK_NS = 20_000_000
 """The coarsest step in which the clocks of local file systems count; two changes within one look like one."""
 P = TypeVar("P", str, Path)
@@ -165,9 +168,10 @@ def _is_as_it_was(file: FileRead) -> bool:
     return stamp_of(file.path) == file.stamp
 
 
-def not_filed() -> str:
-    """Of a model that was put together by hand."""
-    return "unknown: the model was not loaded by its name"
+def by_hand() -> Callable[[], str]:
+    """The ``weights_hash`` of a model that is not, or not yet, loaded by its name: like that of no other."""
+    weights = f"{UNKNOWN}: put together by hand ({uuid4().hex})"
+    return lambda: weights
 
 
 def _settled_stamp(path: str) -> Stamp:

@@ -16,7 +16,7 @@ from ..running import Run
 from .encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
 from .files import read_json
 from .from_transformers import pretrained
-from .identity import not_filed, note, note_all
+from .identity import by_hand, note, note_all
 from .loading import Kept, load, remembered
 from .lora import over_its_base
 from .mini_vqa import mini_sight
@@ -138,7 +138,7 @@ def _open_folder(
             f"{folder} holds a {config.get('model_type')!r} model, but one of {', '.join(CLASSES)} is needed here."
         )
     model = pretrained(name, folder, device)
-    common: dict[str, Any] = {"info": info, "device": device, "weights_hash": not_filed}
+    common: dict[str, Any] = {"info": info, "device": device, "weights_hash": by_hand()}
     if name == CLASSES["detr"]:
         labels = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
         return encoder_decoder(model, labels=labels, resizing=Resizing(*of_detector(folder, config)), **common)

@@ -176,9 +176,9 @@ class Exporting(QObject):
             return
         if dialog is None:
             rows = [row for row in session.rows if not row.problem]
-            dialog = ExportDialog(
-                self._widget, sum(session.is_explained(row.key) for row in rows), len(rows), self._folder
-            )
+            with session.preparing.one_look():
+                known = sum(session.is_explained(row.key) for row in rows)
+            dialog = ExportDialog(self._widget, known, len(rows), self._folder)
             if not dialog.exec_():
                 return
         keys = {
