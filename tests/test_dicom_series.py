@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from dicom_files import dataset, placed, save, write
 from napari.utils.notifications import notification_manager
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, generate_uid
 
+from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.io.napari_dicom import KEY, frame_at, read_dicom_layers
 
 FLAT = {"PixelSpacing": [0.5, 0.5], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
@@ -188,3 +189,16 @@ def test_the_window_of_frames_in_groups_is_still_found(tmp_path: Path) -> None:
     made = dataset(np.zeros((3, 4, 6), np.uint16) + np.arange(3, dtype=np.uint16)[:, None, None], 12, **placed(3))
     ((order, options, _),) = opened(save(made, tmp_path / "a.dcm"))
     assert order.tolist() == [0, 1, 2] and options["scale"] == (2, 0.5, 0.4)
+
+
+def test_headers_that_make_no_sense_are_files_in_their_own_order(tmp_path: Path) -> None:
+    """Sequences that are none, values that are none, more frames than anybody has."""
+    frames = np.zeros((3, 4, 6), np.uint16) + np.arange(3, dtype=np.uint16)[:, None, None]
+    made = dataset(frames, 12, **placed(3))
+    for name in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        made[name] = DataElement(name, "UT", "no sequence")
+    ((order, options, _),) = opened(save(made, tmp_path / "a.dcm"))
+    assert order.tolist() == [0, 1, 2] and "scale" not in options
+    many = dataset(frames, 12, NumberOfFrames=2_000_000_000)
+    with pytest.raises(VLExplainError, match="says that it has 2000000000 frames"):
+        read_dicom_layers(save(many, tmp_path / "b.dcm"))

@@ -71,6 +71,7 @@ def source(path: Path, kind: str) -> Path:
     headers: dict[str, dict[str, Any]] = {
         "CR": {},
         "labels": {},
+        "uncalibrated": {"ImagerPixelSpacing": [0.2, 0.3]},
         "MONOCHROME1": {"PhotometricInterpretation": "MONOCHROME1", "PatientOrientation": ["L", "F"]},
         "DX": {"SOPClassUID": DX, "Modality": "DX", "PixelSpacing": None, "ImagerPixelSpacing": [0.1, 0.1]},
         "placed": {"FrameOfReferenceUID": "1.2.3.4", "ImagePositionPatient": [1, 2, 3], "SliceThickness": 2,
@@ -98,7 +99,10 @@ def exported(case: CaseRecord, out: Path, keep: bool) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("keep", [False, True], ids=["pseudonym", "patient"])
-@pytest.mark.parametrize("kind", ["CR", "MONOCHROME1", "DX", "placed", "stripped", "RGB", "YBR_FULL", "PALETTE COLOR"])
+@pytest.mark.parametrize(
+    "kind",
+    ["CR", "MONOCHROME1", "DX", "placed", "stripped", "RGB", "YBR_FULL", "PALETTE COLOR", "uncalibrated"],
+)
 def test_segmentation_and_report_are_as_the_standard_has_them(tmp_path: Path, kind: str, keep: bool) -> None:
     case = case_of(source(tmp_path / "source.dcm", kind))
     if kind == "labels":
@@ -113,6 +117,22 @@ def test_segmentation_and_report_are_as_the_standard_has_them(tmp_path: Path, ki
     tree = said_by("dsrdump", sr)
     assert any("TID" in line or "Imaging Measurement Report" in line for line in tree)
     assert not [line for line in tree if line.startswith(("E:", "F:"))]
+
+
+def test_a_header_that_was_mended_is_as_the_standard_has_it(tmp_path: Path) -> None:
+    """A Japanese one, with a sex and dates that are none, and a place without a thickness."""
+    letters = {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎"}
+    wrong = {"PatientSex": "Unknown", "PatientBirthDate": "19500000", "StudyTime": "10:11:12"}
+    place = {
+        "FrameOfReferenceUID": "1.2.3",
+        "ImagePositionPatient": [1, 2, 3],
+        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+    }
+    case = case_of(write_radiograph(tmp_path / "x.dcm", **letters, **wrong, **place))
+    options = replace(options_of(["seg", "sr"], demonstration=True), deidentify=False)
+    folder = export_study([case], tmp_path / "out", options)
+    assert len(notes_of(folder)) == 4
+    assert not problems_of(next(folder.rglob("segmentation.dcm")), next(folder.rglob("report.dcm")))
 
 
 def test_what_the_validators_find_wrong_is_seen(tmp_path: Path) -> None:

@@ -146,9 +146,12 @@ def numbers(header: Dataset, keyword: str) -> list[float]:
 def groups(header: Dataset, sequence: str, frame: int = 0) -> Iterator[Dataset]:
     """Where an attribute of a frame may stand: the functional groups of enhanced objects, then the top."""
     for name, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
-        items = header.get(name) or []
-        if len(items) > index:
-            yield from items[index].get(sequence) or []
+        try:
+            items = header.get(name) or []
+            found = list(items[index].get(sequence) or []) if len(items) > index else []
+        except Exception:  # what should be a sequence is none
+            continue
+        yield from (group for group in found if hasattr(group, "keys"))
     yield header
 
 

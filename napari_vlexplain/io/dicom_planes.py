@@ -63,9 +63,9 @@ def frames_as_planes(file: Path, header: Dataset, count: int) -> list[Plane]:
     """Of a file of several frames, in the file's order; their number is that of its dimensions, where it has them."""
     offsets = numbers(header, "GridFrameOffsetVector")
     placed = len(offsets) == count or any(
-        "PlanePositionSequence" in group
-        for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-        for group in header.get(name) or ()
+        "ImagePositionPatient" in group and group is not header
+        for frame in {0, count - 1}
+        for group in groups(header, "PlanePositionSequence", frame)
     )
     planes = []
     for frame in range(count):
@@ -99,10 +99,16 @@ def _phases(header: Dataset, frame: int) -> Iterator[Any]:
         found = None
         for group in groups(header, sequence, frame) if sequence else (header,):
             if keyword in group:
-                value = group.get(keyword)
-                found = tuple(numbers(group, keyword)) or (None if value in (None, "") else str(value))
+                found = tuple(numbers(group, keyword)) or _text(group, keyword)
                 break
         yield found
+
+
+def _text(group: Dataset, keyword: str) -> str | None:
+    try:
+        return str(group.get(keyword) or "") or None
+    except Exception:  # pydicom looks at a value when it is asked for, and may not make sense of it
+        return None
 
 
 def _vector(header: Dataset, sequence: str, keyword: str, frame: int, size: int) -> NDArray[np.float64] | None:

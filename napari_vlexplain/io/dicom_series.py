@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST = 20_000
 """Files of a folder that are looked at."""
+MOST_FRAMES = 100_000
 PROJECTIONS = frozenset(("CR", "DX", "DR", "MG", "RG", "PX", "IO", "RF", "XC", "GM", "ES"))  # each shows one thing
 
 
@@ -48,8 +49,14 @@ def stack_of_files(files: Sequence[Path]) -> Stack:
 
 
 def stacks_of_frames(file: Path, header: Dataset) -> list[Stack]:
-    """A file of several frames as stacks, in the order of its functional groups."""
-    return stacks_of(frames_as_planes(file, header, frames_of(header)))
+    """A file of several frames as stacks, in the order of its functional groups.
+
+    Raises VLExplainError for a file that says it has more than ``MOST_FRAMES``.
+    """
+    count = frames_of(header)
+    if count > MOST_FRAMES:
+        raise VLExplainError(f"{file.name} says that it has {count} frames; up to {MOST_FRAMES} are shown as a stack.")
+    return stacks_of(frames_as_planes(file, header, count))
 
 
 def _series(files: Iterable[Path]) -> tuple[list[Stack], int]:
