@@ -421,6 +421,7 @@ def test_a_verdict_without_a_name_is_kept_and_says_so(dock, folder, qtbot):
     opened(dock, folder, qtbot)
     dock.view.judging.reader.clear()
     dock.view.judging.reader.editingFinished.emit()
+    settle(dock, qtbot)
     dock.judge(verdict="agree")
     settle(dock, qtbot)
     assert "without a name" in dock.view.judging.saved.text()

@@ -14,11 +14,13 @@ from PIL import Image
 
 from napari_vlexplain.cli import main
 from napari_vlexplain.explanation import Explanation
+from napari_vlexplain.metrics.thresholds import threshold_of
 from napari_vlexplain.reading_room import ahead
 from napari_vlexplain.reading_room.journal import open_journal
 from napari_vlexplain.reading_room.records import Judgement
 from napari_vlexplain.reading_room.reopen import read_export
 from napari_vlexplain.reading_room.study import open_study
+from napari_vlexplain.reading_room.threshold import Threshold
 
 SHAPE = (48, 64)
 
@@ -86,6 +88,21 @@ def test_saved_explanations_are_taken(study: Path, tmp_path: Path, capsys: Any) 
     np.testing.assert_array_equal(first.explanation.patch_scores, Explanation.load(saved).patch_scores)
     np.testing.assert_array_equal(first.masks["model"], first.explanation.heatmap >= first.threshold)
     assert 0 < first.masks["model"].mean() <= 0.3
+
+
+def test_maps_are_cut_where_the_reader_cut_them(study: Path, tmp_path: Path) -> None:
+    saved = explanation_of(np.asarray(Image.open(study / "a.png")), "left effusion").save(tmp_path / "saved" / "one")
+    read(study, "Ana")
+    journal = open_journal(open_study(study))
+    journal.choose_threshold("Ana", Threshold("quantile", 0.9))
+    journal.save()
+    heatmap, found = Explanation.load(saved).heatmap, {}
+    for name, options in {"own": [], "asked": ["--threshold", "q0.5"]}.items():
+        words = ["export", str(study), "--out", str(tmp_path / name), "--explanations", str(tmp_path / "saved")]
+        assert main([*words, *options]) == 0
+        found[name] = read_export(tmp_path / name)[0].threshold
+    assert found == {"own": threshold_of(heatmap, "quantile", 0.9), "asked": threshold_of(heatmap, "quantile", 0.5)}
+    assert open_journal(open_study(study)).threshold("Ana") == Threshold("quantile", 0.9)
 
 
 def test_explanations_are_computed_where_a_method_is_named(study: Path, tmp_path: Path, monkeypatch: Any) -> None:

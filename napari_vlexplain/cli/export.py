@@ -46,8 +46,12 @@ def export(
         str | None, typer.Option(metavar="DIR", help="Take saved explanations in here instead.")
     ] = None,
     threshold: Annotated[
-        str, typer.Option(metavar="T", help="Where heatmaps are cut: a value (0.5), a quantile (q0.75), or otsu.")
-    ] = "0.5",
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="Where heatmaps are cut: a value (0.5), a quantile (q0.75), or otsu; else where the reader did.",
+        ),
+    ] = None,
     prompt: Annotated[str, typer.Option(help="Asked of cases that come without a phrase.")] = "",
     device: options.Device = None,
     download: options.Download = False,
@@ -91,15 +95,16 @@ def export(
     wanted = options_of(words, paths=paths, anonymise=anonymise, deidentify=not keep_patient, key=key,
                         demonstration=allow_demonstration)  # fmt: skip
     refuse_foreign(target_of(Path(out), wanted), wanted.zip)  # before anything is computed
-    mode, value = options.threshold_of_text(threshold)
+    asked = None if threshold is None else options.threshold_of_text(threshold)
     problems: list[str] = []
     with progress() as report:
         report(0.0, "Opening the study")
         from ..reading_room.saved import WithSaved
-        from ..reading_room.session import Threshold
+        from ..reading_room.threshold import Threshold
 
         session = _session(study, journal, reader, prompt)
-        session.choose_threshold(Threshold(mode, value))
+        if asked is not None:
+            session.threshold = Threshold(*asked)  # for this export: the journal is the reader's
         _ask(session, model, method, param or [], device, download)
         if model is not None or method is not None:
             problems += session.explain_all(Run(report).part(0.0, 0.8).step, None)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ..errors import VLExplainError
-from ..metrics.overlap import Confusion, ratio, same_shape
+from ..metrics.overlap import Confusion, confusion, ratio, same_shape
 from .labelled import numbers_of
 
 PAIRS = (("model", "truth"), ("reader", "truth"), ("model", "reader"))
@@ -88,6 +88,23 @@ def agreements(
         for first, second in pairs
         if first in masks and second in masks
     ]
+
+
+def overlaps(
+    masks: Mapping[str, ArrayLike], valid: ArrayLike | None = None, ignored: NDArray[np.bool_] | None = None
+) -> dict[tuple[str, str], Confusion]:
+    """The counts of :func:`agreements` alone, without parts: fast enough to follow a brush.
+
+    ``ignored``: pixels that pairs with the ground truth leave out.
+    """
+    found = {}
+    for pair in PAIRS:
+        if pair[0] in masks and pair[1] in masks:
+            area = None if valid is None or "model" not in pair else np.asarray(valid, dtype=bool)
+            if ignored is not None and "truth" in pair:
+                area = ~ignored if area is None else area & ~ignored
+            found[pair] = confusion(masks[pair[0]], masks[pair[1]], area)
+    return found
 
 
 def compare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from ..truth.run_lengths import decode_runs, encode_runs
 from .labelled import as_mask
 from .mask_files import PICTURE, Masks, in_order, read_masks, write_masks
 from .ours import is_ours, of_demonstration
-from .records import NO_PICTURE, VERDICTS, CaseRecord, Judgement
+from .records import NO_PICTURE, CaseRecord, judgement_from
 from .rows import masks_of, row_of, shape_of
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def read_case(folder: Path) -> CaseRecord:
             limits=_pair(data["limits"]),
             spacing=_pair(data["spacing"]),
             threshold=None if data["threshold"] is None else float(data["threshold"]),
-            judgement=_judgement(data["judgement"]),
+            judgement=None if data["judgement"] is None else judgement_from(data["judgement"]),
             problem=problem,
             frame=frame,
             notes=tuple(_text(note) for note in data.get("notes", ())),
@@ -126,7 +126,7 @@ def read_case(folder: Path) -> CaseRecord:
             ignored=_ignored(data.get("ignored"), (height, width)),
         )
         files = dict(data["files"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise VLExplainError(f"{folder / CASE} is damaged ({error}); export it again.") from None
     if record.problem:
         return replace(record, image=NO_PICTURE)
@@ -354,16 +354,6 @@ def _read_document(folder: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("schema_version") != SCHEMA_VERSION:
         raise VLExplainError(f"{file} is no record of a case that this napari-vlexplain can read.")
     return data
-
-
-def _judgement(data: Any) -> Judgement | None:
-    if data is None:
-        return None
-    said = Judgement(**{f.name: data[f.name] for f in fields(Judgement)})
-    texts = (said.case, said.prompt, said.reader, said.comment, said.time)
-    if said.verdict not in VERDICTS or type(said.confidence) is not int or not all(isinstance(t, str) for t in texts):
-        raise ValueError("judgement")
-    return said
 
 
 def _ignored(data: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:

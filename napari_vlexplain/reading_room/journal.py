@@ -3,12 +3,14 @@
 ::
 
     vlexplain-reading/
-        journal.jsonl         {"kind": "judgement", "mask" or "frame", "case": ..., "prompt": ..., "reader": ..., ...}
+        journal.jsonl         {"kind": "judgement", "mask", "frame" or "threshold", "case": ..., "prompt": ...,
+                              "reader": ..., ...}
         masks/NAME.png        a reader's mask, (H, W) 8-bit, 0 or 255; of several labels their numbers, with a palette;
                               replaced whole
 
-The latest line on a case, prompt and reader counts. Of a file of several frames each has a mask of its own. A line that
-a crash cut short is no JSON and is passed over; the next change begins on a line of its own.
+The latest line on a case, prompt and reader counts; a threshold is a reader's for all cases. Of a file of several
+frames each has a mask of its own. A line that a crash cut short is no JSON and is passed over; the next change begins
+on a line of its own.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from platformdirs import user_data_path
@@ -34,12 +36,14 @@ from ..io.names import slug
 from ..io.replace import replace_file
 from .labelled import Mask, as_mask
 from .mask_files import labels_png
-from .records import VERDICTS, Judgement
+from .records import VERDICTS, Judgement, judgement_from
 from .study import NOTES, Study
+from .threshold import Threshold, threshold_from
 
 JOURNAL, MASKS = "journal.jsonl", "masks"
 LONGEST_COMMENT = 10_000
 _MOST_BYTES = 1 << 30
+T = TypeVar("T")
 _TEXTS = ("case", "prompt", "reader", "comment", "time")
 Key = tuple[str, str, str, int]
 """(case, prompt, reader, frame); a judgement is on all frames, and kept under the first."""
@@ -61,6 +65,7 @@ class Journal:
         self._masks: dict[Key, tuple[str, Path | None]] = {}  # time, file
         self._drawn_on: defaultdict[tuple[str, ...], set[int]] = defaultdict(set)  # frames
         self._frames: dict[str, tuple[str, int]] = {}  # time, frame
+        self._thresholds: dict[str, tuple[str, Threshold]] = {}  # of each reader: time, threshold
         self._to_write: dict[tuple[str, Key], dict[str, Any]] = {}
         self._drawn: dict[Key, Mask | None] = {}
         self._lock, self._disk = RLock(), RLock()
@@ -117,6 +122,20 @@ class Journal:
         with self._lock:
             self._frames[case] = time, frame
             self._to_write["frame", (case, "", "", 0)] = line
+
+    def threshold(self, reader: str) -> Threshold:
+        """Where the reader cuts heatmaps; who never chose, where the study's readers did last, or at 0.5."""
+        with self._lock:
+            last = max(self._thresholds.values(), key=lambda one: one[0], default=("", Threshold()))
+            return self._thresholds.get(reader, last)[1]
+
+    def choose_threshold(self, reader: str, threshold: Threshold) -> None:
+        """The reader cuts heatmaps here from now on."""
+        time = _now()
+        line = {"kind": "threshold", "case": "", "prompt": "", "reader": reader, **asdict(threshold), "time": time}
+        with self._lock:
+            self._thresholds[reader] = time, threshold
+            self._to_write["threshold", ("", "", reader, 0)] = line
 
     def has_mask(self, case: str, prompt: str, reader: str, frame: int = 0) -> bool:
         """Did the reader draw one?"""
@@ -213,9 +232,7 @@ class Journal:
     def _read(self, folder: Path) -> None:
         """Take in a folder's journal: in one file the later line counts, between files the later time."""
         file = folder / JOURNAL
-        said: dict[Key, Judgement] = {}
-        drawn: dict[Key, tuple[str, Path | None]] = {}
-        frames: dict[str, tuple[str, int]] = {}
+        found = _Lines(folder)
         try:
             if not file.exists():
                 return
@@ -224,51 +241,60 @@ class Journal:
             with file.open("rb") as stream:
                 for number, line in enumerate(stream, start=1):
                     try:
-                        _take(line, folder, said, drawn, frames)
+                        found.take(line)
                     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Broken):
                         self.problems.append(Problem(JOURNAL, number, "the line was cut short or is none of ours."))
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise VLExplainError(f"The readers' journal {file} cannot be read: {reason}.") from None
-        for key, one in said.items():
+        for key, one in found.said.items():
             if key not in self._judgements or self._judgements[key].time <= one.time:
                 self._judgements[key] = one
-        for key, mask in drawn.items():
+        for key, mask in found.drawn.items():
             if key not in self._masks or self._masks[key][0] <= mask[0]:
                 self._masks[key] = mask
                 self._drawn_on[key[:3]].add(key[3])
-        for case, frame in frames.items():
-            if case not in self._frames or self._frames[case][0] <= frame[0]:
-                self._frames[case] = frame
+        _take_later(self._frames, found.frames)
+        _take_later(self._thresholds, found.thresholds)
 
 
-def _take(
-    text: bytes,
-    folder: Path,
-    said: dict[Key, Judgement],
-    drawn: dict[Key, tuple[str, Path | None]],
-    frames: dict[str, tuple[str, int]],
-) -> None:
-    """Read a line; raises all sorts for one that is none of ours."""
-    if not text.strip():
-        return
-    line = json.loads(text)
-    kind = line["kind"]
-    if not all(isinstance(line.get(name, ""), str) for name in _TEXTS):
-        raise TypeError
-    frame = line.get("frame", 0)
-    if type(frame) is not int or frame < 0:
-        raise ValueError
-    key = (line["case"], line["prompt"], line["reader"], 0 if kind == "judgement" else frame)
-    if kind == "judgement":
-        one = Judgement(**{field.name: line[field.name] for field in fields(Judgement)})
-        if one.verdict not in VERDICTS or type(one.confidence) is not int or not 0 <= one.confidence <= 5:
+@dataclass
+class _Lines:
+    """What the lines of one file come to."""
+
+    folder: Path
+    said: dict[Key, Judgement] = field(default_factory=dict)
+    drawn: dict[Key, tuple[str, Path | None]] = field(default_factory=dict)
+    frames: dict[str, tuple[str, int]] = field(default_factory=dict)
+    thresholds: dict[str, tuple[str, Threshold]] = field(default_factory=dict)
+
+    def take(self, text: bytes) -> None:
+        """Read a line; raises all sorts for one that is none of ours."""
+        if not text.strip():
+            return
+        line = json.loads(text)
+        kind = line["kind"]
+        if not all(isinstance(line.get(name, ""), str) for name in _TEXTS):
+            raise TypeError
+        frame = line.get("frame", 0)
+        if type(frame) is not int or frame < 0:
             raise ValueError
-        said[key] = one
-    elif kind == "mask":
-        drawn[key] = line["time"], inside(folder / MASKS, line["file"]) if line["file"] else None
-    elif kind == "frame":
-        frames[line["case"]] = line["time"], frame
+        key = (line["case"], line["prompt"], line["reader"], 0 if kind == "judgement" else frame)
+        if kind == "judgement":
+            self.said[key] = judgement_from(line)
+        elif kind == "mask":
+            self.drawn[key] = line["time"], inside(self.folder / MASKS, line["file"]) if line["file"] else None
+        elif kind == "frame":
+            self.frames[line["case"]] = line["time"], frame
+        elif kind == "threshold":
+            self.thresholds[line["reader"]] = line["time"], threshold_from(line["mode"], line["value"])
+
+
+def _take_later(held: dict[str, tuple[str, T]], found: dict[str, tuple[str, T]]) -> None:
+    """Between files the later time counts."""
+    for name, one in found.items():
+        if name not in held or held[name][0] <= one[0]:
+            held[name] = one
 
 
 def open_journal(study: Study) -> Journal:

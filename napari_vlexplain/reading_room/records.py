@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,60 @@ Verdict = Literal["", "agree", "partly", "disagree", "flag"]
 VERDICTS: tuple[Verdict, ...] = ("", "agree", "partly", "disagree", "flag")
 
 
+MapSeen = Literal["none", "hidden", "visible"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was in view when something was said.
+
+    image_sha256: of the picture's shape, dtype and pixels, as in requests; "" where it could not be read.
+    frame: of a file of several, from 0. window: (low, high), the values shown black and white; None for colours.
+    map: was one there, and was it shown? request: its key. weights_sha256: its model's. threshold: where it was cut.
+    others: visible layers that were no part of the case.
+    """
+
+    image_sha256: str = ""
+    frame: int | None = None
+    window: tuple[float, float] | None = None
+    map: MapSeen = "none"
+    request: str = ""
+    weights_sha256: str = ""
+    threshold: float | None = None
+    others: int = 0
+
+
+def seen_from(data: Any) -> Seen | None:
+    """As it was written down, None where it was not; ValueError, TypeError or KeyError for what is none of ours."""
+    if data is None:
+        return None
+    found = {one.name: data[one.name] for one in fields(Seen)}
+    if found["window"] is not None:
+        low, high = found["window"]
+        found["window"] = float(low), float(high)
+    if found["threshold"] is not None:
+        found["threshold"] = float(found["threshold"])
+    numbers = (*(found["window"] or ()), found["threshold"] or 0.0)
+    counts = (found["frame"] or 0, found["others"])
+    texts = (found["image_sha256"], found["request"], found["weights_sha256"])
+    if not (
+        all(map(math.isfinite, numbers))
+        and all(type(count) is int and count >= 0 for count in counts)
+        and all(isinstance(text, str) for text in texts)
+        and found["map"] in get_args(MapSeen)
+    ):
+        raise ValueError("seen")
+    return Seen(**found)
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What a reader says of one prompt of one case.
 
     verdict: "" is none yet. confidence: 1 (a guess) to 5 (certain), 0 not said.
     time: ISO 8601 in UTC, of the last change.
+    seen: what was in view at the verdict, or, before there was one, when something was said last; None in journals
+        from before this was kept.
     """
 
     case: str
@@ -32,6 +81,19 @@ class Judgement:
     confidence: int = 0
     comment: str = ""
     time: str = ""
+    seen: Seen | None = None
+
+
+def judgement_from(data: Any) -> Judgement:
+    """As it was written down; ValueError, TypeError, KeyError or AttributeError for what is none of ours."""
+    one = Judgement(
+        **{f.name: data[f.name] for f in fields(Judgement) if f.name != "seen"}, seen=seen_from(data.get("seen"))
+    )
+    texts = (one.case, one.prompt, one.reader, one.comment, one.time)
+    known = one.verdict in VERDICTS and type(one.confidence) is int and 0 <= one.confidence <= 5
+    if not known or not all(isinstance(text, str) for text in texts):
+        raise ValueError("judgement")
+    return one
 
 
 @dataclass(frozen=True, eq=False)

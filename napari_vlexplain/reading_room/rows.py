@@ -23,7 +23,7 @@ from ..metrics.overlap import energy_in_mask, lost_share, pointing_game, ratio
 from ..roles import ROLES
 from .agreement import PAIRS, Agreement, agreements, compare
 from .labelled import Mask, as_mask
-from .records import CaseRecord, Judgement
+from .records import CaseRecord, Judgement, Seen
 
 FORMAT = "napari-vlexplain rows"
 SCHEMA_VERSION = 1
@@ -73,6 +73,15 @@ COLUMNS: dict[str, str] = {
     "confidence": "1 (a guess) to 5 (certain)",
     "comment": "the reader's words",
     "judged": "time of the last change, UTC",
+    "seen_image_sha256": "as image_sha256, of the picture in view at the verdict; empty where none could be read",
+    "seen_frame": "of a file of several, the one in view at the verdict, from 1",
+    "seen_low": "pixel value shown black at the verdict",
+    "seen_high": "pixel value shown white at the verdict",
+    "seen_map": "the map at the verdict: visible, hidden, or none in view; empty where it was not recorded",
+    "seen_request": "key of the request whose map it was",
+    "seen_weights_sha256": "of the weights that the map came from",
+    "seen_threshold": "where it was cut",
+    "seen_others": "visible layers that were no part of the case",
     "explained": "time of the explanation, UTC",
     "device": "what the model ran on",
     "versions": "of the software, as JSON",
@@ -100,7 +109,7 @@ def row_of(record: CaseRecord, *, paths: bool = False) -> dict[str, Any]:
         status=record.problem or None, parts=[], frame=None if record.frame is None else record.frame + 1,
         reader=judgement.reader, verdict=judgement.verdict, confidence=judgement.confidence or None,
         comment=judgement.comment, judged=judgement.time,
-        source=str(record.source) if paths and record.source is not None else None,
+        source=str(record.source) if paths and record.source is not None else None, **_seen(judgement.seen),
     )  # fmt: skip
     if record.problem:
         return row
@@ -185,6 +194,23 @@ def _figures(name: str, agreement: Agreement, area: float | None) -> dict[str, A
         **{f"{name}_{figure}": getattr(counts, figure) for figure in ("iou", "dice", "precision", "recall")},
         f"{name}_difference_px": agreement.difference,
         f"{name}_difference_mm2": None if area is None else agreement.difference * area,
+    }
+
+
+def _seen(seen: Seen | None) -> dict[str, Any]:
+    if seen is None:
+        return {}
+    low, high = seen.window or (None, None)
+    return {
+        "seen_image_sha256": seen.image_sha256 or None,
+        "seen_frame": None if seen.frame is None else seen.frame + 1,
+        "seen_low": low,
+        "seen_high": high,
+        "seen_map": seen.map,
+        "seen_request": seen.request or None,
+        "seen_weights_sha256": seen.weights_sha256 or None,
+        "seen_threshold": seen.threshold,
+        "seen_others": seen.others,
     }
 
 

@@ -13,7 +13,7 @@ from ..io.saved import MANIFEST
 from ..metrics.thresholds import threshold_of
 from ..request import ImageIdentity
 from .records import CaseRecord
-from .session import Threshold
+from .threshold import Threshold
 
 
 class WithSaved:

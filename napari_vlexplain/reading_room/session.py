@@ -6,60 +6,44 @@ The list's rows are one a phrase: a case with three phrases is judged three time
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import Cancelled, VLExplainError
 from ..explaining import Explaining, remedy
-from ..measuring import Figures, Measured
-from ..metrics.histogram import Counts
-from ..metrics.thresholds import Mode
 from ..running import ProgressCallback, Run
-from ..truth.described import file_of
 from .ahead import Asked, Prepared, Preparing, Question, question_of
 from .journal import Journal, Mask
 from .navigation import Key, Row, View, next_undecided, step
 from .opened import Opened
-from .records import NO_PICTURE, CaseRecord, Judgement, without_folder
+from .recorded import Records
+from .records import Judgement, Seen
+from .sight import Sight
 from .study import Item, Study
+from .threshold import Threshold
 
 MOST_UNDONE = 1000
 Looked = Prepared | Opened | str
 """What became of looking at a case: all of it, its image alone, or why it cannot be read."""
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """Where heatmaps are cut, see :mod:`napari_vlexplain.metrics.thresholds`; kept from case to case."""
-
-    mode: Mode = "value"
-    value: float = 0.5
-
-    def of(self, counts: Counts) -> float:
-        """The threshold on one heatmap: an edge of its histogram."""
-        return float(counts.edges[counts.edge(self.mode, self.value)])
-
-    def figures(self, counts: Counts) -> Figures:
-        """All figures of one heatmap at this threshold."""
-        return Measured(counts, 0.0, None).figures(counts.edge(self.mode, self.value))
-
-
 class ReadingSession:
     """One study being read by one reader at a time.
 
     Change ``reader``, ``threshold``, ``own_prompt`` and ``asked`` by their ``choose_`` methods: the rows follow.
-    ``view`` may be set freely. What takes long (``prepare``, ``explain_all``, ``records``) may run on any thread.
+    ``view`` may be set freely. ``ask_for`` asks for an item; ``sight`` says what of it is in view. What takes long
+    (``prepare``, ``explain_all``, ``records``) may run on any thread.
     """
 
     def __init__(self, study: Study, journal: Journal, preparing: Preparing, reader: str = "") -> None:
         self.study, self.journal, self.preparing = study, journal, preparing
         self.reader = reader
-        self.threshold = Threshold()
+        self.threshold = journal.threshold(reader)
+        self.sight = Sight()
         self.view = View()
         self.current: Key | None = None
         self.broken = dict(study.broken)
@@ -103,14 +87,23 @@ class ReadingSession:
         """Is there a case without a phrase?"""
         return any(not entry.prompts for entry in self.study.entries)
 
+    def ask_for(self, item: Item) -> int:
+        """Make an item the current one, not in view yet; returns the turn in which its picture may arrive."""
+        self.current = item.key
+        return self.sight.leave(item, self.reader)
+
     def choose_reader(self, reader: str) -> None:
-        """Go on as another reader; what each said is kept apart."""
+        """Go on as another reader, at that one's threshold; what each said is kept apart."""
+        self.sight.leave()
         self.reader = reader.strip()
+        self.threshold = self.journal.threshold(self.reader)
         self._undo.clear()
         self.forget_rows()
 
     def choose_threshold(self, threshold: Threshold) -> None:
-        """Cut heatmaps elsewhere; figures of the list are look-ups."""
+        """Cut heatmaps elsewhere from now on; the journal keeps it. Figures of the list are look-ups."""
+        if threshold != self.threshold:
+            self.journal.choose_threshold(self.reader, threshold)
         self.threshold = threshold
         self.forget_rows()
 
@@ -122,6 +115,7 @@ class ReadingSession:
     def choose_own_prompt(self, prompt: str) -> None:
         """Ask this of the cases that come without a phrase; a current one stays current."""
         item = self.item
+        self.sight.leave()
         self._own_prompt = prompt.strip()
         self.__dict__.pop("items", None)
         self.forget_rows()
@@ -130,6 +124,7 @@ class ReadingSession:
 
     def choose_frame(self, case: str, frame: int) -> None:
         """Look at this frame (from 0) of a case from now on; the journal keeps it."""
+        self.sight.leave()
         self.journal.choose_frame(case, frame)
         for key, item in self.items.items():
             if key[0] == case:
@@ -192,8 +187,10 @@ class ReadingSession:
         """The reader's, empty where nothing was said yet."""
         return self.journal.judgement(*key, self.reader)
 
-    def judge(self, key: Key, **said: Any) -> Judgement:
+    def judge(self, key: Key, seen: Seen | None = None, **said: Any) -> Judgement:
         """Change verdict, confidence or comment; in memory at once, on the disk with the journal's ``save``.
+
+        ``seen`` : what is in view. It is kept with the verdict, or while there is none with whatever is said.
 
         Raises
         ------
@@ -203,6 +200,8 @@ class ReadingSession:
         after = replace(before, **said)
         if after == before:
             return before
+        if after.verdict != before.verdict or not before.verdict:
+            after = replace(after, seen=seen)
         told = self.journal.judge(after)
         typing = tuple(said) == ("comment",) and bool(self._undo) and self._undo[-1][1] == ("comment",)
         if not (typing and (self._undo[-1][0].case, self._undo[-1][0].prompt) == key):  # a comment is undone whole
@@ -226,15 +225,16 @@ class ReadingSession:
         return before.case, before.prompt
 
     def starting_mask(self, item: Item, start: str) -> Mask | None:
-        """A mask for the reader to edit: "nothing", the "truth", or the "model"'s; None where that is not known."""
-        opened, known = self.preparing.opened(item.entry), self.preparing.prepared(self.question(item))
+        """A mask for the reader to edit: "nothing", the "truth", or the "model"'s; None where that is not in view."""
+        opened, answer = self.sight.opened, self.sight.answer
         if opened is None:
             return None
         if start == "truth":
             truth = opened.truths[item.number]
             return None if truth is None else truth.view(np.bool_).copy()
         if start == "model":
-            return None if known is None else self._cut(known, item.number)[1]
+            number = item.number
+            return None if answer is None else self.threshold.cut(answer.explanations[number], answer.counts[number])[1]
         return np.zeros(opened.shape, bool)
 
     # What takes long
@@ -247,7 +247,9 @@ class ReadingSession:
         except VLExplainError as error:
             mask = str(error)
         try:
-            return self.preparing.known(question) or self.preparing.open(item.entry), mask
+            found = self.preparing.known(question) or self.preparing.open(item.entry)
+            (found.opened if isinstance(found, Prepared) else found).identity  # noqa: B018 - its hash takes a while
+            return found, mask
         except Exception as error:  # whatever it is, the reader goes on to the next case
             return remedy(error), mask
 
@@ -291,64 +293,6 @@ class ReadingSession:
         frames = self.journal.frames_drawn(*item.key, self.reader)
         return [_on_frame(item, frame) for frame in frames if frame != item.entry.frame]
 
-    def _records_of(self, items: list[Item], problems: list[str]) -> Iterator[CaseRecord]:
-        question = self.question(items[0])
-        entry = question.entry
-        said = {item.key: found if (found := self.judgement(item.key)).time else None for item in items}
-        problem = ""
-        try:
-            known = self.preparing.known(question, hold=False)
-            opened = self.preparing.peek(entry) if known is None else known.opened
-        except Exception as error:  # whatever it is, what was said of the case is not lost, nor are the other cases
-            problem = remedy(error)
-        if problem:
-            source = entry.image if isinstance(entry.image, Path) else None
-            problem = problem if source is None else without_folder(problem, source)
-            for key, judgement in said.items():
-                yield CaseRecord(*key, NO_PICTURE, source, entry.category, entry.group, judgement=judgement,
-                                 problem=problem)  # fmt: skip
-            return
-        for item in items:
-            explanation = None if known is None else known.explanations[item.number]
-            masks: dict[str, Mask] = {}
-            threshold = None
-            truth = opened.truths[item.number]
-            if truth is not None:
-                masks["truth"] = truth.view(np.bool_)
-            if known is not None:
-                threshold, masks["model"] = self._cut(known, item.number)
-            try:
-                drawn = self.journal.mask(*item.key, self.reader, entry.frame)
-                if drawn is not None:
-                    masks["reader"] = drawn
-            except VLExplainError as error:
-                problems.append(f"{entry.id}: {error}")
-            yield CaseRecord(
-                case=entry.id,
-                prompt=item.prompt,
-                image=opened.pixels,
-                source=opened.source,
-                category=entry.category,
-                group=entry.group,
-                limits=opened.limits,
-                spacing=opened.spacing,
-                explanation=explanation,
-                threshold=threshold,
-                masks=masks,
-                judgement=said[item.key],
-                frame=opened.entry.frame if opened.frames > 1 else None,
-                notes=opened.truth_notes,
-                doubt=opened.doubt(item.number),
-                ignored=opened.ignored,
-                truth_files=tuple(file for file in map(file_of, entry.truths) if file is not None),
-            )
-
-    def _cut(self, prepared: Prepared, number: int) -> tuple[float, Mask]:
-        heatmap = prepared.explanations[number].heatmap
-        threshold = self.threshold.of(prepared.counts[number])
-        with np.errstate(invalid="ignore"):
-            return threshold, heatmap >= np.float32(threshold)  # NaN is never kept
-
     def _row(self, item: Item) -> Row:
         said = self.judgement(item.key)
         counts = self.preparing.counts(self.question(item))[item.number] if item.prompt else None
@@ -359,25 +303,6 @@ class ReadingSession:
             return row
         figures = self.threshold.figures(counts)
         return replace(row, iou=figures.iou, dice=figures.dice, pointing=figures.pointing)
-
-
-@dataclass(frozen=True)
-class Records:
-    """The records of some items, made one by one as they are asked for."""
-
-    session: ReadingSession
-    items: tuple[Item, ...]
-    problems: list[str]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[CaseRecord]:
-        by_case: dict[tuple[str, int], list[Item]] = {}
-        for item in self.items:
-            by_case.setdefault((item.entry.id, item.entry.frame), []).append(item)
-        for items in by_case.values():
-            yield from self.session._records_of(items, self.problems)
 
 
 def _on_frame(item: Item, frame: int) -> Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,8 +21,7 @@ class CaseExplaining(QObject):
     """One job of the viewer's at a time for what the reader waits for, and one behind for what comes next.
 
     ``ready`` carries (item, Prepared) of the case in view, ``said`` a sentence and whether it is bad. ``changed``
-    tells that a job began or ended, ``ahead`` that figures of another case are known. ``in_view`` is the key of the
-    question whose answer is shown, kept by whoever shows it.
+    tells that a job began or ended, ``ahead`` that figures of another case are known.
     """
 
     ready = Signal(object, object)
@@ -31,17 +29,13 @@ class CaseExplaining(QObject):
     changed = Signal()
     ahead = Signal()
 
-    def __init__(
-        self, jobs: Jobs, view: CasesView, method: MethodChoice, reading: Callable[[], bool], settled: Settled
-    ) -> None:
-        """``reading`` : is the case in view still being read from its file?"""
+    def __init__(self, jobs: Jobs, view: CasesView, method: MethodChoice, settled: Settled) -> None:
         super().__init__(view)
         self.jobs = jobs
         self.session: ReadingSession | None = None
         self.question: Question | None = None
         self.all = False
-        self.in_view: object = None
-        self._view, self._method, self._reading = view, method, reading
+        self._view, self._method = view, method
         self._ahead: tuple[object, Question] | None = None
         self._settled = settled
         jobs.changed.connect(self._on_jobs)
@@ -83,17 +77,22 @@ class CaseExplaining(QObject):
         self.jobs.start(title, session.explain_all, self._on_all, self._on_failed, self._on_cancelled)
         self.changed.emit()
 
-    def go_on(self) -> None:
-        """Explain the case in view if that is wanted and nothing else runs, or else prepare the next one."""
+    def go_on(self, answered: Question | None = None) -> None:
+        """Explain the case in view if that is wanted and nothing else runs, or else prepare the next one.
+
+        ``answered`` : is not asked again at once, whatever became of its answer, such as when the model's files change
+        all the time.
+        """
         session, item = self._current()
-        if session is None or item is None or self._reading():
+        if session is None or item is None or not session.sight.known:
             return
         question, wanted = session.question(item), self._view.at_once.isChecked()
         prepared, broken = session.preparing.prepared(question), item.entry.id in session.broken
-        if prepared is not None and self.in_view != question.key and not broken:
+        if prepared is not None and session.sight.question != question.key and not broken:
             self.ready.emit(item, prepared)  # what ran ahead came in between
             self.changed.emit()
-        if prepared is None and wanted and question.prompts and not broken:
+        again = answered is not None and answered.key == question.key
+        if prepared is None and wanted and question.prompts and not broken and not again:
             if not self.jobs.busy or self.question is not None:
                 self.run()
         else:
@@ -166,7 +165,7 @@ class CaseExplaining(QObject):
             self.said.emit(session.preparing.cache.trouble or told, False)
             self.ready.emit(item, prepared)
         self.changed.emit()
-        self.go_on()
+        self.go_on(question)
 
     def _on_all(self, problems: list[str]) -> None:
         self.all = False

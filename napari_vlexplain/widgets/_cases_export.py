@@ -181,6 +181,10 @@ class Exporting(QObject):
             dialog = ExportDialog(self._widget, known, len(rows), self._folder)
             if not dialog.exec_():
                 return
+        why = session.sight.refusal() if dialog.scope == "case" else ""
+        if why:
+            self.said.emit(why, True)
+            return
         keys = {
             "study": None,
             "shown": {row.key for row in shown(session.rows, session.view)},

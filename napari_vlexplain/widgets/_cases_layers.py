@@ -7,7 +7,7 @@ window that the reader chose) follows the cases too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +18,24 @@ from ..io.napari_dicom import described
 from ..reading_room.ahead import Prepared
 from ..reading_room.labelled import Mask
 from ..reading_room.opened import Opened
+from ..reading_room.sight import Looks
 from ..reading_room.study import Item
 from ..roles import hex_of, label_colours
+from ._cases_cover import Cover
 from ._heatmaps import faded
-from ._layers import copy_geometry, ensure_id, find_layers, geometry, is_copy, layer_kind, mark, new_metadata
+from ._layers import (
+    copy_geometry,
+    ensure_id,
+    find_layers,
+    geometry,
+    layer_id,
+    layer_kind,
+    mark,
+    new_metadata,
+    outline,
+    source_id,
+)
+from ._look_lines import KIND as ISOLINES
 from ._pieces import DRAW, PAUSE, Pieces
 from ._settings import settings
 
@@ -30,6 +44,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
 READER = "reader"
+NO_MAP = "no map yet"
+BRUSHES = 60  # a brush is this part of the picture's longer side
 SHORT = 24  # letters of a case's id in layer names
 
 
@@ -44,63 +60,76 @@ class CaseLayers:
         self.truth: Labels | None = None
         self.reader: Labels | None = None
         self._limits: tuple[float, float] | None = None
-        self._hidden: list[str] = []
-        self._heatmap_wanted = True
-        self._heatmap_valid = False
+        self._pixels: NDArray[Any] | None = None
+        self._picture, self._map = Cover(), Cover()  # over image, boxes and truth; over the heatmap
+        self._earlier: set[int] = set()  # layers of others that were there before this case, by hash
 
     def owns(self, layer: Layer) -> bool:
         """Is it one of these?"""
-        ours = (self.image, self.heatmap, self.boxes, self.truth, self.reader)
-        return any(layer == mine for mine in ours)  # never "is": a dock gets stand-ins of layers
+        return any(layer == mine for mine in self._ours())  # never "is": a dock gets stand-ins of layers
+
+    def belongs(self, layer: Layer) -> bool:
+        """Is it one of these, or made of one of them since this case is in view?"""
+        if self.owns(layer):
+            return True
+        ids = {layer_id(mine) for mine in self._ours() if mine is not None}
+        if layer_kind(layer) == ISOLINES and source_id(layer) in ids:
+            return True
+        return hash(layer) not in self._earlier and source_id(layer) in ids
+
+    def looks(self) -> Looks:
+        """The canvas as it is now."""
+        image, heatmap, layers = self.image, self.heatmap, self.viewer.layers
+        if image is None or image not in layers or self._picture.closed:
+            return Looks()
+        others = [layer for layer in layers if layer.visible and not self.belongs(layer)]
+        above = [layer for layer in others if layers.index(layer) > layers.index(image) and _is_opaque(layer)]
+        low, high = (float(limit) for limit in image.contrast_limits)
+        return Looks(
+            picture=bool(image.visible and image.opacity > 0 and image.data[0] is self._pixels),
+            window=None if image.rgb else (low, high),
+            heatmap=bool(not self._map.closed and heatmap is not None and heatmap in layers and heatmap.visible),
+            others=len(others),
+            covering=above[-1].name if above else "",
+        )
+
+    def leave(self) -> None:
+        """From this moment nothing of the last case can be seen, measured or painted on."""
+        self._forget_removed()
+        self.hide_heatmap()
+        self.drop_reader()
+        self._picture.close()
+        self._remove_made_elsewhere()
+        self._earlier = {hash(layer) for layer in self.viewer.layers if not self.owns(layer)}
 
     def show_case(self, opened: Opened, item: Item) -> Pieces:
-        """The image, its boxes and its ground truth, in pieces; the last case's heatmap is taken out of sight.
+        """The image, its boxes and its ground truth, in pieces, and all at once in sight when they are whole.
 
         Left off before its end, it shows nothing: no picture may stand under what belongs to another.
         """
         self._forget_removed()
         active = self.viewer.layers.selection.active
-        whole = False
-        try:
-            self._remove_made_elsewhere()
-            self.hide_heatmap()
-            self.drop_reader()
-            yield PAUSE
-            # The first layer of a kind builds its shaders when it is drawn: one at a time.
-            pause = DRAW if self.image is None and self.boxes is None and self.truth is None else PAUSE
-            self._show_image(opened, item)
-            yield pause
-            self._show_boxes(opened, item)
-            yield pause
-            self._show_truth(opened, item)
-            whole = True
-        finally:
-            if not whole:
-                self.show_nothing()
-        while self._hidden:
-            layer = getattr(self, self._hidden.pop())
-            if layer is not None:
-                layer.visible = True
-        if active is None or active not in self.viewer.layers:
+        if not self._picture.closed:
+            self.leave()
+        yield PAUSE
+        # The first layer of a kind builds its shaders when it is drawn: one at a time.
+        pause = DRAW if self.image is None and self.boxes is None and self.truth is None else PAUSE
+        self._show_image(opened, item)
+        yield pause
+        self._show_boxes(opened, item)
+        yield pause
+        self._show_truth(opened, item)
+        self._pixels = opened.levels[0]
+        self._picture.open(always="image")
+        if active is None or active not in self.viewer.layers or not self.belongs(active):
             self.viewer.layers.selection.active = self.image
 
-    def show_nothing(self) -> None:
-        """A case that cannot be read: no picture of another one may stand in its place."""
-        self._forget_removed()
-        self.hide_heatmap()
-        self.drop_reader()
-        for name in ("image", "boxes", "truth"):
-            layer = getattr(self, name)
-            if layer is not None and name not in self._hidden and layer.visible:
-                self._hidden.append(name)
-                layer.visible = False
-
-    def show_heatmap(self, prepared: Prepared, item: Item) -> None:
-        """The explanation of the item's prompt, above the image."""
+    def show_heatmap(self, prepared: Prepared, item: Item) -> bool:
+        """The explanation of the item's prompt, above the image; False where there is no image to lie on."""
         self._forget_removed()
         image = self.image
-        if image is None:
-            return
+        if image is None or self._picture.closed:
+            return False
         explanation, levels = prepared.explanations[item.number], prepared.heatmaps[item.number]
         name = f"{image.name} | {explanation.request.method} | {explanation.prompt}"
         details = {**record_of(explanation), "plane": []}
@@ -111,29 +140,39 @@ class CaseLayers:
             copy_geometry(image, self.heatmap)
             mark(self.heatmap, "heatmap", image, **details)
             self.heatmap.name = name
-            self.heatmap.visible = self._heatmap_wanted
-        self._heatmap_valid = True
+        self._map.open()
+        return True
 
     def hide_heatmap(self) -> None:
         """No explanation is known of this case: what is there belongs to another, and must not be seen or measured."""
-        if self.heatmap is None or not self._heatmap_valid:
+        heatmap = self.heatmap
+        if heatmap is None or self._map.closed:
             return
-        self._heatmap_wanted = self.heatmap.visible
-        self._heatmap_valid = False
-        self.heatmap.visible = False
+        self._map.close()
+        for lines in find_layers(self.viewer.layers, ISOLINES, layer_id(heatmap)):
+            lines.data = []  # they follow the map, but later
+        # Without values, without memory, and without the record of what it showed.
+        heatmap.data = [np.broadcast_to(np.float32(np.nan), level.shape) for level in heatmap.data]
+        mark(heatmap, "heatmap", self.image, plane=[])
+        heatmap.name = NO_MAP
 
-    def show_reader(self, mask: Mask, reader: str) -> Labels:
-        """The reader's mask, to be edited."""
+    def show_reader(self, mask: Mask, reader: str, paint: bool = False) -> Labels:
+        """The reader's mask, an outline over the map, to be edited; ``paint`` : with the brush in hand."""
         self.drop_reader()
         assert self.image is not None
-        self.reader = self.viewer.add_labels(
-            mask.astype(np.uint8),
-            name=f"{self.image.name} | {reader or 'reader'}",
-            opacity=0.5,
-            colormap=label_colours(READER),
-            metadata=new_metadata("mask", self.image, role=READER),
-            **geometry(self.image, 2),
-        )
+        with nullcontext() if paint else _selection_kept(self.viewer):
+            self.reader = self.viewer.add_labels(
+                mask.astype(np.uint8),
+                name=f"{self.image.name} | {reader or 'reader'}",
+                colormap=label_colours(READER),
+                metadata=new_metadata("mask", self.image, role=READER),
+                **geometry(self.image, 2),
+            )
+        outline(self.reader)
+        if paint:
+            self.viewer.layers.selection.active = self.reader
+            self.reader.brush_size = max(3, round(max(mask.shape) / BRUSHES))
+            self.reader.mode = "paint"
         return self.reader
 
     def drop_reader(self) -> None:
@@ -153,10 +192,10 @@ class CaseLayers:
     def toggle_heatmap(self) -> None:
         """Show or hide the heatmap of this case."""
         self._forget_removed()
-        if self.heatmap is not None and self._heatmap_valid:
-            self.heatmap.visible = not self.heatmap.visible
-        else:
-            self._heatmap_wanted = not self._heatmap_wanted
+        self._map.toggle("heatmap")
+
+    def _ours(self) -> tuple[Layer | None, ...]:
+        return self.image, self.heatmap, self.boxes, self.truth, self.reader
 
     def _show_image(self, opened: Opened, item: Item) -> None:
         image, levels, spacing = self.image, list(opened.levels), opened.scale
@@ -173,7 +212,7 @@ class CaseLayers:
             image = self.image = None
         if image is None:
             self.image = self._add_image(opened, levels, name, details, spacing)
-            self.viewer.reset_view()
+            self._fit()
             return
         same_place = image.level_shapes[0][:2].tolist() == list(opened.shape) and np.allclose(image.scale, spacing)
         kept = self._limits is not None and tuple(image.contrast_limits) != self._limits
@@ -186,6 +225,13 @@ class CaseLayers:
         self._limits = None if opened.rgb else self._limits if kept else opened.shown_limits
         image.name = name
         if not same_place:
+            self._fit()
+
+    def _fit(self) -> None:
+        """The picture as large as the canvas, whatever lies out of sight beside it."""
+        try:
+            self.viewer.reset_view(layers=[self.image])
+        except TypeError:  # before napari 0.9
             self.viewer.reset_view()
 
     def _add_image(self, opened: Opened, levels: list[Any], name: str, details: dict[str, Any], scale: Any) -> Image:
@@ -193,12 +239,13 @@ class CaseLayers:
         if opened.spacing is not None:
             looks["units"] = "mm"
         layer: Image = self.viewer.add_image(
-            levels, rgb=opened.rgb, multiscale=True, name=name, scale=scale,
+            levels, rgb=opened.rgb, multiscale=True, name=name, scale=scale, visible=False,
             metadata=new_metadata("source", None, **details), **looks,
         )  # fmt: skip
         if not opened.rgb:
             _set_limits(layer, opened)
             self._limits = opened.shown_limits
+        self._picture.add("image", layer, True)
         family = [other for other in (self.heatmap, self.truth, self.boxes) if other is not None]
         if family:  # an image that replaces one of another kind lies below what was above that
             lowest = min(self.viewer.layers.index(other) for other in family)
@@ -224,9 +271,10 @@ class CaseLayers:
         boxed = len(opened.boxes[item.number]) > 0
         with _selection_kept(self.viewer):
             self.truth = self.viewer.add_labels(
-                truth.copy(), name=name, opacity=0.35, colormap=label_colours("truth"),
-                visible=not boxed, metadata=new_metadata("truth", self.image), **geometry(self.image, 2),
+                truth.copy(), name=name, opacity=0.35, colormap=label_colours("truth"), visible=False,
+                metadata=new_metadata("truth", self.image), **geometry(self.image, 2),
             )  # fmt: skip
+        self._picture.add("truth", self.truth, not boxed)
 
     def _show_boxes(self, opened: Opened, item: Item) -> None:
         boxes = opened.boxes[item.number]
@@ -241,9 +289,10 @@ class CaseLayers:
                 self.boxes = self.viewer.add_shapes(
                     corners, shape_type="rectangle", edge_width=width, edge_color=hex_of("truth"),
                     face_color="transparent", name=name, metadata=new_metadata("boxes", self.image),
-                    **geometry(self.image, 2),
+                    visible=False, **geometry(self.image, 2),
                 )  # fmt: skip
                 self.boxes.mode = "pan_zoom"
+            self._picture.add("boxes", self.boxes, True)
             return
         self.boxes.selected_data = set()
         self.boxes.data = corners
@@ -258,27 +307,25 @@ class CaseLayers:
             layer: Image = self.viewer.add_image(
                 levels, name=name, rgb=False, multiscale=True, contrast_limits=(0, 1),
                 colormap=faded(looks.colormap) if looks.fade else looks.colormap, opacity=looks.opacity,
-                blending="translucent", interpolation2d="linear", visible=self._heatmap_wanted,
+                blending="translucent", interpolation2d="linear", visible=False,
                 metadata=new_metadata("heatmap", image, **details), **geometry(image, 2),
             )  # fmt: skip
             self.viewer.layers.move(len(self.viewer.layers) - 1, self.viewer.layers.index(image) + 1)
+        self._map.add("heatmap", layer, True)
         return layer
 
     def _remove_made_elsewhere(self) -> None:
-        """Maps that other docks made of the last case would lie on this one; what is the user's own is kept, hidden."""
+        """Maps that other docks made of the last case are of a picture that is gone; what was painted is kept."""
         if self.image is None:
             return
-        for layer in find_layers(self.viewer.layers, source=ensure_id(self.image), copies=True):
-            if self.owns(layer):
-                continue
-            if layer_kind(layer) in ("mask", "truth", None) or is_copy(layer):
-                layer.visible = False
-            else:
+        for layer in find_layers(self.viewer.layers, source=ensure_id(self.image)):
+            if not self.owns(layer) and layer_kind(layer) not in ("mask", "truth", None):
                 self.viewer.layers.remove(layer)
 
     def _remove(self, name: str) -> None:
         layer = getattr(self, name)
         setattr(self, name, None)
+        self._picture.forget(name)
         if layer is not None and layer in self.viewer.layers:
             self.viewer.layers.remove(layer)
 
@@ -288,12 +335,20 @@ class CaseLayers:
             layer = getattr(self, name)
             if layer is not None and layer not in self.viewer.layers:
                 setattr(self, name, None)
+                self._picture.forget(name)
 
 
 def short(case: str) -> str:
     """A case's id as a layer's name bears it."""
     last = case.replace("\\", "/").strip("/")
     return last if len(last) <= SHORT else f"{last[: SHORT - 1]}…"
+
+
+def _is_opaque(layer: Layer) -> bool:
+    """Is it a picture through which nothing can be seen?"""
+    from napari.layers import Image
+
+    return isinstance(layer, Image) and layer.opacity > 0.95 and layer.blending not in ("additive", "minimum")
 
 
 def _set_limits(layer: Image, opened: Opened) -> None:

@@ -21,9 +21,13 @@ EVENTS = ("labels_update", "set_data", "data")
 
 
 class ReaderMask(QObject):
-    """``changed`` tells that the journal has something to save, ``refused`` carries why no mask can be drawn."""
+    """``changed`` tells that the journal has something to save, ``refused`` carries why no mask can be drawn.
+
+    ``edited`` tells of every stroke, fill and undo, and of masks that come and go.
+    """
 
     changed = Signal()
+    edited = Signal()
     refused = Signal(str)
 
     def __init__(self, layers: CaseLayers, parent: QObject) -> None:
@@ -44,12 +48,12 @@ class ReaderMask(QObject):
         self.let_go()
         self._session = session
 
-    def show(self, item: Item, mask: Mask) -> None:
-        """A mask that is in the journal already, as a layer to paint on."""
+    def show(self, item: Item, mask: Mask, paint: bool = False) -> None:
+        """A mask that is in the journal already, as a layer to paint on, with the brush in hand or not."""
         self.let_go()
         assert self._session is not None
         self._showing = True
-        layer = self._layers.show_reader(mask, self._session.reader)
+        layer = self._layers.show_reader(mask, self._session.reader, paint)
         self._showing = False
         self._watch(layer, item)
 
@@ -66,7 +70,11 @@ class ReaderMask(QObject):
         """Begin a new mask from "nothing", the "truth" or the "model"'s; "none" takes the reader's away."""
         session = self._session
         item = None if session is None else session.item
-        if session is None or item is None or self._layers.image is None:
+        if session is None or item is None:
+            return
+        why = session.sight.refusal() or ("" if session.sight.opened else "There is no picture to draw on.")
+        if why:
+            self.refused.emit(why)
             return
         if start == "none":
             self.take_away()
@@ -75,7 +83,7 @@ class ReaderMask(QObject):
         if mask is None:
             self.refused.emit("Explain the case first." if start == "model" else "No ground truth is known.")
         else:
-            self.show(item, mask)
+            self.show(item, mask, paint=True)
             self._dirty = True
             self.keep()
 
@@ -85,6 +93,7 @@ class ReaderMask(QObject):
         self._dirty = False
         self.let_go()
         self._layers.drop_reader()
+        self.edited.emit()
         if session is not None and key is not None:
             session.journal.draw(*key[:3], None, key[3])
             self.changed.emit()
@@ -113,12 +122,15 @@ class ReaderMask(QObject):
         self._key = (*item.key, self._session.reader, item.entry.frame)
         for name in EVENTS:
             self._hooks.connect(getattr(layer.events, name), self._on_edit)
+        self.edited.emit()
 
     def _on_inserted(self, event: Any) -> None:
         layer, image = event.value, self._layers.image
         item = None if self._session is None else self._session.item
         if self._showing or image is None or item is None or self._layers.reader is not None:
             return
+        if self._session is None or self._session.sight.refusal():
+            return  # made of a case that is not in view any more
         if info(layer).get("role") == READER and source_id(layer) == layer_id(image):
             self._layers.reader = layer
             self._watch(layer, item)
@@ -127,5 +139,6 @@ class ReaderMask(QObject):
 
     def _on_edit(self, event: Any = None) -> None:
         self._dirty = True
+        self.edited.emit()
         if not self._timer.isActive():
             self._timer.start()

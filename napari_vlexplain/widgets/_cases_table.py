@@ -116,7 +116,7 @@ class CaseTable(QTableView):
         letter = self.fontMetrics().averageCharWidth()
         for column, wide in enumerate((20, 13, 6, 14, 6, 6, 5, 30)):
             self.setColumnWidth(column, wide * letter)
-        self.setMinimumHeight(7 * (self.fontMetrics().lineSpacing() + 6))
+        self.setMinimumHeight(5 * (self.fontMetrics().lineSpacing() + 6))
         selection = self.selectionModel()
         assert selection is not None
         selection.currentRowChanged.connect(self._on_row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -25,7 +24,6 @@ from superqt import QCollapsible, QElidingLabel, QLabeledSlider
 from ..datasets.dataset import Problem
 from ..explaining import Explaining
 from ..reading_room.journal import Journal
-from ..reading_room.navigation import Row
 from ..reading_room.study import PACKAGED, Item, Study
 from ._cases_judging import Judging
 from ._cases_table import CaseList
@@ -138,23 +136,21 @@ class CasesView(QWidget):
         self.frame_count.setText(f"of {count}")
         self.frames.setVisible(count > 1)
 
-    def show_figures(self, row: Row | None) -> None:
-        """Of the case in view."""
-        known = row is not None and not math.isnan(row.iou)
-        figures = f"IoU {row.iou:.3f}   Dice {row.dice:.3f}   Pointing {row.pointing:.2f}" if known and row else ""
-        self.figures.setText(figures)
+    def show_state(self, study: bool, case: bool, reading: bool, mine: bool, busy: bool, cancelling: bool) -> None:
+        """What can be pressed.
 
-    def show_state(self, study: bool, case: bool, mine: bool, busy: bool, cancelling: bool) -> None:
-        """What can be pressed. ``mine``: a job of this dock runs; ``busy``: any."""
+        ``case``: a picture is in view; ``reading``: it is under way. ``mine``: a job of this dock runs; ``busy``: any.
+        """
         self.run_button.setText("Cancelling…" if cancelling else "Cancel" if mine else "Run")
         self.run_button.setEnabled(study and not cancelling and (mine or not busy))
         self.all_button.setEnabled(study and not busy)
-        self.progress.setVisible(mine)
+        self.progress.setVisible(mine or reading)
         if not mine:
-            self.progress.setValue(0)
+            self.progress.show_share(0.0)
         for part in (self.first, self.previous, self.next, self.last, self.undecided, self.export_button):
             part.setEnabled(study)
         self.mask_button.setEnabled(case)
+        self.threshold.mode_combo.setEnabled(case)
 
     def show_progress(self, share: float, what: str) -> None:
         """Show how far it is."""
@@ -177,6 +173,7 @@ class CasesView(QWidget):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.phrase.setStyleSheet("font-weight: bold")
+        self.progress.keep_place()
         self.frames.setVisible(False)
         self.frame.valueChanged.connect(lambda number: self.frame_chosen.emit(number - 1))
         self.own_prompt.setPlaceholderText("What to look for, such as “pleural effusion”")
@@ -208,7 +205,7 @@ class CasesView(QWidget):
             self.all_button: "Explain every case of the list, so that figures and maps are there at once",
             self.mask_button: "Draw what you see: from nothing, the ground truth, or the heatmap at the threshold",
             self.export_button: "Write out rows, masks, figures and DICOM objects, of this case or the whole study",
-            self.figures: "The heatmap, cut at the threshold, against the ground truth",
+            self.figures: "The heatmap, cut at the threshold, and your mask: against the ground truth and each other",
         }
         for widget, tip in tips.items():
             widget.setToolTip(tip)
@@ -256,11 +253,11 @@ class CasesView(QWidget):
         frames.setContentsMargins(0, 0, 0, 0)
         for part in (QLabel("Frame"), self.frame, self.frame_count):
             frames.addWidget(part)
-        for part in (self.place, self.frames, self.phrase, self.own_prompt, self.status, self.judging, _line()):
+        for part in (self.place, self.frames, self.phrase, self.own_prompt, self.progress, self.status, self.figures):
+            layout.addWidget(part)
+        for part in (self.judging, _line()):
             layout.addWidget(part)
         layout.addLayout(start)
-        for part in (self.progress, self.figures):
-            layout.addWidget(part)
         layout.addLayout(cut)
         for section in (self.threshold, self.windowing, self.explanation):
             layout.addWidget(section)

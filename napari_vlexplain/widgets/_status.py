@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QProgressBar
 
+THIN = 5  # pixels
 BAD = "color: #e8503a"
 
 
@@ -31,6 +32,14 @@ class ProgressBar(QProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self.setVisible(False)
+
+    def keep_place(self) -> None:
+        """A thin bar whose place is kept, so that nothing below it moves when it comes and goes."""
+        policy = self.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.setSizePolicy(policy)
+        self.setTextVisible(False)
+        self.setFixedHeight(THIN)
 
     def show_share(self, share: float) -> None:
         """How far it is, in [0, 1]."""

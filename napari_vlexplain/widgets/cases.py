@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from ..explaining import remedy
@@ -15,10 +14,13 @@ from ..reading_room.cache import Cache
 from ..reading_room.journal import Journal, open_journal
 from ..reading_room.navigation import ends
 from ..reading_room.recent import recent_studies, remember_study
-from ..reading_room.session import ReadingSession, Threshold
+from ..reading_room.session import ReadingSession
 from ..reading_room.study import Item, Study, open_study
+from ..reading_room.threshold import Threshold
 from ._cases_explaining import CaseExplaining
 from ._cases_export import ExportDialog, Exporting
+from ._cases_figures import CaseFigures
+from ._cases_keys import bind_keys
 from ._cases_layers import CaseLayers
 from ._cases_mask import ReaderMask
 from ._cases_method import MethodChoice
@@ -63,22 +65,22 @@ class CasesDock(QWidget):
         self.saving = self.verdicts.saving
         jobs = jobs_of(viewer)
         self.exporting = Exporting(jobs, self)
-        self.work = CaseExplaining(jobs, self.view, self.method, lambda: self.showing.reading, Settled(viewer))
+        self.work = CaseExplaining(jobs, self.view, self.method, Settled(viewer))
         self.showing = CaseShowing(self.layers, self.own_mask, self.view.threshold, self.work)
+        self.figures = CaseFigures(self.layers, self)
         self.keys = Keys(self)
-        self._threshold = Threshold()
         self._opening, self._recalling = LatestOnly(self), LatestOnly(self)
         self._gather = QTimer(self)
         hold(self, self.view)
         self._connect()
-        self._bind_keys()
+        bind_keys(self)
         self._refresh()
         self._lifetime = Lifetime(self, self._attach, self._release)
 
     @property
     def busy(self) -> bool:
         """Is something still to be opened, read, explained or saved?"""
-        threads = (self._opening, self._recalling, self.showing, self.saving)
+        threads = (self._opening, self._recalling, self.showing, self.saving, self.figures)
         return self.work.mine or self.exporting.mine or any(one.busy for one in threads)
 
     @property
@@ -106,8 +108,6 @@ class CasesDock(QWidget):
         self.own_mask.let_go()
         if session.current is None or session.current[0] != item.entry.id:
             self.view.show_frames(1, 0)  # how many there are is not known yet
-        session.current = item.key
-        self._show_item()
         self.showing.show(item)
 
     def step(self, by: int) -> None:
@@ -121,6 +121,13 @@ class CasesDock(QWidget):
             self.session.choose_frame(self.item.entry.id, frame)
             self.saving.save()
             self.go(self.item)
+
+    def step_frame(self, by: int) -> None:
+        """Go forward or back in the frames of the case; keys have no slider that would show why nothing happens."""
+        slider = self.view.frame
+        if slider.maximum() == 1 and self.session is not None and self.session.sight.refusal():
+            self.view.say(self.session.sight.refusal(), bad=True)
+        slider.setValue(slider.value() + by)
 
     def step_to_end(self, last: bool) -> None:
         """Go to the first or the last case of the list."""
@@ -142,6 +149,7 @@ class CasesDock(QWidget):
     def draw(self, start: str) -> None:
         """Begin a mask of the reader's from "nothing", the "truth" or the "model"; "none" takes it away."""
         self.own_mask.draw(start)
+        self.figures.show()
 
     def export(self, dialog: ExportDialog | None = None) -> None:
         """Ask what to export and do so; a dialog that is given counts as answered."""
@@ -161,7 +169,7 @@ class CasesDock(QWidget):
         view.next.clicked.connect(lambda: self.step(1))
         view.previous.clicked.connect(lambda: self.step(-1))
         view.undecided.clicked.connect(lambda: self.step_to_undecided())
-        view.drawn.connect(self.own_mask.draw)
+        view.drawn.connect(self.draw)
         view.frame_chosen.connect(self.go_to_frame)
         judging.reader_changed.connect(self._on_reader)
         self.verdicts.changed.connect(self._show_rows)
@@ -171,48 +179,34 @@ class CasesDock(QWidget):
         view.run_button.clicked.connect(self._on_run)
         view.all_button.clicked.connect(lambda: self.work.explain_all())
         self.method.changed.connect(self._on_method)
-        self.method.refused.connect(lambda why: view.say(why, bad=True))
+        for part in (self.method, self.own_mask, self.verdicts):
+            part.refused.connect(lambda why: view.say(why, bad=True))
         self.own_mask.changed.connect(self.saving.save)
-        self.own_mask.refused.connect(lambda why: view.say(why, bad=True))
+        self.own_mask.edited.connect(self.figures.show)
+        self.figures.changed.connect(view.figures.setText)
         self._gather.setSingleShot(True)
         self._gather.setInterval(GATHER_MS)
-        self._gather.timeout.connect(self._refresh)
+        self._gather.timeout.connect(self._on_gathered)
         self._opening.done.connect(self._on_opened)
         self._opening.failed.connect(self._on_not_opened)
         self.showing.shown.connect(self.shown.emit)
         self.showing.explained.connect(self.explained.emit)
         self.showing.changed.connect(self._refresh)
+        self.showing.sighted.connect(self._show_sight)
         self._recalling.done.connect(self._on_recalled)
         work.ready.connect(self.showing.show_explanation)
         work.changed.connect(self._refresh)
         work.ahead.connect(self._show_rows)
-        for one in (self.showing, work, self.exporting):
+        for one in (self.showing, self.exporting, self.figures):
             one.said.connect(view.say)
+        work.said.connect(lambda told, bad: view.say(f"{self.showing.standing} {told}".strip(), bad))
         self.window_level.control.said.connect(view.say)  # its own line may be folded away
         view.export_button.clicked.connect(lambda: self.export())
         self.exporting.changed.connect(self._refresh_buttons)
 
-    def _bind_keys(self) -> None:
-        bind, view = self.keys.bind, self.view
-        bind("next_case", partial(self.step, 1))
-        bind("previous_case", partial(self.step, -1))
-        bind("first_case", partial(self.step_to_end, False))
-        bind("last_case", partial(self.step_to_end, True))
-        bind("next_frame", lambda: view.frame.setValue(view.frame.value() + 1))
-        bind("previous_frame", lambda: view.frame.setValue(view.frame.value() - 1))
-        bind("next_undecided", self.step_to_undecided)
-        bind("undo_verdict", self.verdicts.undo)
-        bind("truth", self.layers.toggle_truth)
-        bind("heatmap", self.layers.toggle_heatmap)
-        for verdict in self.view.judging.verdicts:
-            bind(verdict, partial(self.verdicts.toggle, verdict))
-        for number in self.view.judging.confidence:
-            bind(f"confidence_{number}", partial(self.verdicts.rate, number))
-        bind("comment", self.view.judging.comment.setFocus)
-        self.window_level.bind(self.keys)
-
     def _attach(self) -> None:
         self.own_mask.attach()
+        self.showing.attach()
         self.window_level.attach()
         self.view.show_recent(recent_studies())
         if not self.view.judging.reader.text():
@@ -223,6 +217,7 @@ class CasesDock(QWidget):
         self.work.forget()
         self.exporting.forget()
         self.showing.close()
+        self.figures.close()
         for thread in (self._opening, self._recalling):
             thread.close()
         self.saving.finish()
@@ -237,10 +232,10 @@ class CasesDock(QWidget):
         preparing = Preparing(Cache(looks.cache_folder, looks.cache_mb))
         self.session = session = ReadingSession(study, journal, preparing, view.judging.reader.text().strip())
         session.choose_asked(self.method.asked)
-        session.choose_threshold(self._threshold)
         session.choose_own_prompt(view.own_prompt.text())
-        for part in (self.work, self.showing, self.verdicts, self.own_mask):
+        for part in (self.work, self.showing, self.verdicts, self.own_mask, self.figures):
             part.follow(session)
+        self._show_threshold()
         if study.folder is not None:
             remember_study(study.folder)
             view.show_recent(recent_studies())
@@ -293,6 +288,7 @@ class CasesDock(QWidget):
         if session is not None and session.reader != name.strip():
             self.own_mask.let_go()
             session.choose_reader(name)
+            self._show_threshold()
             self._again()
 
     def _on_own_prompt(self) -> None:
@@ -323,19 +319,39 @@ class CasesDock(QWidget):
             self.work.run()
 
     def _on_threshold(self) -> None:
+        box, session = self.view.threshold, self.session
+        if session is None:
+            return
+        if session.sight.answer is None or math.isnan(box.threshold):  # without a heatmap its number means nothing
+            self._show_threshold()
+            self.view.say(session.sight.refusal() or "There is no map to cut yet: press Run.", bad=True)
+            return
+        session.choose_threshold(Threshold(box.mode, box.number.value()))
+        self.figures.show()
+        self._gather.start()
+
+    def _on_gathered(self) -> None:
+        self.saving.save()
+        self._refresh()
+
+    def _show_threshold(self) -> None:
+        """The session's, in the box."""
         box = self.view.threshold
-        if self.session is not None and not math.isnan(box.threshold):  # without a heatmap its number means nothing
-            self._threshold = Threshold(box.mode, box.number.value())
-            self.session.choose_threshold(self._threshold)
-            self._gather.start()
+        if self.session is not None:
+            with QSignalBlocker(box):
+                box.set_threshold(self.session.threshold.mode, self.session.threshold.value)
 
     # What is shown
 
     def _refresh(self) -> None:
         self._show_rows()
+        self._show_sight()
+
+    def _show_sight(self) -> None:
+        """The one state of what is asked for and what of it is in view, beside the canvas."""
         self._show_item()
-        self.view.show_figures(None if self.session is None else self.session.row)
-        opened = None if self.session is None or self.item is None else self.session.preparing.opened(self.item.entry)
+        self.figures.show()
+        opened = None if self.session is None else self.session.sight.opened
         if opened is not None:
             self.view.show_frames(opened.frames, opened.entry.frame)
         self._refresh_buttons()
@@ -354,9 +370,11 @@ class CasesDock(QWidget):
 
     def _refresh_buttons(self) -> None:
         jobs, mine = self.work.jobs, self.work.mine or self.exporting.mine
+        sight = None if self.session is None else self.session.sight
         self.view.show_state(
-            study=self.session is not None,
-            case=self.session is not None and self.layers.image is not None,
+            study=sight is not None,
+            case=sight is not None and sight.opened is not None,
+            reading=sight is not None and sight.item is not None and not sight.known,
             mine=mine,
             busy=jobs.busy,
             cancelling=mine and jobs.cancelling,
