@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_files import dataset, placed, save, write
 from napari.utils.notifications import notification_manager
@@ -148,7 +149,7 @@ def enhanced(path: Path, frames: list[dict[str, Any]], shared: dict[str, Any] | 
         if "place" in values:
             plane.ImagePositionPatient = [0, 0, values["place"]]
             group.PlanePositionSequence = [plane]
-        for name in ("TemporalPositionIndex", "DimensionIndexValues"):
+        for name in ("TemporalPositionIndex", "DimensionIndexValues", "InStackPositionNumber"):
             if name in values:
                 setattr(content, name, values[name])
         group.FrameContentSequence = [content]
@@ -183,6 +184,18 @@ def test_frames_without_a_place_go_by_their_dimensions(tmp_path: Path) -> None:
     cine = write(tmp_path / "cine.dcm", np.stack([np.full((4, 6), k, np.uint8) for k in range(3)]), 8, Modality="US")
     ((order, options, told),) = opened(cine)
     assert order.tolist() == [0, 1, 2] and not told
+
+
+def test_frames_with_a_number_and_a_distance_have_a_step(tmp_path: Path) -> None:
+    """InStackPositionNumber and SpacingBetweenSlices, no position; times on top."""
+    frames = [{"InStackPositionNumber": k, "TemporalPositionIndex": t} for t in (2, 1) for k in (3, 1, 2)]
+    made = pydicom.dcmread(enhanced(tmp_path / "a.dcm", frames))
+    made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = 2.5
+    ((order, options, told),) = opened(save(made, tmp_path / "a.dcm"))
+    assert order.tolist() == [[4, 5, 3], [1, 2, 0]] and options["scale"] == (1, 2.5, 0.5, 0.5)
+    assert "told apart by TemporalPositionIndex" in told[0]
+    ((order, options, _),) = opened(enhanced(tmp_path / "b.dcm", frames[:3]))
+    assert order.tolist() == [1, 2, 0] and options["units"][0] == "pixel"
 
 
 def test_the_window_of_frames_in_groups_is_still_found(tmp_path: Path) -> None:

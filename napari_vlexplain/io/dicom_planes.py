@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .dicom_header import groups, numbers
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_UP = np.array([0.0, 0.0, 1.0])
 PHASES = (
     ("TemporalPositionIndex", "FrameContentSequence"), ("TemporalPositionIdentifier", ""),
     ("EchoNumbers", ""), ("EffectiveEchoTime", "MREchoSequence"), ("EchoTime", ""),
@@ -70,16 +71,26 @@ def frames_as_planes(file: Path, header: Dataset, count: int) -> list[Plane]:
     planes = []
     for frame in range(count):
         content = next(groups(header, "FrameContentSequence", frame))
-        dimensions = tuple(numbers(content, "DimensionIndexValues")) or (float(frame),)
+        in_stack = numbers(content, "InStackPositionNumber")
+        dimensions = (
+            tuple(numbers(content, "DimensionIndexValues"))
+            or (*numbers(content, "TemporalPositionIndex"), *in_stack)
+            or (float(frame),)
+        )
         plane = _plane(file, header, frame, dimensions)
         if not placed:  # a position at the top is that of the first frame, at most
-            plane = Plane(file, frame, dimensions, None, None, plane.phases)
+            plane = replace(plane, position=None, normal=None)
+            between = next(
+                (abs(n) for n in _first(header, "PixelMeasuresSequence", "SpacingBetweenSlices", frame)), 0.0
+            )
+            if between and in_stack:  # by number and distance, then
+                plane = replace(plane, position=_UP * between * in_stack[0], normal=_UP)
         if len(offsets) == count and plane.position is not None and plane.normal is not None:  # of a dose
             moved = plane.position + plane.normal * offsets[frame]
-            plane = Plane(file, frame, dimensions, moved, plane.normal, plane.phases)
+            plane = replace(plane, position=moved)
         planes.append(plane)
     if len({len(plane.number) for plane in planes}) > 1:
-        planes = [Plane(p.file, p.frame, (float(p.frame),), p.position, p.normal, p.phases) for p in planes]
+        planes = [replace(plane, number=(float(plane.frame),)) for plane in planes]
     return planes
 
 
@@ -112,8 +123,14 @@ def _text(group: Dataset, keyword: str) -> str | None:
 
 
 def _vector(header: Dataset, sequence: str, keyword: str, frame: int, size: int) -> NDArray[np.float64] | None:
+    found = _first(header, sequence, keyword, frame, size)
+    return np.array(found, float) if found else None
+
+
+def _first(header: Dataset, sequence: str, keyword: str, frame: int, size: int = 1) -> list[float]:
+    """The numbers of the first place where an attribute has that many."""
     for group in groups(header, sequence, frame):
         found = numbers(group, keyword)
         if len(found) == size:
-            return np.array(found, float)
-    return None
+            return found
+    return []
