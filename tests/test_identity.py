@@ -311,13 +311,13 @@ def test_what_an_old_model_computes_is_never_filed_under_the_new_one(root: Path)
 def test_files_that_change_while_they_are_read_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_vlexplain.models import from_transformers
 
-    name, merge = folder(root), from_transformers.merge
+    name, read = folder(root), from_transformers.read_adapter
 
-    def slow(model: Any, place: Path) -> bool:
+    def slow(place: Path) -> Any:
         tensors("model.safetensors")(place)
-        return merge(model, place)
+        return read(place)
 
-    monkeypatch.setattr(from_transformers, "merge", slow)
+    monkeypatch.setattr(from_transformers, "read_adapter", slow)
     with pytest.raises(VLExplainError, match="changed while the model was read"):
         load_model(name, device="cpu")
     monkeypatch.undo()

@@ -285,6 +285,21 @@ def test_a_lora_is_merged_as_peft_merges_it(options: dict[str, Any], tmp_path: P
     assert sum(not torch.equal(found[name], value) for name, value in base.items()) >= 4
 
 
+def test_an_adapter_may_name_layers_as_the_file_or_as_the_library_does(tmp_path: Path) -> None:
+    """Later versions of the library call a ViT's layers otherwise than its files; W' = W + alpha / r B A either way."""
+    weight = "vit.encoder.layer.1.attention.attention.query"
+    first, second = torch.randn(2, 32), torch.randn(32, 2)
+    for number, layer in enumerate((weight, "vit.layers.1.attention.q_proj")):
+        (tmp_path / str(number)).mkdir()
+        place = Path(classifier(tmp_path / str(number)))
+        before = load_file(place / "model.safetensors")[f"{weight}.weight"]
+        (place / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 6}))
+        named = {f"base_model.model.{layer}.lora_{n}.weight": matrix for n, matrix in (("A", first), ("B", second))}
+        save_file(named, place / "adapter_model.safetensors")
+        block = load_model(str(place), device="cpu").image.blocks[1]
+        torch.testing.assert_close(block.query.weight, before + 3 * second @ first)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_merged_is_refused_by_name(name: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from . import biovil, transformers_clip, transformers_siglip, transformers_vit
 from .classes import ClassNames, NoPrompts, class_tower, with_one
 from .dual_encoder import DualEncoder
 from .files import freeze, read_json
-from .lora import merge, refuse_unmerged
+from .lora import read_adapter, refuse_unmerged
 from .model_info import ModelInfo
 from .pools import RowPool
 from .preprocess_config import of_transformers
@@ -153,14 +153,19 @@ def pretrained(name: str, folder: Path, device: torch.device) -> Any:
     weights = named_weights(folder, read_json(folder, "config.json").get("transformers_weights"))
     tensors = read_weights(weights)
     refuse_unmerged(tensors, weights)
+    adapter = read_adapter(folder)
     try:
         config = kind.config_class.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if all(key.startswith(PREFIXES) for key in tensors):
             with torch.device("meta"):
                 tensors = bare(tensors, kind(config).state_dict().keys())
+        if adapter is not None:
+            tensors |= adapter.merge(tensors)
         model, report = kind.from_pretrained(
             None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
         )
+    except VLExplainError:
+        raise
     except Exception as error:
         raise VLExplainError(
             f"The model in {folder} cannot be read: {first_line(error)} Copy its files again."
@@ -169,5 +174,6 @@ def pretrained(name: str, folder: Path, device: torch.device) -> Any:
         raise VLExplainError(
             f"The weights in {folder} are incomplete ({len(report['missing_keys'])} tensors are missing)."
         )
-    merge(model, folder)
+    if adapter is not None:
+        adapter.merge_rest(model)
     return freeze(model, device)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,47 @@ _WRAPPER = re.compile(r"\.(?:base_layer|modules_to_save(?:\.default)?)\.")
 _REMEDY = "merge it with peft (merge_and_unload) and save the whole model"
 
 
-def merge(model: nn.Module, folder: Path) -> bool:
-    """Merge the adapter that lies in a model's folder into the model; False where there is none.
+@dataclass
+class Adapter:
+    """An adapter as it was read; what was merged leaves ``pairs`` and ``whole``.
+
+    pairs : matrices by layer, as ``A`` and ``B``, or ``embedding_A`` and ``embedding_B``.
+    whole : tensors that were trained as they are, by name: biases, and layers of ``modules_to_save``.
+    """
+
+    file: Path
+    config: dict[str, Any]
+    pairs: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    whole: dict[str, Tensor] = field(default_factory=dict)
+
+    def merge(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Merged tensors, by name, of those layers that ``weights`` hold; in float32, ``weights`` stay.
+
+        Adapters name layers as the library did when they were trained: as its module or as the base's file has them.
+        So the file's tensors are asked first, and the model's own for what is left.
+        """
+        found = {}
+        for name in [name for name in self.pairs if f"{name}.weight" in weights]:
+            weight = weights[f"{name}.weight"].detach().float()
+            found[f"{name}.weight"] = weight + _delta(name, self.pairs.pop(name), weight, self)
+        for name in [name for name in self.whole if name in weights]:
+            if self.whole[name].shape != weights[name].shape:
+                raise _foreign(name)
+            found[name] = self.whole.pop(name).float()
+        return found
+
+    def merge_rest(self, model: nn.Module) -> None:
+        """What is left into the model; raises VLExplainError for layers that it does not have."""
+        held = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
+        with torch.no_grad():
+            for name, value in self.merge(held).items():
+                held[name].copy_(value)
+        for name in (*self.pairs, *self.whole):
+            raise _foreign(name)
+
+
+def read_adapter(folder: Path) -> Adapter | None:
+    """The adapter beside a model's weights, or the one that is being opened over it; None where there is none.
 
     Raises
     ------
@@ -57,24 +96,20 @@ def merge(model: nn.Module, folder: Path) -> bool:
         alone.merged, folder = True, alone.folder
     file = adapter_file(folder)
     if file is None:
-        return False
-    config = read_json(folder, CONFIG)
-    _refuse_unknown(config, folder)
+        return None
+    adapter = Adapter(file, read_json(folder, CONFIG))
+    _refuse_unknown(adapter.config, folder)
     if alone is None:
-        _refuse_other_base(config.get("base_model_name_or_path"), folder)
-    pairs: dict[str, dict[str, Tensor]] = {}
-    with torch.no_grad():
-        for key, value in read_state_dict(file).items():
-            name = key.removeprefix("base_model.model.")
-            if found := _MATRIX.fullmatch(name):
-                pairs.setdefault(found[1], {})[f"{found[2] or ''}{found[3]}"] = value.float()
-            elif "lora_" in name:
-                raise VLExplainError(f"{file} holds {key}, which is no plain LoRA matrix: {_REMEDY}.")
-            else:
-                _replace(model, _WRAPPER.sub(".", name), value)
-        for name, pair in pairs.items():
-            _add(model, name, pair, config, file)
-    return True
+        _refuse_other_base(adapter.config.get("base_model_name_or_path"), folder)
+    for key, value in read_state_dict(file).items():
+        name = key.removeprefix("base_model.model.")
+        if found := _MATRIX.fullmatch(name):
+            adapter.pairs.setdefault(found[1], {})[f"{found[2] or ''}{found[3]}"] = value.float()
+        elif "lora_" in name:
+            raise VLExplainError(f"{file} holds {key}, which is no plain LoRA matrix: {_REMEDY}.")
+        else:
+            adapter.whole[_WRAPPER.sub(".", name)] = value
+    return adapter
 
 
 @dataclass
@@ -192,40 +227,22 @@ def _refuse_other_base(base: Any, folder: Path) -> None:
         )
 
 
-def _add(model: nn.Module, name: str, pair: dict[str, Tensor], config: Mapping[str, Any], file: Path) -> None:
-    try:
-        module: Any = model.get_submodule(name)
-    except AttributeError:
-        raise _foreign(name) from None
-    scale = _scale(name, config)
-    if isinstance(module, nn.Embedding) and pair.keys() == {"embedding_A", "embedding_B"}:
-        rank, delta = len(pair["embedding_A"]), (pair["embedding_B"] @ pair["embedding_A"]).T
-    elif pair.keys() == {"A", "B"} and isinstance(module, nn.Conv2d) and module.groups == 1:
-        rank = len(pair["A"])
-        delta = torch.einsum("or,rikl->oikl", pair["B"].flatten(1), pair["A"])
-    elif pair.keys() == {"A", "B"} and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"):
-        rank, delta = len(pair["A"]), pair["B"] @ pair["A"]
-        delta = delta if isinstance(module, nn.Linear) else delta.T
+def _delta(name: str, pair: dict[str, Tensor], weight: Tensor, adapter: Adapter) -> Tensor:
+    """scale B A, in the shape of the layer's weight."""
+    scale, rank = _scale(name, adapter.config)
+    if pair.keys() == {"embedding_A", "embedding_B"}:
+        first, second = pair["embedding_A"], pair["embedding_B"]
+    elif pair.keys() == {"A", "B"}:
+        first, second = pair["A"], pair["B"]
     else:
-        raise VLExplainError(
-            f"{file} changes {name}, a {type(module).__name__}, by {', '.join(sorted(pair))}, which is not supported: "
-            f"{_REMEDY}."
-        )
-    if delta.shape != module.weight.shape or rank != scale[1]:
-        raise VLExplainError(f"{file} does not fit {name} in shape, or {CONFIG} in rank: it is of another model.")
-    module.weight += scale[0] * delta.to(module.weight)
-
-
-def _replace(model: nn.Module, name: str, value: Tensor) -> None:
-    """A tensor that was trained as a whole: a bias, or a layer of ``modules_to_save``."""
-    owner, _, last = name.rpartition(".")
-    try:
-        held = getattr(model.get_submodule(owner), last)
-    except AttributeError:
-        raise _foreign(name) from None
-    if not isinstance(held, Tensor) or held.shape != value.shape:
-        raise _foreign(name)
-    held.copy_(value)
+        raise VLExplainError(f"{adapter.file} holds half of what changes {name}: copy the adapter again.")
+    if len(first) != rank or second.ndim < 2 or second.flatten(1).shape[1] != rank:
+        raise VLExplainError(f"{adapter.file} does not fit {CONFIG} in rank, at {name}: copy the adapter again.")
+    product = (second.flatten(1) @ first.flatten(1)).reshape(len(second), *first.shape[1:])
+    product = product.T if "embedding_A" in pair else product
+    if product.shape != weight.shape:
+        raise VLExplainError(f"{adapter.file} does not fit {name} in shape: it is of another model, or {_REMEDY}.")
+    return scale * product
 
 
 def _foreign(name: str) -> VLExplainError:
