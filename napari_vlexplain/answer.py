@@ -127,6 +127,11 @@ class Answer:
         return shown(self.pixel_scores)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be told beside the answer, see :mod:`napari_vlexplain.cautions`."""
+        return tuple(self.provenance.get("warnings", ()))
+
+    @property
     def degenerate(self) -> bool:
         """Do all boxes score the same, so that the map says nothing?"""
         return is_constant(self.box_scores)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from . import cautions
 from .answer import Answer, QuestionRequest
-from .door import provenance, source_of, texts_of
+from .door import provenance, source_of, texts_of, unlike_training
 from .entrance import entrance
 from .errors import VLExplainError
 from .io.images import as_rgb
@@ -110,7 +111,7 @@ def ask(
         truncate=truncate,
         dtype=precision_of(model),
     )
-    found = _compute(request, source, seen, model, info, filled, explained, run.part(0.5, 1.0))
+    found = _compute(request, source, seen, model, info, filled, explained, _told(model, rgb), run.part(0.5, 1.0))
     run.step(1.0, "Done")
     return found[0] if isinstance(question, str) else found
 
@@ -135,6 +136,7 @@ def _compute(
     info: MethodInfo,
     filled: Any,
     explained: int | None,
+    told: list[str],
     run: Run,
 ) -> list[Answer]:
     began = time.perf_counter()
@@ -147,7 +149,8 @@ def _compute(
     chunks(len(request.questions), QUESTIONS_AT_ONCE, work)
     size = (source.shape[0], source.shape[1])
     painted = "each pixel the highest score of the boxes that cover it"
-    facts = {"method": info.name, "source": info.source, "regions": request.regions, "painted": painted}
+    facts = {"method": info.name, "source": info.source, "regions": request.regions, "painted": painted,
+             "warnings": told}  # fmt: skip
     record = provenance(model, request.dtype, began, **facts)
     return [
         _answer(request, question, one, model, seen.on(size), seen.labels, size, record, source)
@@ -234,6 +237,13 @@ def _answer(
         provenance=dict(record),
         image=source,
     )
+
+
+def _told(model: QuestionModel, rgb: NDArray) -> list[str]:
+    """What must be told beside the answers of a picture, see :mod:`napari_vlexplain.cautions`."""
+    eyes = getattr(model.see, "model", None)  # a question model may see by the tower of a dual encoder
+    unlike = [] if eyes is None else unlike_training(eyes, eyes.pixels(rgb)[0])
+    return [*cautions.of_picture(rgb), *unlike]
 
 
 def _answer_index(answer: str, model: QuestionModel) -> int:

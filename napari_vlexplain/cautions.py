@@ -11,6 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+MARGIN = 1.0
+"""By which a prompt's logit must beat the neutral prompts' to be called a match: e times their odds."""
+
 LOST = 10
 """Times what relevance propagation was given that may arrive before it is called unstable; biases keep some of it."""
 
@@ -20,6 +23,32 @@ def of_picture(shown: NDArray) -> list[str]:
     if shown.max() == shown.min():
         return ["The picture is one even tone as the model sees it, so the map shows nothing; choose other contrast."]
     return []
+
+
+def of_neutral(prompt: str, logit: float, neutral: Mapping[str, Any] | None) -> list[str]:
+    """Of a prompt whose ``logit`` does not beat those of prompts that fit every picture by ``MARGIN``.
+
+    neutral : as in ``provenance["neutral"]``: ``prompts`` with their ``similarity`` and ``logit``; None of a model
+        that reads none.
+    """
+    if neutral is None or prompt in neutral["prompts"]:
+        return []
+    best = max(range(len(neutral["prompts"])), key=lambda k: neutral["logit"][k])
+    if logit >= neutral["logit"][best] + MARGIN:
+        return []
+    return [
+        f"“{prompt}” scores no better than the neutral “{neutral['prompts'][best]}” (by the logit {logit:.2f} and "
+        f"{neutral['logit'][best]:.2f}): this may be a map of nothing."
+    ]
+
+
+def beside(provenance: Mapping[str, Any], target: str = "similarity") -> tuple[str, float] | None:
+    """The best neutral prompt and its score, to stand beside a score: its logit beside a logit, else its similarity."""
+    neutral = provenance.get("neutral")
+    if not neutral:
+        return None
+    values = neutral["logit" if target == "logit" else "similarity"]
+    return max(zip(neutral["prompts"], values, strict=True), key=lambda pair: pair[1])
 
 
 def of_sums(notes: Mapping[str, Any], k: int) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .cautions import beside
 from .entrance import entrance
 from .errors import VLExplainError
 from .measuring import Figures, measure, without
@@ -131,6 +132,8 @@ class Comparison:
                         "problem": cell.problem,
                         "figures": None if cell.figures is None else cell.figures.as_dict(),
                         "notes": list(cell.truth_notes),
+                        "neutral": None if one is None else beside(one.provenance, one.request.target.name),
+                        "warnings": [] if one is None else list(one.warnings),
                         "sanity": None if one is None else one.provenance.get("sanity"),
                     }
                 )

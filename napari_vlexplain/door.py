@@ -31,6 +31,8 @@ from .request import ImageIdentity, Request
 from .running import ProgressCallback, Run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .models.dual_encoder import DualEncoder
 
 
@@ -152,13 +154,15 @@ def _compute(
         similarity = model.similarity(inputs.embedding, model.encode_text(texts))
         values = inputs.objective(similarity)[0].tolist()
         cosines, logits = similarity[0].tolist(), model.logit(similarity)[0].tolist()
+        neutral = neutral_scores(model, inputs.embedding)
     patches, words = scores.image.float().cpu().numpy(), scores.text.float().cpu().numpy()
     if not np.isfinite(patches).all():
         raise VLExplainError(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
-    told = [*told, *cautions.of_picture(rgb)]
+    told = [*told, *cautions.of_picture(rgb), *unlike_training(model, pixels, inputs.embedding)]
     record = provenance(model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes)
+    record |= {} if neutral is None else {"neutral": neutral}
     return [
         Explanation(
             request=request,
@@ -173,12 +177,44 @@ def _compute(
                 **record,
                 "similarity": cosines[k],
                 "logit": logits[k],
-                "warnings": [*told, *cautions.of_sums(scores.notes, k)],
+                "warnings": [
+                    *told,
+                    *cautions.of_sums(scores.notes, k),
+                    *cautions.of_neutral(prompt.text, logits[k], neutral),
+                ],
             },
             image=source,
         )
         for k, prompt in enumerate(texts.prompts[: len(request.prompts)])
     ]
+
+
+def neutral_scores(model: DualEncoder, embedding: Tensor) -> dict[str, Any] | None:
+    """What the picture (its embedding (1, P)) scores with prompts that fit every picture; None without a text side.
+
+    Their texts are encoded once for each model; the picture is not looked at again.
+    """
+    if "text_tower" not in model.capabilities or not model.info.neutral:
+        return None
+    similarity = model.similarity(embedding, model.encode_text(model.tokenize(model.info.neutral, truncate=True)))
+    logits = model.logit(similarity)[0].tolist()
+    return {"prompts": list(model.info.neutral), "similarity": similarity[0].tolist(), "logit": logits}
+
+
+def unlike_training(model: DualEncoder, pixels: Tensor, embedding: Tensor | None = None) -> list[str]:
+    """A sentence where the picture (1, 3, h, w) is unlike what the model was trained on, as far as its folder says.
+
+    ``embedding`` (1, P) of the picture, where it is known.
+    """
+    from .models.reference import reference_of
+
+    reference = reference_of(model.info.sees_like or model.info.name)
+    if reference is None:
+        return []
+    tower = model.image if model.lattice is None else model.lattice.tower
+    if embedding is None or model.lattice is not None:
+        embedding = tower.tail(tower.embed(pixels), 0, model.image_rows(1))
+    return reference.cautions(model.info.name, tower, pixels, embedding)
 
 
 def texts_of(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .cautions import beside
 from .io.colour import diverging, ink_on
 from .io.overlay import as_source, overlay, under
 from .io.segment_pictures import regions_on
@@ -28,6 +29,8 @@ def explanation_html(shown: Explanation) -> str:
         _words(shown.word_scores()),
         f"{asked.target.name} {shown.score:.4g}, {asked.method} on {_text(asked.model)}",
     ]
+    neutral = beside(shown.provenance, asked.target.name)
+    lines += [] if neutral is None else [f"neutral (“{_text(neutral[0])}”) {neutral[1]:.4g}"]
     lines += ["The map is the same everywhere: it says nothing."] if shown.degenerate else []
     return _figure(_heated(shown), lines, shown.provenance)
 
@@ -62,8 +65,8 @@ def _words(scores: list[tuple[str, float]]) -> str:
 
 
 def _figure(picture: NDArray[np.uint8], lines: list[str], provenance: dict[str, Any]) -> str:
-    warning = provenance.get("warning")
-    lines = [*lines, *([f"<i>{_text(warning)}</i>"] if warning else [])]
+    told = [*provenance.get("warnings", ()), provenance.get("warning")]
+    lines = [*lines, *(f"<i>{_text(line)}</i>" for line in told if line)]
     said = "".join(f"<div>{line}</div>" for line in lines)
     image = f'<img alt="" src="{as_source(picture, LONGEST)}"/>'
     return f'<figure style="margin:0">{image}<figcaption>{said}</figcaption></figure>'

@@ -78,6 +78,11 @@ class Segmentation:
         return int(self.cut.patch_regions.max()) + 1
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be told beside the segments, see :mod:`napari_vlexplain.cautions`."""
+        return tuple(self.provenance.get("warnings", ()))
+
+    @property
     def found_nothing(self) -> bool:
         """Are all patches alike, so that there is nothing to cut?"""
         return not self.eigenvectors.vectors.any()

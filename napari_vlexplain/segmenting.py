@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .door import provenance, source_of
+from . import cautions
+from .door import provenance, source_of, unlike_training
 from .entrance import entrance
 from .errors import VLExplainError
 from .io.images import as_rgb
@@ -86,7 +87,8 @@ def segment(
         seed=int(seed),
         dtype=precision_of(loaded),
     )
-    record = provenance(loaded, request.dtype, began, source=SOURCE, **facts)
+    told = [*cautions.of_picture(rgb), *unlike_training(loaded, loaded.pixels(rgb)[0])]
+    record = provenance(loaded, request.dtype, began, source=SOURCE, warnings=told, **facts)
     return Segmentation(request, found, pieces, record, source)
 
 

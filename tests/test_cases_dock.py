@@ -689,7 +689,8 @@ def test_export_of_the_study(dock, folder, qtbot, tmp_path):
     records = {one.prompt: one for one in read_export(tmp_path / "export.zip")}
     assert set(records) == {f"finding {n}" for n in (0, 1, 2, 3, 9)}
     gone = records["finding 9"]
-    assert (gone.judgement.verdict, gone.judgement.comment) == ("flag", "no picture") and "gone.png" in gone.problem
+    assert (gone.judgement.verdict, gone.judgement.comment) == ("flag", "no picture")
+    assert "gone.png" not in gone.problem and gone.case in gone.problem
     first = records["finding 0"]
     assert (first.judgement.verdict, first.judgement.comment) == ("agree", "sure")
     np.testing.assert_array_equal(first.masks["reader"], first.masks["truth"])

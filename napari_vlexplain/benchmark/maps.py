@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import cautions
 from ..geometry import Geometry
 from ..io.images import as_rgb
 from ..methods.catalogue import method as method_named
@@ -83,11 +84,15 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """One for each prompt; ``parameters`` as JSON, ``seconds`` per prompt."""
+    """One for each prompt; ``parameters`` as JSON, ``seconds`` per prompt.
+
+    cautions : for each prompt what must be told beside its figures, by kind, see :mod:`napari_vlexplain.cautions`.
+    """
 
     maps: list[Map]
     parameters: str
     seconds: float
+    cautions: tuple[dict[str, str], ...] = ()
 
 
 def explain_case(asked: Asked, choice: MethodChoice) -> Maps:
@@ -114,7 +119,28 @@ def explain_case(asked: Asked, choice: MethodChoice) -> Maps:
         for k, prompt in enumerate(inputs.explained.prompts)
     ]
     settings = {p.name: getattr(filled, p.name) for p in describe(info.parameters_form)}
-    return Maps(maps, json.dumps(settings, sort_keys=True), (time.perf_counter() - began) / len(maps))
+    took = (time.perf_counter() - began) / len(maps)
+    return Maps(maps, json.dumps(settings, sort_keys=True), took, _cautions(asked, inputs, scores.notes))
+
+
+def _cautions(asked: Asked, inputs: Inputs, notes: dict[str, Any]) -> tuple[dict[str, str], ...]:
+    """As :func:`napari_vlexplain.explain` tells them; the picture is not looked at again for most methods."""
+    from ..door import neutral_scores, unlike_training
+
+    model = asked.model
+    logits = model.logit(model.similarity(inputs.embedding, model.encode_text(inputs.explained)))[0].tolist()
+    neutral = neutral_scores(model, inputs.embedding)
+    common = {
+        "even picture": cautions.of_picture(asked.rgb),
+        "unlike its training": unlike_training(model, inputs.pixels, inputs.embedding),
+    }
+    found = [
+        common
+        | {"no better than neutral": cautions.of_neutral(prompt.text, logits[k], neutral)}
+        | {"sums": cautions.of_sums(notes, k)}
+        for k, prompt in enumerate(inputs.explained.prompts)
+    ]
+    return tuple({kind: " ".join(told) for kind, told in one.items() if told} for one in found)
 
 
 def _floor(asked: Asked, choice: MethodChoice, began: float) -> Maps:

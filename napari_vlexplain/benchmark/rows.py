@@ -29,7 +29,7 @@ class Row:
     versions : of the packages that decide the numbers.
     detail : what an aggregate or a plot needs besides: pixel counts, a curve, the stages of a check.
     dtype : of the model's matrix products.
-    notes : what is to be told of the ground truth that the figure is of, a text by the kind of thing.
+    notes : what is to be told of the ground truth that the figure is of, and of the map, a text by the kind of thing.
     """
 
     key: str

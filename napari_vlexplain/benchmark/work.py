@@ -110,13 +110,15 @@ def _measured(task: Task, case: Case, asked: Any, found: Maps, k: int, one: Map)
     truth = case.masks[k] if task.entry.has_truth and k < len(case.masks) else None
     probes = Probes(asked, task.method, k, task.classes, task.other_prompt)
     doubt = case.doubts[k] if k < len(case.doubts) else ""
+    doubts = found.cautions[k] if k < len(found.cautions) else {}
     figures = evaluate(task.metrics, one, truth, case.ignored, probes, doubt)
     notes = {} if truth is None else _notes(case, one, None if doubt else truth)
     for name, figure in figures.items():
         value = finite(figure.value)
         reason = "" if value is not None else figure.reason or "it has no value here"
         row = _row(task, k, name, found.parameters, value, reason, found.seconds, figure.seconds, figure.detail)
-        yield replace(row, notes=notes) if notes and "truth" in metric(name).needs else row
+        told = {**(notes if "truth" in metric(name).needs else {}), **doubts}
+        yield replace(row, notes=told) if told else row
 
 
 def _notes(case: Case, found: Map, truth: NDArray[np.bool_] | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from ..io.names import slug, unique_slugs
 from . import options
 from .console import looking, output, print_end, table, write_json
-from .results import coloured_words, plain_words
+from .results import coloured_words, plain_words, print_warnings
 
 if TYPE_CHECKING:
     from ..answer import Answer
@@ -104,6 +104,7 @@ def as_document(answers: list[Answer], folders: list[Path | None]) -> dict[str, 
             {
                 **{name: value for name, value in document(each).items() if name not in left_out},
                 "words": [{"word": word, "score": score} for word, score in each.word_scores()],
+                "warnings": list(each.warnings),
                 "folder": None if folder is None else str(folder),
             }
             for each, folder in zip(answers, folders, strict=True)
@@ -125,6 +126,7 @@ def print_answers(console: Console, answers: list[Answer], folders: list[Path | 
     console.print(listed)
     for each in answers:
         _print_boxes(console, each)
+    print_warnings(console, answers)
     print_end(console, folders, answers[0].provenance.get("warning"))
 
 

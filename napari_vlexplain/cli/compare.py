@@ -165,7 +165,8 @@ def _remarks(found: Comparison) -> list[str]:
                 lines.append(f"{title}: {cell.problem}")
             else:
                 sanity = cell.explanation.provenance.get("sanity") or {}
-                lines += [f"{title}, {cell.explanation.prompt!r}: {line}" for line in sanity.get("warnings", ())]
+                told = (*cell.explanation.warnings, *sanity.get("warnings", ()))
+                lines += [f"{title}, {cell.explanation.prompt!r}: {line}" for line in told]
     return lines
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from .. import cautions
 from ..errors import VLExplainError
 from ..io.colour import diverging, ink_on
 from ..io.names import slug, unique_slugs
@@ -24,7 +25,9 @@ from ..scale import written
 from .console import print_end, table
 
 if TYPE_CHECKING:
+    from ..answer import Answer
     from ..explanation import Explanation
+    from ..segmentation import Segmentation
     from ..truth.laying import GroundTruth
 
 SHOWN = {
@@ -116,12 +119,19 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
     request = results[0].explanation.request
     coloured = console.color_system is not None
     score = request.target.name
-    listed = table(f"{request.method} on {request.model}", "prompt", score, "words", right=(score,))
+    beside = any("neutral" in result.explanation.provenance for result in results)
+    scores = (score, *(["neutral"] if beside else []))
+    listed = table(f"{request.method} on {request.model}", "prompt", *scores, "words", right=scores)
     for result in results:
         explanation = result.explanation
         words = coloured_words(explanation.word_scores()) if coloured else plain_words(explanation.word_scores())
-        listed.add_row(explanation.prompt, written(explanation.score, 4), words)
+        neutral = neutral_of(explanation)
+        own = [] if not beside else ["-" if neutral is None else written(neutral[1], 4)]
+        listed.add_row(explanation.prompt, written(explanation.score, 4), *own, words)
     console.print(listed)
+    if beside:
+        unit = "logit" if score == "logit" else "similarity"
+        console.print(f"neutral: {unit} of the best prompt that fits every picture, such as “a photo”.", soft_wrap=True)
     if any(result.figures is not None or result.notes for result in results):
         _print_figures(console, results)
     for result in results:
@@ -130,9 +140,21 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
                 f"The map for {result.explanation.prompt!r} is the same everywhere: it says nothing.", soft_wrap=True
             )
         _print_sanity(console, result.explanation)
+    print_warnings(console, [result.explanation for result in results])
     print_end(
         console, [*(result.folder for result in results), picture], results[0].explanation.provenance.get("warning")
     )
+
+
+def neutral_of(explanation: Explanation) -> tuple[str, float] | None:
+    """The neutral prompt that stands beside its score, see :func:`napari_vlexplain.cautions.beside`."""
+    return cautions.beside(explanation.provenance, explanation.request.target.name)
+
+
+def print_warnings(console: Console, found: Sequence[Explanation | Answer | Segmentation]) -> None:
+    """What must be told of them, each sentence once."""
+    for line in dict.fromkeys(line for one in found for line in one.warnings):
+        console.print(line, style="yellow", soft_wrap=True)
 
 
 def coloured_words(words: list[tuple[str, float]]) -> Text:
@@ -196,12 +218,19 @@ def _document(result: Result) -> dict[str, Any]:
         "token_scores": [float(score) for score in explanation.token_scores],
         "patch_scores": explanation.patch_scores.tolist(),
         "constant": explanation.degenerate,
+        "neutral": _neutral_document(explanation),
+        "warnings": list(explanation.warnings),
         "maximum": {"x": int(column), "y": int(row)},
         "figures": None if result.figures is None else result.figures.as_dict(),
         "notes": list(result.notes),
         "folder": None if result.folder is None else str(result.folder),
         "provenance": explanation.provenance,
     }
+
+
+def _neutral_document(explanation: Explanation) -> dict[str, Any] | None:
+    found = neutral_of(explanation)
+    return None if found is None else {"prompt": found[0], "score": found[1]}
 
 
 def _number(value: float | None) -> str:

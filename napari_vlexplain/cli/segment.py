@@ -11,7 +11,7 @@ from rich.console import Console
 from ..io.names import slug
 from . import options
 from .console import looking, output, print_end, table, write_json
-from .results import make_folder
+from .results import make_folder, print_warnings
 
 if TYPE_CHECKING:
     from ..segmentation import Segmentation
@@ -112,4 +112,5 @@ def print_segments(console: Console, found: Segmentation, folder: Path | None) -
     console.print(f"Object: {share:.1%} of the image, in the box x {x0} to {x1}, y {y0} to {y1}.")
     values = ", ".join(f"{value:.4g}" for value in found.eigenvectors.values)
     console.print(f"Eigenvalues: {values}", soft_wrap=True)
+    print_warnings(console, [found])
     print_end(console, [folder], facts.get("warning"))

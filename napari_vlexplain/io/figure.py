@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cautions import beside
 from ..errors import VLExplainError
 from ..roles import RIM, colour_of
 from ..scale import written
@@ -154,8 +155,9 @@ def panels(
 
 
 def warnings_of(explanations: Sequence[Explanation]) -> list[str]:
-    """What the models' makers want to be said wherever their results are shown, each once."""
-    found = [str(e.provenance.get("warning") or "") for e in explanations]
+    """What must be told beside the maps, and what the models' makers want to be said, each once."""
+    found = [text for e in explanations for text in e.warnings]
+    found += [str(e.provenance.get("warning") or "") for e in explanations]
     return [one_line(text) for text in dict.fromkeys(found) if text]
 
 
@@ -168,6 +170,9 @@ def _caption(explanation: Explanation) -> Image.Image:
         (f"{request.target.name} {written(explanation.score)}", 16, INK),
         (f"{request.method} on {request.model}", 14, FAINT),
     ]
+    neutral = beside(explanation.provenance, request.target.name)
+    if neutral is not None:
+        lines.insert(1, (f"neutral (“{one_line(neutral[0], 30)}”) {written(neutral[1])}", 14, FAINT))
     if explanation.degenerate:
         lines.append(("The map is the same everywhere: it says nothing about this image.", 14, _WARNING))
     height = sum(round(size * 1.4) * len(wrapped(text, size, _WORDS)) for text, size, _ in lines)

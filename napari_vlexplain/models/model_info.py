@@ -8,6 +8,10 @@ from typing import Any
 
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
 
+PHOTOGRAPHS = ("a photo", "a picture", "an image")
+RADIOGRAPHS = ("a chest X-ray", "an X-ray image", "a medical image")
+"""Prompts that fit every picture of their kind."""
+
 RESEARCH_ONLY = "Research tool, not for clinical decisions."
 
 
@@ -34,6 +38,7 @@ class ModelInfo:
     files : what must lie in its folder besides the usual ones.
     demonstration : is it made to show the software, and for nothing else? Then no DICOM object leaves with its masks
         unless that is asked for.
+    sees_like : the model whose eyes it has, and whose reference counts for it, see :mod:`.reference`.
     neutral : prompts that fit every picture of its kind; scores are shown beside theirs.
     """
 
@@ -52,7 +57,8 @@ class ModelInfo:
     repository: str = ""
     files: tuple[str, ...] = ()
     demonstration: bool = False
-    neutral: tuple[str, ...] = ("a photo", "a picture", "a chest X-ray", "an image of nothing")
+    sees_like: str = ""
+    neutral: tuple[str, ...] = (*PHOTOGRAPHS, *RADIOGRAPHS)
 
     @property
     def local(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .model_info import ModelInfo
+from .model_info import PHOTOGRAPHS, RADIOGRAPHS, ModelInfo
 
 _HUB = "on the Hugging Face hub"
 _WEB = "photographs from the web"
@@ -18,7 +18,8 @@ _MAP = "attention-pooling readout (no CLS); text of 64 padded tokens, read at th
 
 
 def _openai(name: str, title: str, size_mb: int, towers: str) -> ModelInfo:
-    return ModelInfo(name, title, "MIT", size_mb, f"{name} {_HUB}", _WEB, towers=towers, intended_use=_RESEARCH)
+    return ModelInfo(name, title, "MIT", size_mb, f"{name} {_HUB}", _WEB, towers=towers, intended_use=_RESEARCH,
+                     neutral=PHOTOGRAPHS)  # fmt: skip
 
 
 def _laion(arch: str, tag: str, size_mb: int, towers: str, repository: str) -> ModelInfo:
@@ -31,13 +32,15 @@ def _laion(arch: str, tag: str, size_mb: int, towers: str, repository: str) -> M
         "photographs",
         towers=towers,
         intended_use=_RESEARCH,
+        neutral=PHOTOGRAPHS,
         repository=f"laion/{repository}",
     )
 
 
 def _siglip(name: str, title: str, size_mb: int, towers: str) -> ModelInfo:
     source = f"{name} {_HUB}"
-    return ModelInfo(name, title, "Apache-2.0", size_mb, source, _WEB, towers=towers, intended_use=_RESEARCH)
+    return ModelInfo(name, title, "Apache-2.0", size_mb, source, _WEB, towers=towers, intended_use=_RESEARCH,
+                     neutral=PHOTOGRAPHS)  # fmt: skip
 
 
 def _image_only(name: str, title: str, size_mb: int, good_for: str, towers: str, **more: Any) -> ModelInfo:
@@ -54,6 +57,7 @@ def _remote(arch: str, size_mb: int, towers: str) -> ModelInfo:
         f"chendelong/RemoteCLIP {_HUB}",
         "satellite and aerial images",
         towers=towers,
+        neutral=("a satellite image", "an aerial photo", *PHOTOGRAPHS),
         intended_use="Research on remote sensing.",
         repository="chendelong/RemoteCLIP",
         files=(f"RemoteCLIP-{arch}.pt",),
@@ -117,6 +121,7 @@ PUBLISHED = (
         "chest radiographs (MIMIC-CXR)",
         towers=f"ViT-B/32, letterboxed to 320 px, then 224; {_CLS}",
         intended_use=_CHEST,
+        neutral=RADIOGRAPHS,
         files=("best_64_5e-05_original_22000_0.864.pt",),
     ),
     ModelInfo(
@@ -128,6 +133,7 @@ PUBLISHED = (
         "chest radiographs and sentences of reports (MIMIC-CXR)",
         towers=f"ViT-B/32, letterboxed to 320 px, then 224; {_CLS}",
         intended_use=_CHEST,
+        neutral=RADIOGRAPHS,
         files=("clip-imp-pretrained_128_6_after_4.pt",),
     ),
     ModelInfo(
@@ -139,6 +145,7 @@ PUBLISHED = (
         "chest radiographs and phrases of reports (MIMIC-CXR)",
         towers="ResNet-50, 480 px, 15 x 15 projected patches, the image is their mean; BERT text, class token",
         intended_use=_CHEST,
+        neutral=RADIOGRAPHS,
         repository="microsoft/BiomedVLP-CXR-BERT-specialized",
         files=("biovil_image_resnet50_proj_size_128.pt", "pytorch_model.bin", "vocab.txt", "config.json"),
     ),
@@ -151,6 +158,7 @@ PUBLISHED = (
         "chest radiographs and phrases of reports (MIMIC-CXR)",
         towers="ResNet-50, 448 px, 14 x 14 projected patches, the image is their mean; BERT text, class token",
         intended_use=_CHEST,
+        neutral=RADIOGRAPHS,
         repository="microsoft/BiomedVLP-BioViL-T",
         files=("biovil_t_image_model_proj_size_128.pt", "pytorch_model.bin", "vocab.txt", "config.json"),
     ),

@@ -67,6 +67,7 @@ MINI_LATTICE = ModelInfo(
     good_for="24 kinds of stickers, such as cat, owl or guitar; its one method is lattice_adapter",
     warning=MINI.warning,
     demonstration=True,
+    sees_like=MINI.name,
     towers="ViT-Ti/16 of mini, 224 px, 14 x 14 patches, and an adapter of width 64; prompts are its classes",
 )
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cautions import beside
 from ..errors import VLExplainError
 from ..measuring import notes_of_figures, without
 from ..metrics.localisation import cnr
@@ -51,6 +52,9 @@ COLUMNS: dict[str, str] = {
     "against": "prompts of a margin or softmax, as JSON",
     "seed": "of every random number",
     "score": "the target's value for image and prompt",
+    "neutral": "similarity (of the target logit: logit) of the best prompt that fits every picture",
+    "neutral_prompt": "that prompt",
+    "warnings": "what must be told beside the map",
     "constant": "is the map the same everywhere, so that it says nothing",
     "threshold": "heatmap values at or above it are the model's mask",
     **{
@@ -218,6 +222,7 @@ def _asked(record: CaseRecord) -> dict[str, Any]:
     explanation = record.explanation
     assert explanation is not None
     request, provenance = explanation.request, explanation.provenance
+    neutral = beside(provenance, request.target.name)
     return {
         "image_sha256": request.image.sha256,
         "model": request.model,
@@ -228,6 +233,9 @@ def _asked(record: CaseRecord) -> dict[str, Any]:
         "against": json.dumps(list(request.target.against), ensure_ascii=False),
         "seed": request.seed,
         "score": explanation.score,
+        "neutral": None if neutral is None else neutral[1],
+        "neutral_prompt": None if neutral is None else neutral[0],
+        "warnings": " ".join(explanation.warnings) or None,
         "constant": explanation.degenerate,
         "explained": provenance.get("created"),
         "device": provenance.get("device"),

@@ -6,10 +6,13 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from ..cautions import beside
 from ..explaining import remedy
+from ..explanation import Explanation
 from ..reading_room.ahead import Prepared, Question
 from ..reading_room.session import Looked, ReadingSession
 from ..reading_room.study import Item
+from ..scale import written
 from ._cases_explaining import CaseExplaining
 from ._cases_layers import CaseLayers
 from ._cases_mask import ReaderMask
@@ -177,8 +180,10 @@ class CaseShowing(QObject):
             return
         self._threshold.show_counts(prepared.counts[item.number])
         self.sighted.emit()
-        if prepared.explanations[item.number].degenerate:
-            self.said.emit("The map of this phrase is the same everywhere: it says nothing.", True)
+        explanation = prepared.explanations[item.number]
+        flat = ["The map of this phrase is the same everywhere: it says nothing."] if explanation.degenerate else []
+        doubts = [*flat, *explanation.warnings]
+        self.said.emit(" ".join(filter(None, (_score(explanation), *doubts, self.standing))), bool(doubts))
         yield DRAW
         self.explained.emit(item.key)
 
@@ -197,3 +202,11 @@ class CaseShowing(QObject):
     def _on_others(self, told: str) -> None:
         if self.session is not None and self.session.sight.item is not None:
             self.said.emit(told, True)
+
+
+def _score(explanation: Explanation) -> str:
+    """The score, beside that of a prompt that fits every picture."""
+    target = explanation.request.target.name
+    neutral = beside(explanation.provenance, target)
+    said = f"{target.capitalize()} {written(explanation.score)}"
+    return f"{said}." if neutral is None else f"{said}, neutral (“{neutral[0]}”) {written(neutral[1])}."

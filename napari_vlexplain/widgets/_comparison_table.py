@@ -71,7 +71,7 @@ class ComparisonTable(QWidget):
                     found.append(f"{title}: {cell.problem}")
                 else:
                     sanity = cell.explanation.provenance.get("sanity") or {}
-                    found += [f"{title}: {line}" for line in sanity.get("warnings", ())]
+                    found += [f"{title}: {line}" for line in (*cell.explanation.warnings, *sanity.get("warnings", ()))]
         first = next(c.explanation for row in self.comparison.cells for c in row if c.explanation is not None)
         return [*dict.fromkeys(found), str(first.provenance.get("warning", ""))]
 

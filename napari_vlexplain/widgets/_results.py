@@ -6,10 +6,12 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from ..answer import Answer
+from ..cautions import beside
 from ..explaining import SCORE_NAMES
 from ..explanation import Explanation
 from ..methods.targets import TARGETS
 from ..scale import written
+from ._status import StatusLine
 from ._words import Words
 
 
@@ -21,8 +23,16 @@ class Results(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows: list[tuple[Words, QLabel]] = []
-        self._prompt_title, self._score_title = QLabel("Prompt"), QLabel("Score")
-        for title in (self._prompt_title, self._score_title):
+        self.neutrals: list[QLabel] = []
+        self.warnings = StatusLine(lines=0)
+        self.warnings.setAccessibleName("Warnings")
+        self._prompt_title, self._score_title, self._neutral_title = (
+            QLabel("Prompt"),
+            QLabel("Score"),
+            QLabel("Neutral"),
+        )
+        self._neutral_title.setToolTip("What a prompt that fits every picture scores here: a match must beat it.")
+        for title in (self._prompt_title, self._score_title, self._neutral_title):
             title.setStyleSheet("font-weight: bold")
         self._prompt_title.setToolTip(
             "Words by relevance: the stronger the orange, the more the word speaks for the match; blue speaks against "
@@ -33,22 +43,31 @@ class Results(QWidget):
         self._grid.setColumnStretch(0, 1)
         self._grid.addWidget(self._prompt_title, 0, 0)
         self._grid.addWidget(self._score_title, 0, 1)
+        self._grid.addWidget(self._neutral_title, 0, 2)
         self.setVisible(False)
 
     def show_results(self, explanations: list[Explanation | Answer]) -> None:
         """Show these instead of what was shown."""
-        for words, score in self.rows:
-            for part in (words, score):
-                self._grid.removeWidget(part)
-                part.hide()
-                part.deleteLater()
-        self.rows = []
+        self._grid.removeWidget(self.warnings)
+        for part in (*(part for row in self.rows for part in row), *self.neutrals):
+            self._grid.removeWidget(part)
+            part.hide()
+            part.deleteLater()
+        self.rows, self.neutrals = [], []
         for number, explanation in enumerate(explanations):
             words, score = Words(explanation.word_scores()), _score(explanation)
             words.clicked.connect(lambda number=number: self.picked.emit(number))
             self._grid.addWidget(words, number + 1, 0)
             self._grid.addWidget(score, number + 1, 1, Qt.AlignmentFlag.AlignTop)
             self.rows.append((words, score))
+            if (neutral := _neutral(explanation)) is not None:
+                self._grid.addWidget(neutral, number + 1, 2, Qt.AlignmentFlag.AlignTop)
+                self.neutrals.append(neutral)
+        self._neutral_title.setVisible(bool(self.neutrals))
+        told = list(dict.fromkeys(line for one in explanations for line in one.warnings))
+        self._grid.addWidget(self.warnings, len(explanations) + 1, 0, 1, 3)
+        self.warnings.say("\n".join(told), bad=True)
+        self.warnings.setVisible(bool(told))
         first = explanations[0] if explanations else None
         self._prompt_title.setText("Question" if isinstance(first, Answer) else "Prompt")
         if isinstance(first, Answer):
@@ -61,6 +80,16 @@ class Results(QWidget):
             self._score_title.setText(SCORE_NAMES[target])
             self._score_title.setToolTip(TARGETS[target])
         self.setVisible(bool(explanations))
+
+
+def _neutral(explanation: Explanation | Answer) -> QLabel | None:
+    found = None if isinstance(explanation, Answer) else beside(explanation.provenance, explanation.request.target.name)
+    if found is None:
+        return None
+    label = QLabel(written(found[1]))
+    label.setToolTip(f"“{found[0]}”")
+    label.setAccessibleName(f"Neutral, {found[0]}: {label.text()}")
+    return label
 
 
 def _score(explanation: Explanation | Answer) -> QLabel:

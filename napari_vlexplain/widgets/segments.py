@@ -188,7 +188,7 @@ class SegmentsDock(QWidget):
         nothing = " All patches are alike to this model: there is nothing to cut." if found.found_nothing else ""
         count = len(found.eigenvectors.vectors)
         told = f"{count} eigenvectors in {record['seconds']:.1f} s on {record['device']}.{nothing}"
-        self.runner.end("done", told, bad=bool(nothing))
+        self.runner.end("done", " ".join([told, *found.warnings]), bad=bool(nothing or found.warnings))
 
     def _show_cut(self, source: Any, found: Segmentation, picture: Picture, regions: bool = True) -> None:
         self.shown = found, picture
