@@ -85,7 +85,8 @@ def ask(
     """
     run = Run(progress, cancel)
     questions = texts_of(question, "question", "what is in the picture?")
-    source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
+    told: list[str] = []
+    source, called, contrast_limits = source_of(image, name, contrast_limits, plane, told)
     rgb = as_rgb(source, contrast_limits)
     from .models.precision import in_precision, precision_of
 
@@ -111,7 +112,9 @@ def ask(
         truncate=truncate,
         dtype=precision_of(model),
     )
-    found = _compute(request, source, seen, model, info, filled, explained, _told(model, rgb), run.part(0.5, 1.0))
+    found = _compute(
+        request, source, seen, model, info, filled, explained, [*told, *_told(model, rgb)], run.part(0.5, 1.0)
+    )
     run.step(1.0, "Done")
     return found[0] if isinstance(question, str) else found
 

@@ -67,7 +67,8 @@ def segment(
     split_parameters(parameters)  # refuse a typing error before loading anything
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise VLExplainError(f"seed is {seed!r}, but it must be a whole number of at least 0.")
-    source, called, contrast_limits = source_of(image, name, contrast_limits, plane)
+    of_file: list[str] = []
+    source, called, contrast_limits = source_of(image, name, contrast_limits, plane, of_file)
     rgb = as_rgb(source, contrast_limits)
     from .models.precision import in_precision, precision_of
 
@@ -87,7 +88,7 @@ def segment(
         seed=int(seed),
         dtype=precision_of(loaded),
     )
-    told = [*cautions.of_picture(rgb), *unlike_training(loaded, loaded.pixels(rgb)[0])]
+    told = [*of_file, *cautions.of_picture(rgb), *unlike_training(loaded, loaded.pixels(rgb)[0])]
     record = provenance(loaded, request.dtype, began, source=SOURCE, warnings=told, **facts)
     return Segmentation(request, found, pieces, record, source)
 

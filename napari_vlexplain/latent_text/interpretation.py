@@ -70,7 +70,7 @@ class Interpretation:
 
     @property
     def remarks(self) -> list[str]:
-        """Sentences on what became of the vocabulary: texts that were cut, repeats, empty lines, a full disk."""
+        """Sentences on the picture and on the vocabulary: texts that were cut, repeats, empty lines, a full disk."""
         return remarks(self.provenance)
 
     def says(self, layer: int, token: int) -> list[tuple[str, float]]:
@@ -170,7 +170,7 @@ class Interpretation:
 
 
 def remarks(provenance: dict[str, Any]) -> list[str]:
-    """What is to be said of a vocabulary, from a result's provenance."""
+    """What is to be said of the picture and of the vocabulary, from a result's provenance."""
     facts = provenance["vocabulary"]
     said = {
         "truncated": "Texts too long for the model, cut at the end: {:,}.",
@@ -178,7 +178,7 @@ def remarks(provenance: dict[str, Any]) -> list[str]:
         "empty_dropped": "Empty lines dropped: {:,}.",
         "not_kept": "The embeddings of the texts could not be kept on disk ({}), so they are computed again next time.",
     }
-    return [text.format(facts[key]) for key, text in said.items() if facts[key]]
+    return [*provenance.get("warnings", ()), *(text.format(facts[key]) for key, text in said.items() if facts[key])]
 
 
 def token_place(token: int, prefix: int, grid: tuple[int, int]) -> tuple[str, int | None, int | None]:

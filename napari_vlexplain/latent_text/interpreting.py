@@ -153,6 +153,7 @@ def record(
         "model": model.info.name,
         "licence": model.info.licence,
         "warning": model.info.warning,
+        "warnings": [] if shown is None else list(shown.warnings),
         "note": recommended(model.info).get("note", ""),
         "weights_sha256": model.weights_hash(),
         "vocabulary": {

@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..door import source_of
+from .. import cautions
+from ..door import source_of, unlike_training
 from ..geometry import Geometry
 from ..io.images import as_rgb
 from ..models import load_model
@@ -21,12 +22,16 @@ from .plan import Donor
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One image, ready for a model: pixels (1, 3, h, w), their geometry, and whose they are."""
+    """One image, ready for a model: pixels (1, 3, h, w), their geometry, and whose they are.
+
+    warnings : what must be told of it, see :mod:`napari_vlexplain.cautions`.
+    """
 
     pixels: Tensor
     geometry: Geometry
     identity: ImageIdentity
     source: NDArray[Any]
+    warnings: tuple[str, ...] = ()
 
     @property
     def record(self) -> dict[str, str]:
@@ -42,9 +47,12 @@ def picture(
     plane: tuple[int, ...] = (),
 ) -> Picture:
     """A path, a Pillow image or an array, see :func:`napari_vlexplain.io.images.as_rgb`; of a stack, a plane of it."""
-    source, called, limits = source_of(image, name, contrast_limits, plane)
-    pixels, geometry = model.pixels(as_rgb(source, limits))
-    return Picture(pixels, geometry, ImageIdentity.of(source, called, limits, plane), source)
+    of_file: list[str] = []
+    source, called, limits = source_of(image, name, contrast_limits, plane, of_file)
+    rgb = as_rgb(source, limits)
+    pixels, geometry = model.pixels(rgb)
+    told = (*of_file, *cautions.of_picture(rgb), *unlike_training(model, pixels))
+    return Picture(pixels, geometry, ImageIdentity.of(source, called, limits, plane), source, told)
 
 
 def donor_picture(model: DualEncoder, donor: Any) -> Picture | None:
