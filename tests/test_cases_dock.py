@@ -161,6 +161,33 @@ def test_a_study_opens_with_its_first_case_explained(dock, viewer_model, folder,
     assert not (folder / NOTES).exists(), "looking leaves nothing behind"
 
 
+def test_what_is_found_in_a_ground_truth_stands_by_its_figures(dock, viewer_model, folder, fake, qtbot):
+    (folder / "t.json").write_text('{"boxes": [[0, 0, 9, 9]], "size": [100, 100]}')
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[15:45, 20:60], labels[10:15, 20:60] = 7, 255
+    Image.fromarray(labels).save(folder / "l.png")
+    (folder / "prompts.csv").write_text("image,prompt,mask\n0.png,finding 0,t.json\n1.png,finding 1,l.png\n")
+    measure = MeasureDock(viewer_model)
+    qtbot.addWidget(measure)
+    session = opened(dock, folder, qtbot)
+    for text in (dock.view.figures.text(), dock.view.status.text()):
+        assert "other proportions" in text
+    assert math.isnan(session.rows[0].iou) and layer(viewer_model, "truth").data.any()
+    measure.truth.set_layer(layer(viewer_model, "truth"))
+    qtbot.waitUntil(lambda: not measure.busy, timeout=10_000)
+    assert measure.current_figures is None and "other proportions" in measure.status.text()
+    with qtbot.waitSignal(dock.explained, timeout=10_000):
+        qtbot.mouseClick(dock.view.next, LEFT)
+    settle(dock, qtbot)
+    cut = (layer(viewer_model, "heatmap").data[0] >= 0.5) & (labels != 255)
+    iou = (cut & (labels == 7)).sum() / (cut | (labels == 7)).sum()
+    assert session.rows[1].iou == pytest.approx(iou)
+    assert "200 pixels" in dock.view.status.text() and "other proportions" not in dock.view.figures.text()
+    qtbot.waitUntil(lambda: not measure.busy, timeout=10_000)
+    assert measure.current_figures.iou == pytest.approx(iou)
+    measure.close()
+
+
 def test_next_shows_what_was_prepared_at_once_in_the_same_layers(dock, viewer_model, folder, fake, qtbot):
     opened(dock, folder, qtbot)
     before = {kind: layer(viewer_model, kind) for kind in ("source", "heatmap", "truth", "boxes")}

@@ -21,7 +21,7 @@ Found = dict[tuple[str, str], Confusion]
 
 
 class CaseFigures(QObject):
-    """``changed`` carries the text of the figures: "-" for whatever is not in view.
+    """``changed`` carries the text of the figures: "-" for whatever is not in view, and what is told of the truth.
 
     The reader's mask is measured on a thread, newest first; the model's figures are look-ups.
     """
@@ -116,15 +116,18 @@ class CaseFigures(QObject):
         session = self._session
         sight = None if session is None else session.sight
         model: list[str] = ["-", "-", "-"]
+        told: tuple[str, ...] = ()
+        if sight is not None and sight.opened is not None and sight.item is not None:
+            told = tuple(filter(None, [sight.opened.doubt(sight.item.number)]))
         if session is not None and sight is not None and sight.answer is not None and sight.item is not None:
             counts = sight.answer.counts[sight.item.number]
+            told += sight.answer.measured_notes(sight.item.number)
             if counts.truth:
                 figures = session.threshold.figures(counts)
                 model = [_written(one) for one in (figures.iou, figures.dice, figures.pointing)]
         reader, both = (_pair(self._found.get(pair)) for pair in (("reader", "truth"), ("model", "reader")))
-        self.changed.emit(
-            f"Model/truth: IoU {model[0]} Dice {model[1]} point {model[2]}\nYou/truth: {reader}\nYou/model: {both}"
-        )
+        figures_of_model = f"Model/truth: IoU {model[0]} Dice {model[1]} point {model[2]}"
+        self.changed.emit("\n".join((figures_of_model, f"You/truth: {reader}", f"You/model: {both}", *told)))
 
 
 def _pair(found: Confusion | None) -> str:

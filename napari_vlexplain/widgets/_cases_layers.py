@@ -263,7 +263,9 @@ class CaseLayers:
         if self.image is None:
             return
         name = f"{self.image.name} | truth"
+        told = {"doubt": opened.doubt(item.number), "notes": opened.truth_notes, "void": opened.ignored}
         if self.truth is not None:
+            mark(self.truth, "truth", self.image, **told)  # before the pixels: they are measured by it
             self.truth.data = truth.copy()
             copy_geometry(self.image, self.truth)
             self.truth.name = name
@@ -272,7 +274,7 @@ class CaseLayers:
         with _selection_kept(self.viewer):
             self.truth = self.viewer.add_labels(
                 truth.copy(), name=name, opacity=0.35, colormap=label_colours("truth"), visible=False,
-                metadata=new_metadata("truth", self.image), **geometry(self.image, 2),
+                metadata=new_metadata("truth", self.image, **told), **geometry(self.image, 2),
             )  # fmt: skip
         self._picture.add("truth", self.truth, not boxed)
 

@@ -70,9 +70,10 @@ class Choice:
         truth, notes, label = self._truth(), self._notes(), self._label
         mask = None if self.mask is None else painted(self.mask, self.heatmap, self.point)
         key = (id(self.heatmap), stamp, index)
+        known = void_known(self.truth)
 
         def measured() -> Measured:
-            counted, void, told = without_void(truth, label)
+            counted, void, told = without_void(truth, label, known)
             return measurement.update(np.asarray(heatmap), to_world, counted, mask, key, void, notes + told)
 
         return measured
@@ -109,7 +110,7 @@ def truth_of(layer: Any, image: Layer, point: tuple[float, ...], label: int | No
     Raises VLExplainError for a layer that no figure may count.
     """
     notes = notes_of(layer, image)
-    truth, void, told = without_void(region_of(layer, image, point, label), label)
+    truth, void, told = without_void(region_of(layer, image, point, label), label, void_known(layer))
     mask, beyond = truth.on(grid)
     if not mask.any():
         return None
@@ -131,11 +132,25 @@ def notes_of(truth: Labels | Shapes, beside: Layer) -> tuple[Note, ...]:
     return notes + (reach_notes(truth, beside) if is_labels(truth) else ())
 
 
-def without_void(truth: Region, label: int | None) -> tuple[Region, Painted | None, tuple[Note, ...]]:
-    """A ground truth without the border that label pictures leave out, that border, and what is said of it."""
+def void_known(layer: Layer | None) -> NDArray[np.bool_] | None:
+    """The pixels (H, W) of a ground truth's layer that its data set leaves out of all counts."""
+    void = None if layer is None else info(layer).get("void")
+    return void if isinstance(void, np.ndarray) else None
+
+
+def without_void(
+    truth: Region, label: int | None, known: NDArray[np.bool_] | None
+) -> tuple[Region, Painted | None, tuple[Note, ...]]:
+    """A ground truth without the border that label pictures leave out, that border, and what is said of it.
+
+    ``known``: the border (H, W) where it is known already, and said.
+    """
     if not isinstance(truth, Painted):
         return truth, None, ()
     labels = np.asarray(truth.labels)
+    if known is not None and known.shape == labels.shape:
+        counted = Painted(np.where(known, 0, labels), truth.to_world, truth.label)
+        return counted, Painted(known.view(np.uint8), truth.to_world), ()
     void = void_of(labels)
     if void is None or (label is not None and bool((labels[void] == label).any())):
         return truth, None, ()
