@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from ..datasets.catalogue import DATASETS, PHANTOM_STUDY, open_dataset
@@ -104,6 +105,11 @@ def is_study(where: str | Path) -> bool:
         return place.is_dir() and (any(_is_table(name) for name in os.listdir(place)) or any(_images(place, [])))
     except OSError:
         return False
+
+
+def holds_several(folder: Path) -> bool:
+    """Has it a table of ours, or more than one image?"""
+    return any(_is_table(name) for name in os.listdir(folder)) or len(list(islice(_images(folder, []), 2))) > 1
 
 
 def _is_table(name: str) -> bool:

@@ -10,6 +10,7 @@ from weakref import WeakMethod
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
+from ._drops import watch_drops
 from ._warm import warm_up
 from ._wheel import WheelGuard
 
@@ -36,7 +37,7 @@ class Hooks:
 class Lifetime(QObject):
     """Calls ``attach`` when a dock comes into use and ``release`` when it goes, each once per change.
 
-    Every dock has one, so it is also what keeps the wheel from their values.
+    Every dock has one, so it is also what keeps the wheel from their values and asks about folders that are dropped.
 
     napari takes a dock away by giving it no parent, without a close event, so that counts as going. When Qt has
     destroyed the widget with its window, ``release`` runs on what is left: Python attributes work, Qt calls raise
@@ -66,6 +67,7 @@ class Lifetime(QObject):
                 self._set(self._widget.parent() is not None)
             elif kind == QEvent.Type.Show:
                 self._set(True)
+                watch_drops(self._widget)
             elif kind in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
                 self._set(False)
         return False
