@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QPushButton, QScrollArea
 
 from napari_vlexplain.reading_room import correcting
+from napari_vlexplain.roles import COLOURS
 from napari_vlexplain.widgets import _correct_layers, correct
 from napari_vlexplain.widgets._correct_layers import is_reader, spacing_of
 from napari_vlexplain.widgets._layers import layer_id, mark, new_metadata, source_id
@@ -62,6 +63,27 @@ def test_roles_are_found_and_compared(dock: CorrectDock, case: ViewerModel, qtbo
     assert table["model against truth"] == (f"{180 / 251:.3f}", f"{360 / 431:.3f}", "+31")
     assert table["reader against truth"] == ("", "", "")
     assert table["model against truth, part 1"][2] == "+51" and table["model against truth, part 2"][2] == "-20"
+
+
+def test_the_heatmap_at_the_threshold_is_the_model(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:
+    values = np.zeros(SHAPE, np.float32)
+    values[5:15, 5:15], values[20:30, 40:50], values[0, :10] = 0.9, 0.6, np.nan
+    heat = case.add_image(values, name="heat", metadata=new_metadata("heatmap", case.layers["case"]), **PLACE)
+    assert dock.view.model.layer is case.layers["model"], "a mask comes first"
+    dock.view.model.set_layer(heat)
+    assert settled(dock, qtbot)["model against truth"] == ("1.000", "1.000", "0")
+    dock.view.threshold.setValue(0.7)
+    assert settled(dock, qtbot)["model against truth"] == ("0.500", f"{2 / 3:.3f}", "-100")
+
+    case.layers.selection.active = case.layers["truth"]
+    assert press(dock, qtbot, dock.view.copy_mask) == "done"
+    mine, before = dock.view.edited.layer, dock.view.edited.layer.data.copy()
+    dock.view.other.set_layer(heat)
+    assert press(dock, qtbot, dock.view.subtract) == "done"
+    np.testing.assert_array_equal(mine.data != 0, (before != 0) & ~(values >= 0.7))
+    mine.undo()
+    np.testing.assert_array_equal(mine.data, before)
+    np.testing.assert_allclose(mine.get_color(1)[:3], np.array(COLOURS["reader"]) / 255, atol=1e-3)
 
 
 def test_a_truth_in_doubt_is_compared_with_nothing(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:

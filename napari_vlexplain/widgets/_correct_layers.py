@@ -16,7 +16,7 @@ from ..metrics.regions import Grid, in_pixels_of, nearest, shape_2d, take
 from ..reading_room.agreement import PAIRS, Agreement, Box, agreements
 from ..reading_room.correcting import Spacing
 from ._layers import find_layer, find_layers, info, layer_id, layer_kind, pixel_to_world, source_id
-from ._measure_inputs import in_units_of, is_labels, outlines, plane
+from ._measure_inputs import in_units_of, is_heatmap, is_labels, outlines, plane
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -46,6 +46,25 @@ def is_shapes(layer: Layer) -> bool:
     from napari.layers import Shapes
 
     return isinstance(layer, Shapes)
+
+
+def is_mask(layer: Layer) -> bool:
+    """Is it painted, or a heatmap of ours, which is a mask at the threshold?"""
+    return is_labels(layer) or (is_heatmap(layer) and layer_kind(layer) == "heatmap")
+
+
+def cut_heatmap(values: NDArray[Any], threshold: float) -> NDArray[np.uint8]:
+    """1 where the heatmap is at or above the threshold; never where it has no value."""
+    with np.errstate(invalid="ignore"):
+        return (values >= np.result_type(values, np.float32).type(threshold)).astype(np.uint8)
+
+
+def masked(layer: Layer, point: tuple[float, ...], threshold: float) -> Callable[[], NDArray[Any]]:
+    """Read the plane in view of a mask now, uncopied, and return the work for a thread: its labels."""
+    pixels = plane(layer, point)[0]
+    if is_labels(layer):
+        return lambda: np.asarray(pixels)
+    return lambda: cut_heatmap(np.asarray(pixels), threshold)
 
 
 def readers_mask(layers: Any, source: Layer) -> Labels | None:
@@ -94,25 +113,29 @@ def editable(layer: Labels, point: tuple[float, ...]) -> tuple[NDArray[Any], Ind
     return pixels, index
 
 
-def comparison(chosen: Mapping[str, Layer], point: tuple[float, ...]) -> Callable[[], list[Agreement]]:
+def comparison(
+    chosen: Mapping[str, Layer], point: tuple[float, ...], threshold: float = 0.5
+) -> Callable[[], list[Agreement]]:
     """Read the layers by role now (no copies), and return the work for another thread: every pair compared.
+
+    A heatmap is the mask of what is at or above ``threshold``.
 
     Everything is put on the finest grid among the painted layers, by nearest pixel. Boxes, where the ground truth is
     made of rectangles, are the parts. A ground truth that no figure may count, as its layer says, is left out.
     """
     chosen = {role: layer for role, layer in chosen.items() if not (role == "truth" and info(layer).get("doubt"))}
-    painted = {role: layer for role, layer in chosen.items() if is_labels(layer)}
+    painted = {role: layer for role, layer in chosen.items() if is_mask(layer)}
     if not painted:
         return list
     home = min(painted.values(), key=lambda layer: _grid(layer, layer, point).pixel_area)
     grid = _grid(home, home, point)
-    planes = {role: (plane(layer, point)[0], _grid(layer, home, point)) for role, layer in painted.items()}
+    planes = {role: (masked(layer, point, threshold), _grid(layer, home, point)) for role, layer in painted.items()}
     drawn = {role: in_pixels(layer, home, point) for role, layer in chosen.items() if role not in painted}
 
     def work() -> list[Agreement]:
         masks: dict[str, Any] = {}
-        for role, (pixels, own) in planes.items():
-            labels = np.asarray(pixels)
+        for role, (read, own) in planes.items():
+            labels = read()
             masks[role] = labels if own.same_as(grid) else take(labels, *nearest(own, grid), 0)
         for role, shapes in drawn.items():
             masks[role] = fill(shapes, grid.shape)

@@ -55,12 +55,6 @@ def boxes_layer(layers: Iterable[Layer], mask: Labels, found: list[tuple[int, Bo
     )
 
 
-def cut_heatmap(values: NDArray[Any], threshold: float) -> NDArray[np.uint8]:
-    """1 where the heatmap is at or above the threshold; never where it has no value."""
-    with np.errstate(invalid="ignore"):
-        return (values >= np.result_type(values, np.float32).type(threshold)).astype(np.uint8)
-
-
 def size_for(layers: Iterable[Layer], shapes: Shapes) -> Layer | None:
     """The image that shapes were drawn for, else any image or mask of this view: it says how large a mask is."""
     from napari.layers import Image

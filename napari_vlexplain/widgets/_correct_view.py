@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ._correct_layers import is_model, is_reader, is_shapes, is_truth
+from ._correct_layers import is_mask, is_model, is_reader, is_shapes, is_truth
 from ._correct_table import AgreementTable
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
@@ -42,11 +42,11 @@ class CorrectView(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.edited = LayerCombo(viewer, is_labels, prefers=is_reader, empty="no Labels yet")
-        self.other = LayerCombo(viewer, is_labels, empty="no other Labels")
+        self.other = LayerCombo(viewer, is_mask, prefers=is_labels, empty="no other Labels")
         self.boxes = LayerCombo(viewer, is_shapes, empty="no Shapes yet")
         self.heatmap = LayerCombo(viewer, is_heatmap, prefers=_kind("heatmap"), empty="no heatmap yet")
         self.truth = LayerCombo(viewer, _is_drawn, prefers=is_truth, first="none", empty="")
-        self.model = LayerCombo(viewer, is_labels, prefers=is_model, first="none", empty="")
+        self.model = LayerCombo(viewer, is_mask, prefers=is_model, first="none", empty="")
         self.reader = LayerCombo(viewer, is_labels, prefers=is_reader, first="none", empty="")
         self.threshold = QDoubleSpinBox()
         self.radius = QDoubleSpinBox()
@@ -97,12 +97,12 @@ class CorrectView(QWidget):
         self.column.setSpecialValueText("middle")
         tips = {
             self.edited: "The mask that the buttons below change; napari's brush works on the layer that is selected.",
-            self.other: "The mask to combine it with; that one stays as it is.",
+            self.other: "The mask to combine it with, or a heatmap at the threshold; that one stays as it is.",
             self.boxes: "Boxes, polygons or ellipses to make a mask of.",
             self.heatmap: "The heatmap to cut.",
-            self.threshold: "Heatmap values at or above this are in the mask.",
+            self.threshold: "Heatmap values at or above this are in the mask; of a heatmap chosen as a mask too.",
             self.truth: "What is right: painted labels or boxes.",
-            self.model: "The model's mask.",
+            self.model: "The model's mask, or a heatmap: what is at or above the threshold under Make.",
             self.reader: "Your mask.",
             self.radius: "Bumps and notches smaller than about this go.",
             self.smallest: "Connected parts smaller than this go.",

@@ -20,15 +20,17 @@ from ._correct_layers import (
     READER,
     Writer,
     comparison,
+    cut_heatmap,
     editable,
     image_of,
     is_model,
     is_reader,
     is_truth,
+    masked,
     readers_mask,
     spacing_of,
 )
-from ._correct_make import boxes_layer, cut_heatmap, mask_layer, painted_shapes, size_for
+from ._correct_make import boxes_layer, mask_layer, painted_shapes, size_for
 from ._correct_view import CorrectView
 from ._hooks import Hooks, Lifetime
 from ._latest import LatestOnly
@@ -109,8 +111,8 @@ class CorrectDock(QWidget):
         if other is None or other is self.view.edited.layer:
             self._fail(VLExplainError("Choose another mask to combine with this one."))
             return
-        second = self._plane(other)
-        self.correct(lambda old: how(old, np.asarray(second)), said)
+        second = masked(other, self._point, self.view.threshold.value())
+        self.correct(lambda old: how(old, second()), said)
 
     def correct(self, operation: Operation, said: str) -> None:
         """Change the chosen mask on a thread; ``corrected`` tells when it is written, as one step to undo."""
@@ -261,6 +263,7 @@ class CorrectDock(QWidget):
             (view.undo, lambda: self._history("undo")), (view.redo, lambda: self._history("redo")),
         ):  # fmt: skip
             button.clicked.connect(lambda _=False, call=call: call())
+        view.threshold.valueChanged.connect(self._touch)
         self._pause.timeout.connect(self._count)
         self._counting.done.connect(self._on_counted)
         self._counting.failed.connect(lambda error: self._show([], remedy(error)))
@@ -330,7 +333,7 @@ class CorrectDock(QWidget):
     def _count(self) -> None:
         turn = self._turn
         try:
-            work = comparison(self._chosen, self._point)
+            work = comparison(self._chosen, self._point, self.view.threshold.value())
         except VLExplainError as error:
             self._show([], str(error))
             return
