@@ -110,7 +110,7 @@ class Reader:
         self.reads, self.maps = Gates(), Gates()
         self.shown_by_hand: list[Any] = []
         self.others: list[Any] = []
-        self.unreadable: set[str] = set()
+        self.unreadable: set[str] = set()  # once; it stays so in view, even if another thread can read it by now
         self.put_away = False  # the picture, by its eye or for good
         self.accepted = self.refused = self.number = 0
 
@@ -122,7 +122,6 @@ class Reader:
         except VLExplainError:
             self.unreadable.add(entry.id)
             raise
-        self.unreadable.discard(entry.id)
         return real_read(entry)
 
     def compute(self, asked: Any, image: Any, name: str, limits: Any, progress: Any, cancelled: Any) -> Any:
@@ -144,8 +143,11 @@ class Reader:
         return self.pictures[self.asked[0], self.asked[3]]
 
     def in_view(self) -> bool:
-        over = any(x.visible for x in self.others)
-        return not over and any(np.array_equal(x.data[0], self.pixels) for x in self.visible("source"))
+        places = [self.viewer.layers.index(x) for x in self.others if x.visible]
+        return any(
+            np.array_equal(x.data[0], self.pixels) and max(places, default=-1) < self.viewer.layers.index(x)
+            for x in self.visible("source")
+        )
 
     def check(self) -> None:
         """Nothing on the canvas, and no figure, is of anything but the case that is named."""
