@@ -14,10 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_vlexplain import ask, explain, segment
+from napari_vlexplain.benchmark.maps import Asked, explain_case
+from napari_vlexplain.benchmark.plan import MethodChoice
 from napari_vlexplain.cautions import beside, of_neutral
 from napari_vlexplain.cli.app import app
 from napari_vlexplain.datasets.worlds import cases
 from napari_vlexplain.io.figure import warnings_of
+from napari_vlexplain.io.images import read_image
+from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.models import load_model
 from napari_vlexplain.models.reference import Reference, Side, reference_of, side_of
 from napari_vlexplain.models.zoo import list_models
@@ -44,7 +48,7 @@ def told(found: Any, part: str) -> bool:
     return any(part in line for line in found.warnings)
 
 
-def test_a_drawn_scene_and_what_is_in_it_need_no_caution(drawn: Any) -> None:
+def test_a_scene_and_what_is_in_it_need_no_caution(drawn: Any) -> None:
     found = explain(drawn.image, drawn.prompts[0], **FAST)
     assert not found.warnings
     neutral = found.provenance["neutral"]
@@ -146,3 +150,14 @@ def test_an_even_picture_is_told(tmp_path: Path) -> None:
     Image.new("L", (60, 60), 90).save(tmp_path / "even.png")
     assert told(explain(tmp_path / "even.png", "a cat", **FAST), "one even tone")
     assert told(segment(tmp_path / "even.png"), "one even tone")
+
+
+def test_the_benchmark_keeps_it_with_the_rows(foreign: str) -> None:
+    model = load_model("mini")
+    (scene,) = cases("phantom", 1, 41)
+    looks = {}
+    for name, image in (("foreign", read_image(foreign)), ("drawn", scene.image)):
+        asked = Asked.of(model, image, scene.prompts[:1], Target("similarity"), 0)
+        (looks[name],) = explain_case(asked, MethodChoice("patch_similarity")).cautions
+    assert UNLIKE in looks["foreign"]["unlike its training"] and NOTHING in looks["foreign"]["no better than neutral"]
+    assert looks["drawn"] == {}

@@ -6,11 +6,13 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 from export_records import image_of, record, write_radiograph
+from qtpy.QtWidgets import QLabel
 
 from napari_vlexplain.datasets.catalogue import PHANTOM_STUDY
 from napari_vlexplain.io.images import read_image
@@ -18,6 +20,7 @@ from napari_vlexplain.reading_room.export import Options, export_study, notes_of
 from napari_vlexplain.reading_room.ours import is_ours
 from napari_vlexplain.reading_room.records import NO_PICTURE, CaseRecord
 from napari_vlexplain.reading_room.reopen import read_export
+from napari_vlexplain.widgets._cases_export import ExportDialog
 
 NAME = "DOE_JANE_1950"
 DICOM = Options(dicom_seg=True, dicom_sr=True)
@@ -98,3 +101,12 @@ def test_the_packaged_pictures_are_ours_whatever_their_file(tmp_path: Path) -> N
     given = record(image=grey, source=write_radiograph(tmp_path / "x.dcm", grey.astype(np.uint16)))
     out = export_study([given], tmp_path / "out", DICOM)
     assert list(out.rglob("segmentation.dcm")) and not any("demonstration" in note for note in notes_of(out))
+
+
+def test_the_dialog_asks_for_it_with_the_reason(qtbot: Any, tmp_path: Path) -> None:
+    dialog = ExportDialog(None, 1, 1, tmp_path)
+    qtbot.addWidget(dialog)
+    assert not dialog.options.demonstration and not dialog.options.key
+    assert any("trained on drawings" in label.text() for label in dialog.findChildren(QLabel))
+    dialog.boxes["demonstration"].setChecked(True)
+    assert dialog.options.demonstration
