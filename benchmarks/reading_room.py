@@ -77,6 +77,7 @@ def no_model(asked: Any, image: Any, name: str, limits: Any, progress: Any = Non
     """An explanation that costs nothing but its heatmap."""
     from napari_vlexplain.explanation import Explanation
     from napari_vlexplain.geometry import Geometry
+    from napari_vlexplain.models import known_identity
     from napari_vlexplain.request import ImageIdentity, Request
 
     shape, grid = np.shape(image)[:2], (14, 14)
@@ -86,7 +87,8 @@ def no_model(asked: Any, image: Any, name: str, limits: Any, progress: Any = Non
     )
     geometry = Geometry(shape, (224, 224), (224 / shape[0], 224 / shape[1]), (0.0, 0.0), grid, (16, 16))
     scores = np.random.default_rng(len(name)).random(grid).astype(np.float32)
-    record = {"device": "none", "seconds": 0.0, "similarity": 0.0, "logit": 0.0}
+    weights = known_identity.weights_of(asked.model)  # or the answer would be another model's, and asked again
+    record = {"device": "none", "seconds": 0.0, "similarity": 0.0, "logit": 0.0, "weights_sha256": weights}
     found = [
         Explanation(request, prompt, scores, ("a",), np.ones(1, np.float32), (0,), 0.0, geometry, record)
         for prompt in asked.prompts
