@@ -15,6 +15,7 @@ from PIL import Image
 from napari_vlexplain.cli import main
 from napari_vlexplain.explanation import Explanation
 from napari_vlexplain.metrics.thresholds import threshold_of
+from napari_vlexplain.models import known_identity
 from napari_vlexplain.reading_room import ahead
 from napari_vlexplain.reading_room.journal import open_journal
 from napari_vlexplain.reading_room.records import Judgement
@@ -113,6 +114,7 @@ def test_explanations_are_computed_where_a_method_is_named(study: Path, tmp_path
         return [explanation_of(np.asarray(image), prompt, name) for prompt in about.prompts]
 
     monkeypatch.setattr(ahead, "compute", compute)
+    monkeypatch.setattr(known_identity, "weights_of", lambda name: "ab" * 32)  # what the records say of it
     options = ["--method", "relevance", "--what", "json,masks,explanation"]
     assert main(["export", str(study), "--out", str(tmp_path / "out"), *options]) == 0
     assert sorted(asked) == [("relevance", "mini", "left effusion"), ("relevance", "mini", "right nodule")]
