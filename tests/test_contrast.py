@@ -21,6 +21,7 @@ from napari_vlexplain.io.images import as_rgb
 from napari_vlexplain.reading_room.opened import read
 from napari_vlexplain.reading_room.study import open_study
 from napari_vlexplain.widgets._image_combo import ImageCombo
+from napari_vlexplain.widgets._layers import new_metadata
 
 FAST: dict[str, Any] = {"method": "patch_similarity"}
 PROMPT = "an opacity"
@@ -74,7 +75,9 @@ def test_what_somebody_chose_stays(radiograph, qtbot, viewer_model):
     _, pixels = radiograph
     chosen = viewer_model.add_image(pixels, contrast_limits=(0, 3000))
     guessed = viewer_model.add_image(pixels)
+    ours = viewer_model.add_image(pixels, contrast_limits=(500, 60000), metadata=new_metadata("source"))
     image = combo(qtbot, viewer_model)
+    assert tuple(ours.contrast_limits) == (500, 60000), "the window of its file"
     assert tuple(chosen.contrast_limits) == (0, 3000) and guessed.contrast_limits[1] < 5000
     guessed.contrast_limits = (500, 60000)
     image.refresh()

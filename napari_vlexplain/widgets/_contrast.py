@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import VLExplainError
 from ..io.images import Limits, default_limits
+from ._layers import info
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -31,7 +32,7 @@ def settle(layer: Image) -> None:
     A layer whose contrast somebody chose, and one that is no plain grey picture, is left alone.
     """
     layer = getattr(layer, "__wrapped__", layer)  # napari hands plugins a proxy
-    if layer in _SETTLED:
+    if layer in _SETTLED or info(layer):  # what our readers open has its file's window already
         return
     _SETTLED.add(layer)
     data = layer.data
