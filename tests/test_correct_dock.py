@@ -86,6 +86,18 @@ def test_the_heatmap_at_the_threshold_is_the_model(dock: CorrectDock, case: View
     np.testing.assert_allclose(mine.get_color(1)[:3], np.array(COLOURS["reader"]) / 255, atol=1e-3)
 
 
+def test_a_mask_of_the_truth_s_boxes_is_in_its_colour_and_not_the_model(
+    dock: CorrectDock, viewer_model: ViewerModel, qtbot: Any
+) -> None:
+    image = viewer_model.add_image(np.zeros(SHAPE), name="case")
+    corners = np.array([(2, 3), (2, 9), (8, 9), (8, 3)])
+    viewer_model.add_shapes([corners], shape_type="rectangle", metadata=new_metadata("truth", image))
+    assert press(dock, qtbot, dock.view.from_boxes) == "done"
+    mask = dock.view.edited.layer
+    assert mask.data[2:8, 3:9].all() and mask.data.sum() == 36 and dock.view.model.layer is None
+    np.testing.assert_allclose(mask.get_color(1)[:3], np.array(COLOURS["truth"]) / 255, atol=1e-3)
+
+
 def test_a_truth_in_doubt_is_compared_with_nothing(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:
     truth = case.layers["truth"]
     mark(truth, "truth", case.layers["case"], doubt="It is of another picture.")

@@ -33,7 +33,7 @@ def is_reader(layer: Layer) -> bool:
 
 def is_model(layer: Layer) -> bool:
     """Is this a mask made from a heatmap?"""
-    return is_labels(layer) and layer_kind(layer) == "mask" and not is_reader(layer)
+    return is_labels(layer) and layer_kind(layer) == "mask" and info(layer).get("role") is None
 
 
 def is_truth(layer: Layer) -> bool:

@@ -193,13 +193,13 @@ class CorrectDock(QWidget):
         if like is None:
             self._fail(VLExplainError("Open the image of these boxes: a mask is as large as its image."))
             return
-        paint = painted_shapes(shapes, like, self._point)
+        paint, role = painted_shapes(shapes, like, self._point), "truth" if is_truth(shapes) else None
 
         def work() -> Callable[[], None]:
             labels = paint()
             name = f"{shapes.name} | mask"
             return lambda: self._add(
-                lambda: mask_layer(labels, name, like, shapes, None), f"Added “{name}”.", self.view.edited
+                lambda: mask_layer(labels, name, like, shapes, role, role=role), f"Added “{name}”.", self.view.edited
             )
 
         self._submit(work, "Filling")
