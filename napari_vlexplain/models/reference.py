@@ -86,10 +86,10 @@ class Reference:
 def reference_of(name: str) -> Reference | None:
     """That of a model by name or folder; None where it ships none, or a damaged one."""
     own = RESOURCES / "models" / name
-    file = (own if own.is_dir() else Path(name).expanduser()) / FILE
     try:
+        file = (own if own.is_dir() else Path(name).expanduser()) / FILE
         state = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # also of a name that no file can have
         return None
     return _read(file, state.st_mtime_ns, state.st_size) if state.st_size <= _LARGEST else None
 
