@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 MARGIN = 1.0
 """By which a prompt's logit must beat the neutral prompts' to be called a match: e times their odds."""
+
+FAINT = 1 / 16
+"""Share of the way from black to white that a picture must span: 12 bits kept in 16 span as much."""
+APART = 0.001
+"""Share of its pixels at either end that may lie beyond, such as a marker."""
+_LOOKED_AT = 512
 
 LOST = 10
 """Times what relevance propagation was given that may arrive before it is called unstable; biases keep some of it."""
@@ -22,6 +29,14 @@ def of_picture(shown: NDArray) -> list[str]:
     """Of a picture as the model is given it, (H, W, 3) uint8 or float in [0, 1]."""
     if shown.max() == shown.min():
         return ["The picture is one even tone as the model sees it, so the map shows nothing; choose other contrast."]
+    step = -(-max(shown.shape[:2]) // _LOOKED_AT)
+    low, high = np.percentile(shown[::step, ::step], (100 * APART, 100 * (1 - APART)))
+    span = float(high - low) / (255 if shown.dtype == np.uint8 else 1)
+    if span <= FAINT:
+        return [
+            f"But for single pixels the picture spans {span:.1%} of black to white as the model sees it; choose other "
+            "contrast."
+        ]
     return []
 
 

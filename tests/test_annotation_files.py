@@ -209,6 +209,22 @@ def test_yolo_boxes_and_outlines(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(tmp_path, "a.txt", text, "a big dog").boxes, [[10, 5, 30, 10]])
 
 
+@pytest.mark.parametrize("names", ["names: ['cat', 'big dog']", "names:\n  1: big_dog\n  0: cat\nnc: 2"])
+@pytest.mark.parametrize("place", ["labels/train", "train/labels", "."])
+def test_yolo_names_of_a_data_set(tmp_path: Path, place: str, names: str) -> None:
+    folder = tmp_path / place
+    folder.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "data.yaml").write_text(f"train: images\n{names}\n")
+    found = read(folder, "a.txt", f"1 {25 / 60} 0.25 0.5 0.25\n0 0.5 0.5 0.1 0.1\n", "a big dog")
+    np.testing.assert_array_equal(found.mask, inside((5, 15, 10, 40)))
+    assert not found.notes
+    with pytest.raises(VLExplainError, match=r"class 7, which data\.yaml does not name"):
+        read(folder, "a.txt", "7 0.5 0.5 0.1 0.1\n")
+    (tmp_path / "data.yaml").write_text("names: 3\n")
+    with pytest.raises(VLExplainError, match=r"data\.yaml should name its classes"):
+        read(folder, "a.txt", "0 0.5 0.5 0.1 0.1\n")
+
+
 def test_yolo_without_names_or_objects(tmp_path: Path) -> None:
     found = read(tmp_path, "a.txt", "3 0.5 0.5 0.5 0.5\n", "a cat")
     assert kinds(found) == ["labels"] and found.mask is not None and found.mask.sum() == 20 * 30

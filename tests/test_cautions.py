@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from napari_vlexplain import ask, explain, segment
 from napari_vlexplain.benchmark.maps import Asked, explain_case
 from napari_vlexplain.benchmark.plan import MethodChoice
-from napari_vlexplain.cautions import beside, of_neutral
+from napari_vlexplain.cautions import beside, of_neutral, of_picture
 from napari_vlexplain.cli.app import app
 from napari_vlexplain.datasets.worlds import cases
 from napari_vlexplain.io.figure import warnings_of
-from napari_vlexplain.io.images import read_image
+from napari_vlexplain.io.images import as_rgb, read_image
 from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.models import load_model
 from napari_vlexplain.models.reference import Reference, Side, reference_of, side_of
@@ -161,3 +161,13 @@ def test_the_benchmark_keeps_it_with_the_rows(foreign: str) -> None:
         (looks[name],) = explain_case(asked, MethodChoice("patch_similarity")).cautions
     assert UNLIKE in looks["foreign"]["unlike its training"] and NOTHING in looks["foreign"]["no better than neutral"]
     assert looks["drawn"] == {}
+
+
+def test_a_picture_that_spans_hardly_any_tones_is_told() -> None:
+    """Colours of 12 bits kept in 16 are shown, and seen, nearly black."""
+    twelve = np.tile(np.arange(4096, dtype=np.uint16)[:, None, None], (1, 4, 3))
+    twelve[100] = 65535  # a marker
+    assert "spans 6.2% of black to white" in of_picture(as_rgb(twelve))[0]
+    assert not of_picture(as_rgb(np.minimum(twelve, 4095) * np.uint16(16)))
+    few = np.tile(np.arange(18, dtype=np.uint8)[:, None, None], (1, 18, 3))
+    assert not of_picture(few) and of_picture(few[:15])

@@ -103,6 +103,29 @@ def test_a_truth_in_doubt_is_compared_with_nothing(dock: CorrectDock, case: View
     mark(truth, "truth", case.layers["case"], doubt="It is of another picture.")
     truth.data = truth.data.copy()
     assert settled(dock, qtbot)["model against truth"] == ("", "", "")
+    assert dock.view.doubt.text() == "It is of another picture." and not dock.view.doubt.isHidden()
+    dock.view.truth.set_layer(None)
+    settled(dock, qtbot)
+    qtbot.waitUntil(dock.view.doubt.isHidden)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_border_of_a_label_picture_counts_on_neither_side(
+    dock: CorrectDock, case: ViewerModel, qtbot: Any, known: bool
+) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[4:31, 3:22] = 0 if known else 255  # around the part of 15
+    labels[6:29, 5:20] = 15
+    border = np.zeros(SHAPE, bool)
+    border[4:31, 3:22], border[6:29, 5:20] = True, False
+    model = np.zeros(SHAPE, np.uint8)
+    model[4:29, 5:20] = 1  # two rows in the border
+    truth = case.add_labels(labels, metadata=new_metadata("truth", case.layers["case"]), **PLACE)
+    if known:
+        mark(truth, "truth", case.layers["case"], void=border)
+    case.layers["model"].data = model
+    dock.view.truth.set_layer(truth)
+    assert settled(dock, qtbot)["model against truth"][:2] == ("1.000", "1.000")
 
 
 def test_a_copy_is_the_readers_and_the_original_stays(dock: CorrectDock, case: ViewerModel, qtbot: Any) -> None:

@@ -67,6 +67,15 @@ def test_transparent_pixels_are_outside(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_ground_truth(tmp_path / "m.png", SHAPE), SQUARE)
 
 
+def test_a_mask_without_a_zero_is_told(tmp_path: Path) -> None:
+    white = np.full((*SHAPE, 3), 255, dtype=np.uint8)
+    white[SQUARE] = (200, 0, 0)
+    Image.fromarray(white).save(tmp_path / "m.png")
+    with pytest.warns(Warning, match="covers the whole picture"):
+        mask = read_ground_truth(tmp_path / "m.png", SHAPE)
+    assert mask is not None and mask.all()
+
+
 def test_of_a_jpeg_the_noise_does_not_count(tmp_path: Path) -> None:
     Image.fromarray(SQUARE * np.uint8(255)).save(tmp_path / "m.jpg", quality=60)
     np.testing.assert_array_equal(read_ground_truth(tmp_path / "m.jpg", SHAPE), SQUARE)

@@ -65,6 +65,20 @@ def test_polygons_and_ellipses_hold_what_they_hold_at_one_millimetre(row, column
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("scale", [*SPACINGS, 0.07, 0.35])
+@pytest.mark.parametrize("turn", [0, 30])
+def test_shapes_drawn_in_the_world_alone_hold_the_same(scale, turn):
+    """On a layer without a scale; napari keeps their corners in 32 bits."""
+    image = Image(np.zeros(SIZE, np.uint8), rotate=turn, **placed((scale, 2 * scale), (-123.4 * scale, 17.3 * scale)))
+    for top, left, bottom, right in np.random.default_rng(3).integers((0, 0, 31, 31), (30, 30, 60, 70), (10, 4)):
+        corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
+        world = np.array([image.data_to_world(corner) for corner in corners])
+        shapes = Shapes([world], shape_type="polygon", units=("mm", "mm"))
+        expected = np.zeros(SIZE, bool)
+        expected[top:bottom, left:right] = True
+        np.testing.assert_array_equal(painted_shapes(shapes, image, (0.0, 0.0))() > 0, expected)
+
+
 @pytest.mark.parametrize("scale", SPACINGS)
 def test_a_shape_agrees_with_its_own_pixels(scale):
     place = placed((scale, scale), (17 * scale, -3.3))

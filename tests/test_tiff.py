@@ -242,3 +242,24 @@ def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.rot90(GREY, 1))
     Image.fromarray(RGB).save(tmp_path / "b.tif", format="PNG")
     np.testing.assert_array_equal(read_image(tmp_path / "b.tif"), RGB)
+
+
+def test_each_page_is_turned_by_its_own_tag(tmp_path: Path) -> None:
+    file = tmp_path / "pages.tif"
+    with tifffile.TiffWriter(file) as tiff:
+        for turn in (1, 6, 3):
+            tiff.write(RGB, photometric="rgb", metadata=None, extratags=[(274, "H", 1, turn, True)])
+    for number, upright in enumerate((RGB, np.rot90(RGB, -1), np.rot90(RGB, 2))):
+        np.testing.assert_array_equal(read_shown(file, plane=(number,))[0], upright)
+
+
+def test_ycbcr_of_16_bits_whatever_white_its_writer_took(tmp_path: Path) -> None:
+    red, green, blue = np.moveaxis(RGB / 255, -1, 0)  # Rec. 601, as TIFF 6.0 has it
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    samples = np.stack([luma, (blue - luma) / 1.772 + 0.5, (red - luma) / 1.402 + 0.5], -1)
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.rint(samples * 65535).astype(np.uint16), photometric="ycbcr", subsampling=(1, 1)
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.pages[0].tags[532].value[2] == 255  # of 8 bits
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif") / 257, RGB, atol=0.02)

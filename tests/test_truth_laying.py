@@ -220,6 +220,17 @@ def test_one_box_outside_tells_of_all_in_its_table() -> None:
     assert corners_among([((60.0, 50.0, 70.0, 60.0), (100.0, 100.0)), *[real] * 9]) is None
 
 
+def test_shares_in_place_of_pixels_are_named() -> None:
+    found = lay(Boxes(((0.1, 0.25, 0.5, 0.25), (0.0, 0.0, 1.0, 1.0))), Picture((40, 100)), "it")
+    assert kinds(found) == ["shares"] and found.measured is None and "would be 10 10 50 10 on 100 x 40" in found.doubt
+    for boxes in (
+        ((0.0, 0.0, 1.0, 1.0),),
+        ((0.2, 0.2, 0.5, 0.5), (3.0, 0.0, 2.0, 2.0)),
+    ):  # a pixel; a spot beside a box
+        assert not lay(Boxes(boxes), Picture((40, 100)), "it").doubt
+    assert not lay(Boxes(((0.1, 0.1, 0.5, 0.5),)), Picture((1, 1)), "it").doubt
+
+
 @pytest.mark.parametrize("box", [(100.0, 0.0, 5.0, 5.0), (0.0, -7.0, 5.0, 7.0)])
 def test_a_box_wholly_outside_is_refused(box: tuple[float, float, float, float]) -> None:
     with pytest.raises(VLExplainError, match="lies outside the image of 100 x 40"):

@@ -126,7 +126,7 @@ def test_a_mask_that_two_images_name_is_told(tmp_path: Path) -> None:
     for name in ("p1/v.png", "p2/v.png"):
         picture(tmp_path / name)
     (tmp_path / "masks").mkdir()
-    Image.fromarray(np.full((40, 60), 255, np.uint8)).save(tmp_path / "masks/v.png")
+    Image.fromarray(np.tri(40, 60, dtype=np.uint8)).save(tmp_path / "masks/v.png")
     found = folder(
         tmp_path, "p1/v.png,mass,v.png", "p2/v.png,mass,v.png", "p2/v.png,node,", columns="image,prompt,mask"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import VLExplainError
 from ..io.picture_header import PictureHeader, header_of
-from ..truth.box_checks import corners_among, corners_doubt
+from ..truth.box_checks import misread
 from ..truth.described import AnnotationFile, Box, Boxes, MaskFile, Truth
 from ..truth.laying import foreseen, mask_doubt
 from ..truth.note import Kind, Note
@@ -25,9 +25,9 @@ TOLD: tuple[Kind, ...] = ("proportions", "outside", "orientation")
 
 
 def looked_over(data: DataSet) -> DataSet:
-    """The data set with what was found: boxes in doubt where those of the table look like corners, and problems."""
+    """The data set with what was found: boxes in doubt where those of the table look like no pixels, and problems."""
     headers = dict(_headers(data.entries))
-    data, problems = _corners(data, headers)
+    data, problems = _misread(data, headers)
     data, shared = _shared(data)
     problems += shared
     problems += list(_seen(data, headers))
@@ -51,11 +51,10 @@ def _headers(entries: tuple[Entry, ...]) -> Iterator[tuple[Path, PictureHeader]]
             yield path, header
 
 
-def _corners(data: DataSet, headers: dict[Path, PictureHeader]) -> tuple[DataSet, list[Problem]]:
-    found = corners_among(list(_boxes(data.entries, headers)))
-    if found is None:
+def _misread(data: DataSet, headers: dict[Path, PictureHeader]) -> tuple[DataSet, list[Problem]]:
+    doubt = misread(list(_boxes(data.entries, headers)))
+    if doubt is None:
         return data, []
-    doubt = corners_doubt(*found)
     entries = tuple(replace(entry, truths=tuple(_doubted(truth, doubt) for truth in entry.truths))
                     for entry in data.entries)  # fmt: skip
     return replace(data, entries=entries), [Problem(_table(data), None, doubt, skipped=False)]
@@ -94,8 +93,8 @@ def _boxes(entries: tuple[Entry, ...], headers: dict[Path, PictureHeader]) -> It
                 yield from ((box, size) for box in truth.boxes)
 
 
-def _doubted(truth: Truth, doubt: str) -> Truth:
-    return replace(truth, doubt=str(doubt)) if isinstance(truth, Boxes) and not truth.doubt else truth
+def _doubted(truth: Truth, doubt: Note) -> Truth:
+    return replace(truth, doubt=doubt) if isinstance(truth, Boxes) and not truth.doubt else truth
 
 
 def _seen(data: DataSet, headers: dict[Path, PictureHeader]) -> Iterator[Problem]:

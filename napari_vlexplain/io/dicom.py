@@ -45,9 +45,9 @@ class DicomImage:
         dtype; where the file asks for a curve, what the curve makes of them, see ``curve``; colours (H, W, 3) or
         (N, H, W, 3) uint8.
     windows : what the file would have its values seen through, the first unasked; none for colours.
-    limits : (low, high) of the pixels that are black and white at first: the first window's, unless it would show
-        one even tone; else :func:`~napari_vlexplain.io.images.default_limits` without padding, all of 8 bits. None
-        for colours.
+    limits : (low, high) of the pixels that are black and white at first: the first window's that shows more than
+        one even tone; else :func:`~napari_vlexplain.io.images.default_limits` without padding, all of 8 bits or of
+        the fewer that are stored. None for colours.
     spacing : (row, column) in mm, None where unknown.
     frames : in the file, however many were read.
     padding : (lowest, highest) value that stands for "outside the image", or None.
@@ -173,7 +173,7 @@ def _checked(file: Path, header: Dataset, frame: int | None) -> int:
 
 
 def _image(header: Dataset, stored: NDArray[Any], frames: int, frame: int | None, stray: str) -> DicomImage:
-    """As its values, before anybody looks at it: its limits mean nothing yet."""
+    """As its values, before anybody looks at it: its limits are all that its bits can say."""
     spacing, note = spacing_of(header, frame or 0)
     aspect = aspect_of(header) if spacing is None else None
     told = [one for one in (note, stray) if one]
@@ -191,7 +191,7 @@ def _image(header: Dataset, stored: NDArray[Any], frames: int, frame: int | None
     padding = padding_of(header, scale, stored.dtype)
     windows = vois_of(header, scale, frame or 0)
     hounsfield, warnings = is_hounsfield(header), tuple(told)
-    return DicomImage(pixels, windows, (0.0, 1.0), spacing, frames, identity, padding, hounsfield, warnings, aspect)
+    return DicomImage(pixels, windows, scale.span, spacing, frames, identity, padding, hounsfield, warnings, aspect)
 
 
 def _first_seen(image: DicomImage, values: bool) -> DicomImage:
@@ -204,18 +204,29 @@ def _first_seen(image: DicomImage, values: bool) -> DicomImage:
     ends = ends_of(image.pixels, image.padding)
     if ends is None or ends[0] == ends[1] or not _is_even(first, image, ends):
         return image.seen(first)
-    said = first.text if isinstance(first, Window) else "a table"
+    offered = (voi for voi in image.windows[1:] if not (values and is_bent(voi)))
+    second = next((voi for voi in offered if not _is_even(voi, image, ends)), None)
     told = (
-        f"The file's window ({said}) would show all of the picture's values, {ends[0]:g} to {ends[1]:g}, as one even "
-        "tone; the contrast of pictures without a window is shown in its place."
+        f"The file's window ({_said(first)}) would show all of the picture's values, {ends[0]:g} to {ends[1]:g}, as "
+        "one even tone; "
+        + (
+            "the contrast of pictures without a window is shown in its place."
+            if second is None
+            else f"its next that shows them ({_said(second)}) is taken in its place."
+        )
     )
-    return replace(image, limits=_usual(image), warnings=(*image.warnings, told), otherwise=told)
+    seen = replace(image, limits=_usual(image)) if second is None else image.seen(second)
+    return replace(seen, warnings=(*seen.warnings, told), otherwise=told)
+
+
+def _said(voi: Voi) -> str:
+    return voi.text if isinstance(voi, Window) else "a table"
 
 
 def _usual(image: DicomImage) -> Limits:
     """Where no window says it; of a stack by its middle."""
     pixels = image.pixels if image.pixels.ndim == 2 else image.pixels[len(image.pixels) // 2]
-    return default_limits(pixels, image.padding, measured=True) or (0.0, 255.0)
+    return default_limits(pixels, image.padding, measured=True) or image.limits or (0.0, 255.0)
 
 
 def _is_even(voi: Voi, image: DicomImage, ends: Limits) -> bool:

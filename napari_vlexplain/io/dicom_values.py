@@ -63,8 +63,8 @@ class Scale:
             exact: Any = np.float32 if stored.dtype.itemsize <= 2 or stored.dtype == np.float32 else np.float64
             values = stored.astype(exact) * exact(self.slope) + exact(self.intercept)
             return values if self.total is None else exact(self.total) - values
-        wide = stored if dtype == stored.dtype else stored.astype(np.int64 if self.slope != 1 else dtype)
-        if self.slope != 1:
+        wide = stored.astype(np.int64 if self.slope != 1 else dtype, copy=False)
+        if self.slope != 1:  # may be below 0, which no unsigned number can be multiplied by
             wide = wide * int(self.slope)
         if self.intercept:
             wide = wide + np.asarray(int(self.intercept)).astype(wide.dtype)  # may wrap round, and back

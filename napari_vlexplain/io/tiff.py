@@ -55,6 +55,7 @@ def read_tiff(file: Path, plane: tuple[int, ...]) -> NDArray:
         except (ValueError, ImportError, RuntimeError):
             samples = _by_strips(series.pages[_number(plane, series, file.name)])
         samples = samples if samples.ndim == 3 else samples[..., None]
+        page = _own_page(plane, series, file.name)
         return upright(_as_colours(samples, page), orientation_of_page(page))
 
 
@@ -96,6 +97,13 @@ def _number(plane: tuple[int, ...], series: Any, name: str) -> int:
     lead = tuple(size for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and size > 1)
     plane_of(np.broadcast_to(np.uint8(0), (*lead, sizes["Y"], sizes["X"])), plane, False, name)
     return int(np.ravel_multi_index(plane, lead)) if plane else 0
+
+
+def _own_page(plane: tuple[int, ...], series: Any, name: str) -> Any:
+    """The page whose tags speak for a plane: its own, but of one stack over several pages the first."""
+    if not plane or series.kind.lower() not in ("generic", "uniform"):
+        return series.keyframe
+    return series.pages[_number(plane, series, name)].aspage()
 
 
 def _as_colours(samples: NDArray, page: Any) -> NDArray:
@@ -147,12 +155,18 @@ def _of_inks(inks: NDArray) -> NDArray:
     return np.rint(left[..., :3] * left[..., 3:] / top).astype(inks.dtype)
 
 
+_OF_8_BITS = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
+
+
 def _of_ycbcr(samples: NDArray, page: Any) -> NDArray:
     """TIFF 6.0, section 21: luma coefficients and reference black and white are the file's, or Rec. 601's and full."""
     top = float(np.iinfo(samples.dtype).max) if samples.dtype.kind in "ui" else 1.0
     half = (top + 1) / 2
     red, green, blue = _numbers(page, 529, (0.299, 0.587, 0.114))
-    ends = _numbers(page, 532, (0, top, half, top, half, top))
+    usual = (0, top, half, top, half, top)
+    ends = _numbers(page, 532, usual)
+    if ends == _OF_8_BITS:  # which tifffile writes beside samples of any depth
+        ends = usual
     full = np.array([top, half - 1, half - 1]) if top > 1 else np.array([1.0, 0.5, 0.5])
     black, white = np.array(ends[0::2]), np.array(ends[1::2])
     luma, towards_blue, towards_red = np.moveaxis((samples - black) * (full / (white - black)), -1, 0)

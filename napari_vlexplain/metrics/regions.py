@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from .outlines import Outline, fill
 
-_STEPS = 2.0**20  # to a pixel
+_STEPS = 2.0**10  # to a pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def in_pixels_of(
 
 
 def _snapped(pixels: NDArray[np.floating]) -> NDArray[np.float64]:
-    """To a millionth of a pixel: far more than rounding adds, far less than anybody draws."""
+    """To a thousandth of a pixel: more than napari's corners of 32 bits lose, less than anybody draws."""
     return np.asarray(np.rint(np.asarray(pixels, dtype=np.float64) * _STEPS) / _STEPS)
 
 

@@ -78,13 +78,15 @@ def agreements(
     valid: ArrayLike | None = None,
     boxes: Sequence[Box] = (),
     pairs: Iterable[tuple[str, str]] = PAIRS,
+    ignored: NDArray[np.bool_] | None = None,
 ) -> list[Agreement]:
     """Every pair of which both masks are there. ``masks``: role -> (H, W), bool or labels.
 
     ``valid``: pixels that the model saw; pairs with the model are compared there alone. ``boxes``: parts by these.
+    ``ignored``: pixels that pairs with the ground truth leave out.
     """
     return [
-        compare(masks[first], masks[second], first, second, valid if "model" in (first, second) else None, boxes)
+        compare(masks[first], masks[second], first, second, _area((first, second), valid, ignored), boxes)
         for first, second in pairs
         if first in masks and second in masks
     ]
@@ -100,11 +102,18 @@ def overlaps(
     found = {}
     for pair in PAIRS:
         if pair[0] in masks and pair[1] in masks:
-            area = None if valid is None or "model" not in pair else np.asarray(valid, dtype=bool)
-            if ignored is not None and "truth" in pair:
-                area = ~ignored if area is None else area & ~ignored
-            found[pair] = confusion(masks[pair[0]], masks[pair[1]], area)
+            found[pair] = confusion(masks[pair[0]], masks[pair[1]], _area(pair, valid, ignored))
     return found
+
+
+def _area(
+    pair: tuple[str, str], valid: ArrayLike | None, ignored: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """The pixels where a pair is compared; None for all."""
+    area = None if valid is None or "model" not in pair else np.asarray(valid, dtype=bool)
+    if ignored is not None and "truth" in pair:
+        area = ~ignored if area is None else area & ~ignored
+    return area
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""Boxes that cannot be what they say: corners written where width and height belong, and what reaches outside."""
+"""Boxes that cannot be what they say: corners for width and height, shares for pixels, and what reaches outside."""
 
 from __future__ import annotations
 
@@ -47,7 +47,35 @@ def corners_among(found: Sequence[tuple[Box, Size]]) -> tuple[Box, Size] | None:
     return next(((box, size) for box, size in found if far_outside(box, size) and as_corners(box, size)), None)
 
 
-def corners_doubt(box: Box, size: Size) -> Note:
+def shares_among(found: Sequence[tuple[Box, Size]]) -> tuple[Box, Size] | None:
+    """The first box of a fraction of a pixel, where all numbers of all boxes lie between 0 and 1; else None."""
+    if not all(0 <= number <= 1 for box, _ in found for number in box):
+        return None
+    return next(((box, size) for box, size in found if min(box[2:]) < 1 < min(size)), None)
+
+
+def misread(found: Sequence[tuple[Box, Size]]) -> Note | None:
+    """Why no figure may count boxes, each with (width, height) of its picture; None where nothing speaks against it.
+
+    Given are all of a picture or a table, see :func:`corners_among`.
+    """
+    if (corners := corners_among(found)) is not None:
+        return _corners_doubt(*corners)
+    return None if (shares := shares_among(found)) is None else _shares_doubt(*shares)
+
+
+def _shares_doubt(box: Box, size: Size) -> Note:
+    x, y, width, height = box
+    pixels = (x * size[0], y * size[1], width * size[0], height * size[1])
+    return Note(
+        f"The box {_text(box)} is less than a pixel, as are all others. Boxes are x y width height in pixels; these "
+        f"look like shares of the picture, so no figure counts them. This one would be {_text(pixels)} on "
+        f"{size[0]:g} x {size[1]:g} pixels.",
+        "shares",
+    )
+
+
+def _corners_doubt(box: Box, size: Size) -> Note:
     """What is said of boxes that look like corners."""
     x, y, width, height = box
     return Note(

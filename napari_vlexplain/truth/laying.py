@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import VLExplainError
 from ..metrics.outlines import fill
 from .annotated import Regions, regions_of
-from .box_checks import corners_among, corners_doubt, outside_notes
+from .box_checks import misread, outside_notes
 from .boxes import mask_of_boxes
 from .described import AnnotationFile, Box, Boxes, MaskFile, Segments, Truth
 from .label_pictures import Mask, read_mask
@@ -58,7 +58,8 @@ def lay(truth: Truth, picture: Picture, name: str) -> GroundTruth:
     if isinstance(truth, Boxes):
         found = _regions(Segments(size=truth.size, boxes=truth.boxes), picture, name)
         if truth.doubt and not found.doubt:
-            return replace(found, notes=(Note(truth.doubt, "corners"), *found.notes), doubt=truth.doubt)
+            doubt = truth.doubt if isinstance(truth.doubt, Note) else Note(truth.doubt, "corners")
+            return replace(found, notes=(doubt, *found.notes), doubt=str(doubt))
         return found
     if isinstance(truth, AnnotationFile):
         return lay_regions(regions_of(truth, picture), picture, truth.path.name)
@@ -95,7 +96,7 @@ def _mask_file(truth: MaskFile, picture: Picture) -> GroundTruth:
     placing = place(size, size, picture)
     mask = _shown(inside.mask, placing, picture)
     void = None if inside.void is None else _shown(inside.void, placing, picture)
-    return GroundTruth(mask, void, notes=(*placing.notes, *inside.notes, *_nothing(mask)))
+    return GroundTruth(mask, void, notes=(*placing.notes, *inside.notes, *_nothing(mask), *_everything(mask)))
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,8 @@ def _checked(found: Segments, picture: Picture) -> _Checked:
     across, down = placing.scale if found.shares else (1.0, 1.0)
     boxes = [_scaled(box, across, down) for box in found.boxes]
     unit = picture.size if found.shares else placing.size
-    suspect = None if found.shares else corners_among([(box, unit) for box in boxes])
-    if suspect is not None:
-        doubt = corners_doubt(*suspect)
+    doubt = None if found.shares else misread([(box, unit) for box in boxes])
+    if doubt is not None:
         return _Checked(placing, (doubt, *placing.notes), str(doubt))
     outlines = [_outline(polygon, (across, down)) + 0.5 for polygon in found.polygons]
     return _Checked(placing, (*outside_notes(boxes, outlines, unit), *placing.notes), "")
@@ -177,3 +177,9 @@ def _scaled(box: Box, across: float, down: float) -> Box:
 
 def _nothing(mask: Mask) -> tuple[Note, ...]:
     return () if mask.any() else (Note("The ground truth is empty: no pixel is marked.", "empty"),)
+
+
+def _everything(mask: Mask) -> tuple[Note, ...]:
+    """Colours on white ground, or a photograph in place of its mask."""
+    told = "The mask covers the whole picture, as no pixel of it is zero; what is not zero is inside."
+    return (Note(told, "whole"),) if mask.all() else ()

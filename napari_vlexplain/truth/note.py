@@ -6,7 +6,7 @@ from typing import Literal
 
 Kind = Literal[
     "proportions", "size", "orientation", "outside", "corners", "labels", "void", "left out", "unread", "empty", "crop",
-    "image", "unused",
+    "image", "unused", "shares", "whole",
 ]  # fmt: skip
 
 MEANINGS: dict[str, str] = {
@@ -15,11 +15,13 @@ MEANINGS: dict[str, str] = {
     "orientation": "the picture is turned by its EXIF or TIFF tag",
     "outside": "reaches outside the picture",
     "corners": "boxes that look like corners; no figure counts them",
+    "shares": "boxes that look like shares of the picture; no figure counts them",
     "labels": "a picture of several labels, all of which count",
     "void": "a border that is to be left out",
     "left out": "parts that could not be used",
     "unread": "could not be read or laid on its picture",
     "empty": "nothing is marked",
+    "whole": "all of the picture is marked",
     "crop": "lies outside what the model sees, in part or wholly",
     "image": "the file may speak of another image",
     "unused": "a mask that may belong to another image",

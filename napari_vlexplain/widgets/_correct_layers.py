@@ -16,7 +16,7 @@ from ..metrics.regions import Grid, in_pixels_of, nearest, shape_2d, take
 from ..reading_room.agreement import PAIRS, Agreement, Box, agreements
 from ..reading_room.correcting import Spacing
 from ._layers import find_layer, find_layers, info, layer_id, layer_kind, pixel_to_world, source_id
-from ._measure_inputs import in_units_of, is_heatmap, is_labels, outlines, plane
+from ._measure_inputs import in_units_of, is_heatmap, is_labels, outlines, plane, void_in, void_known
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -121,29 +121,40 @@ def comparison(
     A heatmap is the mask of what is at or above ``threshold``.
 
     Everything is put on the finest grid among the painted layers, by nearest pixel. Boxes, where the ground truth is
-    made of rectangles, are the parts. A ground truth that no figure may count, as its layer says, is left out.
+    made of rectangles, are the parts. A ground truth that no figure may count, as its layer says, is left out, and so
+    is the border of a label picture.
     """
-    chosen = {role: layer for role, layer in chosen.items() if not (role == "truth" and info(layer).get("doubt"))}
+    chosen = {role: layer for role, layer in chosen.items() if not (role == "truth" and doubt_of(layer))}
     painted = {role: layer for role, layer in chosen.items() if is_mask(layer)}
     if not painted:
         return list
     home = min(painted.values(), key=lambda layer: _grid(layer, layer, point).pixel_area)
     grid = _grid(home, home, point)
     planes = {role: (masked(layer, point, threshold), _grid(layer, home, point)) for role, layer in painted.items()}
+    known = void_known(chosen.get("truth"))
     drawn = {role: in_pixels(layer, home, point) for role, layer in chosen.items() if role not in painted}
 
     def work() -> list[Agreement]:
         masks: dict[str, Any] = {}
+        ignored = None
         for role, (read, own) in planes.items():
             labels = read()
+            void = void_in(labels, known) if role == "truth" else None
+            if void is not None:
+                ignored = void if own.same_as(grid) else take(void, *nearest(own, grid), False)
             masks[role] = labels if own.same_as(grid) else take(labels, *nearest(own, grid), 0)
         for role, shapes in drawn.items():
             masks[role] = fill(shapes, grid.shape)
         boxes = [box for shapes in drawn.values() for box in _boxes(shapes)]
         whole = all(len(shapes) == len(_boxes(shapes)) for shapes in drawn.values())
-        return agreements(masks, None, boxes if whole else (), PAIRS)
+        return agreements(masks, None, boxes if whole else (), PAIRS, ignored)
 
     return work
+
+
+def doubt_of(layer: Layer | None) -> str:
+    """Why no figure may count a ground truth's layer; "" where figures may."""
+    return "" if layer is None else str(info(layer).get("doubt") or "")
 
 
 def in_pixels(layer: Any, home: Layer, point: tuple[float, ...]) -> list[NDArray[Any]]:

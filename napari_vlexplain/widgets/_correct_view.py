@@ -19,7 +19,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ._correct_layers import is_mask, is_model, is_reader, is_shapes, is_truth
+from ..reading_room.agreement import Agreement
+from ..reading_room.correcting import Spacing
+from ._correct_layers import doubt_of, is_mask, is_model, is_reader, is_shapes, is_truth
 from ._correct_table import AgreementTable
 from ._layer_combo import LayerCombo
 from ._layers import layer_kind
@@ -63,9 +65,11 @@ class CorrectView(QWidget):
         self.subtract = QPushButton("Subtract")
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
         self.table = AgreementTable()
+        self.doubt = StatusLine()
         self.copy_table = QPushButton("Copy table")
         self.status = StatusLine()
         self.say = self.status.say
+        self.doubt.hide()
         self._explain()
         content = QWidget()
         self._lay_out(QVBoxLayout(content))
@@ -82,6 +86,14 @@ class CorrectView(QWidget):
         """Lengths are in mm where the mask knows its size, else in pixels."""
         self.radius.setSuffix(" mm" if millimetres else " px")
         self.smallest.setSuffix(" mm²" if millimetres else " px")
+
+    def show_agreements(self, found: list[Agreement], spacing: Spacing | None) -> None:
+        """Show figures, and above them why none counts the ground truth, if that is so."""
+        self.table.show_agreements(found, spacing)
+        why = doubt_of(self.truth.layer)
+        if why != self.doubt.text():
+            self.doubt.say(why, bad=bool(why))
+        self.doubt.setVisible(bool(why))
 
     def _explain(self) -> None:
         self.threshold.setRange(0, 1)
@@ -168,6 +180,7 @@ class CorrectView(QWidget):
         roles.addRow("Mode&l", self.model)
         roles.addRow("Rea&der", self.reader)
         inside.addLayout(roles)
+        inside.addWidget(self.doubt)
         inside.addWidget(self.table)
         inside.addWidget(self.copy_table)
         layout.addWidget(agree)

@@ -138,6 +138,11 @@ def void_known(layer: Layer | None) -> NDArray[np.bool_] | None:
     return void if isinstance(void, np.ndarray) else None
 
 
+def void_in(labels: NDArray[Any], known: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """The border (H, W) of painted labels: the one that is known where it fits, else what numbers say; None: none."""
+    return known if known is not None and known.shape == labels.shape else void_of(labels)
+
+
 def without_void(
     truth: Region, label: int | None, known: NDArray[np.bool_] | None
 ) -> tuple[Region, Painted | None, tuple[Note, ...]]:
@@ -148,10 +153,10 @@ def without_void(
     if not isinstance(truth, Painted):
         return truth, None, ()
     labels = np.asarray(truth.labels)
-    if known is not None and known.shape == labels.shape:
+    void = void_in(labels, known)
+    if void is not None and void is known:
         counted = Painted(np.where(known, 0, labels), truth.to_world, truth.label)
         return counted, Painted(known.view(np.uint8), truth.to_world), ()
-    void = void_of(labels)
     if void is None or (label is not None and bool((labels[void] == label).any())):
         return truth, None, ()
     counted = truth if label is not None else Painted(np.where(void, 0, labels), truth.to_world)

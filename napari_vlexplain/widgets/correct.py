@@ -347,7 +347,7 @@ class CorrectDock(QWidget):
     def _show(self, found: list[Agreement], why: str = "") -> None:
         self.agreements = found
         home = next(iter(self._chosen.values()), None)
-        self.view.table.show_agreements(found, None if home is None else spacing_of(home))
+        self.view.show_agreements(found, None if home is None else spacing_of(home))
         if why:
             self.view.say(why, bad=True)
         self.compared.emit(found)
