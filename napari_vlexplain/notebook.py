@@ -12,6 +12,7 @@ from .cautions import beside
 from .io.colour import diverging, ink_on
 from .io.overlay import as_source, overlay, under
 from .io.segment_pictures import regions_on
+from .scale import written
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -38,7 +39,7 @@ def explanation_html(shown: Explanation) -> str:
 def answer_html(shown: Answer) -> str:
     """The relevance of the boxes on the image, the words of the question, and the answer with its probability."""
     asked = shown.request
-    said = f"<b>{_text(shown.answer)}</b> {shown.probability:.3f}, {asked.method} on {_text(asked.model)}"
+    said = f"<b>{_text(shown.answer)}</b> {written(shown.probability)}, {asked.method} on {_text(asked.model)}"
     return _figure(_heated(shown), [_words(shown.word_scores()), said], shown.provenance)
 
 

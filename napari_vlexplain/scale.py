@@ -40,3 +40,8 @@ def _ends(values: NDArray[np.floating]) -> tuple[float, float]:
 def written(value: float, decimals: int = 3) -> str:
     """A score for people: so many decimals, or three digits where those would not tell it (1.2e-14, -1.5e+09)."""
     return f"{value:.{decimals}f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
+
+
+def percent(chance: float, decimals: int = 0) -> str:
+    """A probability for people, in percent; three digits of one that would be 0 %."""
+    return f"{chance:.{decimals}%}" if not 0 < chance < 0.5 / 10 ** (2 + decimals) else f"{100 * chance:.3g}%"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -311,6 +312,16 @@ def test_limits_in_the_wrong_order_are_refused(limits: tuple[float, float]) -> N
 def test_as_array_takes_lists_and_pictures() -> None:
     np.testing.assert_array_equal(as_array([[1, 2]]), [[1, 2]])
     np.testing.assert_array_equal(as_array(Image.fromarray(RGBA)), RGBA)
+
+
+def test_as_array_takes_tensors_of_any_kind() -> None:
+    plain = torch.arange(6.0).reshape(2, 3)
+    graph = plain.clone().requires_grad_()
+    for tensor in (graph, graph + 0, torch._neg_view(-plain), plain.bfloat16()):
+        np.testing.assert_array_equal(as_array(tensor), plain)
+    for tensor in (plain.to("meta"), plain.to_sparse()):
+        with pytest.raises(VLExplainError, match="is no array"):
+            as_array(tensor)
 
 
 WIDE = np.finfo(np.float64).max

@@ -180,3 +180,11 @@ def test_the_first_component_has_the_small_side_positive() -> None:
 def test_no_such_layer_is_said_in_a_sentence() -> None:
     with pytest.raises(VLExplainError, match="3 blocks: choose 0 to 2"):
         toys.run("grad_cam", toys.make_inputs(toys.transformer()), layer=3)
+
+
+def test_plus_plus_of_a_faint_score() -> None:
+    """α of a vanishing gradient is 1/2; squares of it are below what float32 holds."""
+    torch.manual_seed(0)
+    a, g, valid = torch.rand(1, 6, 4), torch.randn(1, 6, 4), torch.ones(1, 6, 1)
+    expected = (a * g.clamp(min=0).sum(dim=1, keepdim=True) / 2).sum(dim=-1)
+    torch.testing.assert_close(cam.plus_plus(a, 1e-30 * g, valid) * 1e30, expected)

@@ -7,9 +7,10 @@ import pytest
 import tiny_models
 
 from napari_vlexplain import explain
+from napari_vlexplain.benchmark.report_text import number
 from napari_vlexplain.cautions import of_sums
 from napari_vlexplain.metrics.perturbation import Curve
-from napari_vlexplain.scale import is_constant, min_max, written
+from napari_vlexplain.scale import is_constant, min_max, percent, written
 
 RAMP = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -51,6 +52,19 @@ def test_normalised_curves_have_no_unit() -> None:
 )
 def test_scores_for_people(value: float, text: str) -> None:
     assert written(value) == text
+
+
+@pytest.mark.parametrize(
+    ("chance", "decimals", "text"),
+    [(0.0, 0, "0%"), (0.42, 0, "42%"), (0.42, 1, "42.0%"), (4e-4, 1, "0.04%"), (1.2e-14, 0, "1.2e-12%")],
+)
+def test_probabilities_for_people(chance: float, decimals: int, text: str) -> None:
+    assert percent(chance, decimals) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.25, "0.250"), (1.2e-14, "1.2e-14"), (13.45, "13.4"), (np.nan, "-")])
+def test_figures_of_reports(value: float, text: str) -> None:
+    assert number(value) == text
 
 
 def test_sums_that_run_away_are_told() -> None:

@@ -104,6 +104,18 @@ def test_an_index_that_is_none(content: str, tmp_path: Path) -> None:
     assert INDEX in refused(place)
 
 
+def test_shards_that_contradict_each_other(tmp_path: Path) -> None:
+    place = Path(sharded(tmp_path))
+    first, second = (place / f"model-0000{n}-of-00002.safetensors" for n in (1, 2))
+    before, name = score(place), next(iter(load_file(first)))
+    for factor in (1, 2):
+        tensors = {**load_file(second), name: load_file(first)[name] * factor}
+        save_file(tensors, second, metadata={"format": "pt"})
+        if factor == 1:
+            assert score(place) == before
+    assert f"hold {name}, each in its own version" in refused(place)
+
+
 def test_a_shard_that_is_missing(tmp_path: Path) -> None:
     place = Path(sharded(tmp_path))
     (place / "model-00002-of-00002.safetensors").unlink()
@@ -167,6 +179,22 @@ def test_a_prefix_of_some_names_stays(tmp_path: Path) -> None:
     named = {f"model.{key}" if number else key: value for number, (key, value) in enumerate(tensors.items())}
     save_file(named, place / "model.safetensors", metadata={"format": "pt"})
     assert "incomplete" in refused(place)
+
+
+def test_what_training_keeps_beside_the_model_is_left_out(tmp_path: Path) -> None:
+    place = Path(folder(tmp_path))
+    expected, tensors = score(place), load_file(place / "model.safetensors")
+    (place / "model.safetensors").unlink()
+    kept = {**{f"model.{key}": value for key, value in tensors.items()}, "loss.weight": torch.ones(2)}
+    torch.save({"state_dict": kept, "epoch": 3}, place / "pytorch_model.bin")
+    assert score(place) == expected
+    kept |= {f"module.{key}": value + 1 for key, value in tensors.items()}  # a teacher: which one is meant?
+    torch.save({"state_dict": kept}, place / "pytorch_model.bin")
+    assert "incomplete" in refused(place)
+    model = tiny_models.openai_state_dict(tmp_path / "plain.pt")
+    named = {f"model.{key}": value for key, value in model.state_dict().items()}
+    torch.save({"state_dict": {**named, "loss.weight": torch.ones(2)}}, tmp_path / "epoch.pt")
+    assert score(tmp_path / "epoch.pt") == score(tmp_path / "plain.pt")
 
 
 # --- TorchScript ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import VLExplainError
+from ..scale import written
 from .summary import Summary, better_of, title_of
 from .table import Arm, Table
 
@@ -46,7 +47,7 @@ def curves(table: Table, summary: Summary, metric: str) -> str:
     figure, axes = _axes(6.4, 3.6)
     for arm, curve in found:
         style = "--" if arm.is_floor else "-"
-        name = f"{summary.names[arm]} ({curve.auc:.3f})"
+        name = f"{summary.names[arm]} ({written(curve.auc)})"
         axes.plot(curve.fractions, curve.values, style, color=_colour(summary, arm), linewidth=1.6, label=name)
     axes.set_xlabel("share put back" if metric.startswith("insertion") else "share taken away", fontsize=8)
     axes.set_ylabel("mean score", fontsize=8)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..models.model_info import RESEARCH_ONLY
+from ..scale import written
 from ..truth.note import MEANINGS
 from .published import Published
 from .statistics import Interval
@@ -144,10 +145,8 @@ def published_rows(one: Published, summary: Summary) -> Iterator[tuple[str, ...]
 
 
 def number(value: float) -> str:
-    """Three digits behind the point, fewer for large ones; a dash for NaN."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    """Three digits behind the point, fewer for large ones, three in all for very small ones; a dash for NaN."""
+    return "-" if math.isnan(value) else written(value, 3 if abs(value) < 10 else 1)
 
 
 def interval_text(interval: Interval) -> str:

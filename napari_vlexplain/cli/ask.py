@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from ..io.names import slug, unique_slugs
+from ..scale import written
 from . import options
 from .console import looking, output, print_end, table, write_json
 from .results import coloured_words, plain_words, print_warnings
@@ -120,9 +121,9 @@ def print_answers(console: Console, answers: list[Answer], folders: list[Path | 
         f"{request.method} on {request.model}", "question", "answer", "probability", "others", right=("probability",)
     )
     for each in answers:
-        others = ", ".join(f"{text} {chance:.3f}" for text, chance in each.top if text != each.answer)
+        others = ", ".join(f"{text} {written(chance)}" for text, chance in each.top if text != each.answer)
         words = coloured_words(each.word_scores()) if coloured else plain_words(each.word_scores())
-        listed.add_row(words, each.answer, f"{each.probability:.3f}", others)
+        listed.add_row(words, each.answer, written(each.probability), others)
     console.print(listed)
     for each in answers:
         _print_boxes(console, each)

@@ -12,6 +12,7 @@ from rich.console import Console
 from ..errors import VLExplainError
 from ..io.names import slug
 from ..latent_text.interpretation import remarks
+from ..scale import written
 from . import latent_options as latent
 from . import options
 from .console import looking, output, print_end, table, write_json
@@ -162,7 +163,7 @@ def show(console: Console, found: EditResult, files: list[Path]) -> None:
     shown = table(f"{done}, on {found.provenance['model']}", "class", *numbers, right=numbers)
     for i in order:
         values = (found.before[i], found.after[i], found.control[i])
-        shown.add_row(found.classes[i], *(f"{value:.3f}" for value in values))
+        shown.add_row(found.classes[i], *(written(value) for value in values))
     console.print(shown)
     before, after = found.prediction
     if not found.changed.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -158,13 +159,18 @@ def _is_tiff(file: Path) -> bool:
 def as_array(image: Any) -> NDArray:
     """Anything array-like as an array; a Pillow image as its colours, never as palette numbers.
 
+    A tensor of torch may be on any device and part of a graph.
+
     Raises
     ------
     VLExplainError : what cannot become an array of numbers.
     """
     try:
+        if "torch" in sys.modules and isinstance(image, sys.modules["torch"].Tensor):
+            plain = image.detach().cpu().resolve_conj().resolve_neg()
+            return (plain.float() if plain.dtype == sys.modules["torch"].bfloat16 else plain).numpy()
         return colours_of(image) if hasattr(image, "getpixel") else np.asarray(image)
-    except (ValueError, TypeError, OSError):
+    except (ValueError, TypeError, OSError, RuntimeError):
         raise VLExplainError("The image is no array; its rows must have one length and hold numbers.") from None
 
 

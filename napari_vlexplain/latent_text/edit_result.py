@@ -139,4 +139,4 @@ def _write_rows(file: Path, head: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def _rounded(values: NDArray[np.float32]) -> list[float]:
-    return [round(float(value), 6) for value in values]
+    return [float(f"{value:.7g}") for value in values]

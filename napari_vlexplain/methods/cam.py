@@ -74,10 +74,12 @@ def channel_means(a: Tensor, g: Tensor, valid: Tensor) -> Tensor:
 
 
 def plus_plus(a: Tensor, g: Tensor, valid: Tensor) -> Tensor:
-    """Grad-CAM++; where α is 0 / 0 it is 0."""
-    total = (a * valid).sum(dim=1, keepdim=True)
-    below = 2 * g**2 + total * g**3
-    alpha = torch.where(below.abs() > 1e-20, g**2 / below, torch.zeros_like(below))
+    """Grad-CAM++: ``α = g² / (2 g² + g³ Σ A)``, shortened by g², which faint scores have none of in float32.
+
+    Where α is 0 / 0, or has no value, it is 0.
+    """
+    below = 2 + (a * valid).sum(dim=1, keepdim=True) * g
+    alpha = torch.where((g == 0) | (below == 0), torch.zeros_like(below), 1 / below)
     return weighted(a, (alpha * g.clamp(min=0) * valid).sum(dim=1, keepdim=True), valid)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import VLExplainError
+from ..scale import is_constant
 from .perturbation import Score
 from .similarity import pearson
 
@@ -22,7 +23,7 @@ def sensitivity_n(
     map or the loss is constant. Source: Ancona et al. 2018, "Towards better understanding", section 4.
     """
     values = np.asarray(scores, dtype=np.float64)
-    if np.ptp(values) == 0:
+    if is_constant(values):
         return float("nan")  # of a constant map every subset has the same sum
     chosen = default_sizes(values.size) if sizes is None else sizes
     removed = np.stack([_subset(values.shape, n, rng) for n in chosen for _ in range(subsets)])

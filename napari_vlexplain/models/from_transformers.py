@@ -156,7 +156,7 @@ def pretrained(name: str, folder: Path, device: torch.device) -> Any:
     adapter = read_adapter(folder)
     try:
         config = kind.config_class.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-        if all(key.startswith(PREFIXES) for key in tensors):
+        if any(key.startswith(PREFIXES) for key in tensors):
             with torch.device("meta"):
                 tensors = bare(tensors, kind(config).state_dict().keys())
         if adapter is not None:

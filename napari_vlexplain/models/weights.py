@@ -60,13 +60,20 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
     Raises
     ------
-    VLExplainError : as :func:`read_state_dict`; an index that is none, or names a file that is missing or outside.
+    VLExplainError : as :func:`read_state_dict`; an index that is none, names a file that is missing or outside, or
+        files that contradict each other.
     """
     if not file.name.endswith(INDEX):
         return read_state_dict(file)
     found: dict[str, Tensor] = {}
     for shard in _shards(file):
-        found |= read_state_dict(shard)
+        for name, value in read_state_dict(shard).items():
+            if name in found and not torch.equal(found[name], value):
+                raise VLExplainError(
+                    f"Two of the files that {file} names hold {name}, each in its own version: they are files of two "
+                    "models; copy the model's files again."
+                )
+            found[name] = value
     return found
 
 
@@ -105,14 +112,19 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
 
 
 def bare(tensors: dict[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
-    """Without the prefixes that every name carries, one in another too, if names that are ``wanted`` come to light."""
-    names, found = set(wanted), tensors
-    while names.isdisjoint(found):
-        prefix = next((p for p in PREFIXES if found and all(key.startswith(p) for key in found)), None)
-        if prefix is None:
-            return tensors
-        found = {key.removeprefix(prefix): value for key, value in found.items()}
-    return found
+    """What lies under a prefix, or under one in another, if names that are ``wanted`` come to light there alone.
+
+    What a checkpoint holds beside, such as the weights of a loss, is left out.
+    """
+    found = _unwrapped(tensors, set(wanted))
+    return found[0] if len(found) == 1 else tensors
+
+
+def _unwrapped(tensors: dict[str, Tensor], wanted: set[str]) -> list[dict[str, Tensor]]:
+    if not wanted.isdisjoint(tensors):
+        return [tensors]
+    under = ({key.removeprefix(p): value for key, value in tensors.items() if key.startswith(p)} for p in PREFIXES)
+    return [found for some in under if some for found in _unwrapped(some, wanted)]
 
 
 def load_strictly(model: torch.nn.Module, tensors: dict[str, Tensor], file: Path) -> None:

@@ -8,6 +8,8 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from ..scale import written
+
 ROW, GAP = 34, 6
 SHOWN = 8
 AFTER = (86, 180, 233)
@@ -31,7 +33,7 @@ class ClassBars(QWidget):
         """(class, before, after, random control), in [0, 1]; the most probable come first."""
         ordered = sorted(rows, key=lambda row: -max(row[1], row[2]))[:SHOWN]
         self.rows, self._edited = tuple(ordered), edited
-        said = "; ".join(f"{name} {before:.3f} to {after:.3f}" for name, before, after, _ in ordered)
+        said = "; ".join(f"{name} {written(before)} to {written(after)}" for name, before, after, _ in ordered)
         self.setAccessibleDescription(said)
         self.updateGeometry()
         self.update()

@@ -10,7 +10,7 @@ from ..cautions import beside
 from ..explaining import SCORE_NAMES
 from ..explanation import Explanation
 from ..methods.targets import TARGETS
-from ..scale import written
+from ..scale import percent, written
 from ._status import StatusLine
 from ._words import Words
 
@@ -106,7 +106,7 @@ def _score(explanation: Explanation | Answer) -> QLabel:
 def _told(explanation: Explanation | Answer) -> tuple[str, str]:
     """What stands beside the words, and in its tooltip."""
     if isinstance(explanation, Answer):
-        others = "; ".join(f"{text or '(nothing)'} {chance:.1%}" for text, chance in explanation.top)
-        return f"{explanation.answer or '(nothing)'} {explanation.probability:.0%}", others
+        others = "; ".join(f"{text or '(nothing)'} {percent(chance, 1)}" for text, chance in explanation.top)
+        return f"{explanation.answer or '(nothing)'} {percent(explanation.probability)}", others
     record = explanation.provenance
     return written(explanation.score), f"Cosine {record['similarity']:.4f}, logit {record['logit']:.3f}"
