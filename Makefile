@@ -12,12 +12,12 @@ PYTEST := $(BIN)/python -m pytest
 EACH_CORE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PYTEST) --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit kernels window packaging fuzz screenshots bench clean
+.PHONY: help demo test kernels lint unit window packaging fuzz screenshots bench clean
 
 help:
 	@grep -E '^#   make' Makefile | sed 's/^#   //'
-	@echo "make lint | unit | kernels | window | packaging"
-	@echo "                                         parts of make test; kernels: the numerical tests as on other processors"
+	@echo "make lint | unit | window | packaging    parts of make test"
+	@echo "make kernels                             the numerical tests as on other processors"
 	@echo "make fuzz                                new random examples for the property tests (ROUNDS=20)"
 	@echo "make screenshots | bench                 the pictures and the figures of the docs"
 
@@ -43,7 +43,7 @@ demo: $(VENV)/.demo
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && [ -z "$$HEADLESS" ]; then tools/system-packages.sh window; fi
 	$(BIN)/vlexplain demo
 
-test: lint unit kernels window packaging
+test: lint unit window packaging
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
