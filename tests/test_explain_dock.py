@@ -599,6 +599,9 @@ def test_a_half_copied_model_folder_says_what_is_missing(dock, viewer, run, tmp_
     (tmp_path / "config.json").write_bytes((mini / "config.json").read_bytes())
     dock.view.model.choose(str(tmp_path))
     assert run("a dog") == "failed"
+    assert "holds no tokenizer: it needs tokenizer.json" in dock.view.status.text()
+    (tmp_path / "tokenizer.json").write_bytes((mini / "tokenizer.json").read_bytes())
+    assert run("a dog") == "failed"
     assert "model.safetensors" in dock.view.status.text() and is_idle(dock) and not heatmaps(viewer)
     for file in mini.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
