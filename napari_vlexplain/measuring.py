@@ -174,10 +174,11 @@ class Measurement:
 
 
 def _figures(counts: Counts, c: Confusion, lost: float, threshold: float | None) -> Figures:
+    unseen = lost > 0 and not counts.truth  # no figure can be given
     return Figures(
-        iou=c.iou,
-        dice=c.dice,
-        precision=c.precision,
+        iou=math.nan if unseen else c.iou,
+        dice=math.nan if unseen else c.dice,
+        precision=math.nan if unseen else c.precision,
         recall=c.recall,
         pointing=counts.pointing,
         energy=counts.energy,

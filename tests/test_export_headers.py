@@ -76,6 +76,8 @@ def test_names_are_kept_in_every_script(tmp_path: Path, charset: Any, name: str)
         ("PatientName", "a^b^c^d^e^f=g=h=i", "a^b^c^d^e f=g=h", "holds what names cannot"),
         ("PatientName", "Doe\tJane", "DoeJane", "holds what names cannot"),
         ("PatientName", "N" * 90, "N" * 64, "holds what names cannot"),
+        ("PatientName", "Doe^Jane\\Doe^J", "Doe^Jane", "the first is kept"),
+        ("PatientID", "47\\11", "47", "the first is kept"),
         ("ReferringPhysicianName", "R" * 99, "R" * 64, "holds what names cannot"),
         ("AccessionNumber", "A" * 20, "A" * 20, "it is kept"),
         ("PatientID", "7" * 70, "7" * 70, "it is kept"),

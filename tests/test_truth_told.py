@@ -26,6 +26,7 @@ from napari_vlexplain.datasets.reading import read_case
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.explaining import Explaining
 from napari_vlexplain.measuring import measure
+from napari_vlexplain.reading_room.agreement import overlaps
 from napari_vlexplain.reading_room.ahead import Asked, Preparing, Question
 from napari_vlexplain.reading_room.cache import Cache
 from napari_vlexplain.reading_room.case_figure import case_figure
@@ -228,7 +229,12 @@ def test_measuring_tells_what_was_not_seen_and_leaves_out_what_is_void() -> None
     mask = np.zeros((10, 10), bool)
     assert "empty" in measure(heatmap, mask).notes[0]
     mask[2, :4] = True
-    assert "outside what the model sees, so no figure" in measure(heatmap, mask).notes[0]
+    unseen = measure(heatmap, mask)
+    assert "outside what the model sees, so no figure" in unseen.notes[0]
+    assert np.isnan([unseen.iou, unseen.dice, unseen.precision, unseen.recall]).all()
+    masks = {"model": heatmap == heatmap, "truth": mask, "reader": mask}
+    counts = overlaps(masks, ~np.isnan(heatmap))
+    assert np.isnan(counts["model", "truth"].iou) and counts["reader", "truth"].iou == 1
     mask[2, 4:8] = True
     assert measure(heatmap, mask).notes[0].startswith("50% of the ground truth")
     void = np.zeros((10, 10), bool)

@@ -86,7 +86,7 @@ def agreements(
     ``ignored``: pixels that pairs with the ground truth leave out.
     """
     return [
-        compare(masks[first], masks[second], first, second, _area((first, second), valid, ignored), boxes)
+        compare(masks[first], masks[second], first, second, _area((first, second), masks, valid, ignored), boxes)
         for first, second in pairs
         if first in masks and second in masks
     ]
@@ -102,17 +102,21 @@ def overlaps(
     found = {}
     for pair in PAIRS:
         if pair[0] in masks and pair[1] in masks:
-            found[pair] = confusion(masks[pair[0]], masks[pair[1]], _area(pair, valid, ignored))
+            found[pair] = confusion(masks[pair[0]], masks[pair[1]], _area(pair, masks, valid, ignored))
     return found
 
 
 def _area(
-    pair: tuple[str, str], valid: ArrayLike | None, ignored: NDArray[np.bool_] | None
+    pair: tuple[str, str], masks: Mapping[str, ArrayLike], valid: ArrayLike | None, ignored: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_] | None:
-    """The pixels where a pair is compared; None for all."""
+    """The pixels where a pair is compared; None for all. Of a ground truth that the model did not see at all: none."""
     area = None if valid is None or "model" not in pair else np.asarray(valid, dtype=bool)
     if ignored is not None and "truth" in pair:
         area = ~ignored if area is None else area & ~ignored
+    if area is not None and "model" in pair and "truth" in pair:
+        truth = np.asarray(masks["truth"]) != 0
+        if truth.any() and not (truth & area).any():
+            return np.zeros_like(area)
     return area
 
 

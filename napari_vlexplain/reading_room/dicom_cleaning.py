@@ -77,12 +77,22 @@ def _mended(element: DataElement, told: Told) -> DataElement:
     if how is None or element.value in (None, ""):
         return element
     several = element.VM > 1
+    if several and _has_one(element):
+        told[element.keyword] = "holds several values where the standard has one; the first is kept"
+        element, several = DataElement(element.tag, element.VR, element.value[0], validation_mode=IGNORE), False
     given = list(element.value) if several else [element.value]
     values, whys = zip(*(how(element, str(one)) for one in given), strict=True)
     for why in whys:
         if why:
             told[element.keyword] = why
     return DataElement(element.tag, element.VR, list(values) if several else values[0], validation_mode=IGNORE)
+
+
+def _has_one(element: DataElement) -> bool:
+    """Does the standard allow one value alone?"""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VM
+
+    return dictionary_has_tag(element.tag) and dictionary_VM(element.tag) == "1"
 
 
 def _as_sex(element: DataElement, text: str) -> tuple[str, str]:

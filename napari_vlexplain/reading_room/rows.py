@@ -22,7 +22,7 @@ from ..measuring import notes_of_figures, without
 from ..metrics.localisation import cnr
 from ..metrics.overlap import energy_in_mask, lost_share, pointing_game, ratio
 from ..roles import ROLES
-from .agreement import PAIRS, Agreement, agreements, compare
+from .agreement import PAIRS, Agreement, agreements
 from .labelled import Mask, as_mask
 from .records import CaseRecord, Judgement, Seen
 
@@ -121,7 +121,7 @@ def row_of(record: CaseRecord, *, paths: bool = False) -> dict[str, Any]:
     seen = None if explanation is None else explanation.geometry.seen()
     if record.doubt:
         masks.pop("truth", None)
-    found = {(a.first, a.second): a for a in _agreements(record, masks, seen)}
+    found = {(a.first, a.second): a for a in agreements(masks, seen, ignored=record.ignored)}
     area = None if record.spacing is None else record.spacing[0] * record.spacing[1]
     row["height"], row["width"] = shape_of(record)
     row["threshold"] = record.threshold
@@ -241,18 +241,6 @@ def _asked(record: CaseRecord) -> dict[str, Any]:
         "device": provenance.get("device"),
         "versions": json.dumps(provenance.get("versions", {}), default=str),
     }
-
-
-def _agreements(record: CaseRecord, masks: dict[str, Mask], seen: NDArray[np.bool_] | None) -> list[Agreement]:
-    """Every pair of masks; those with the ground truth without the pixels that it leaves out."""
-    if record.ignored is None:
-        return agreements(masks, seen)
-    counted = ~record.ignored
-    held = {role: np.where(counted, mask, 0).astype(mask.dtype) for role, mask in masks.items()}
-    valid = None if seen is None else seen & counted
-    with_truth = [compare(held[first], held["truth"], first, "truth", valid if first == "model" else counted)
-                  for first in ("model", "reader") if first in held and "truth" in held]  # fmt: skip
-    return [*with_truth, *agreements(masks, seen, pairs=(("model", "reader"),))]
 
 
 def _against_truth(record: CaseRecord, truth: NDArray[np.bool_]) -> dict[str, Any]:
