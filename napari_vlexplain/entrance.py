@@ -53,9 +53,12 @@ def entrance(doing: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return around
 
 
-def unexpected(doing: str, error: BaseException) -> Unexpected:
-    """The sentence for an error that nobody foresaw; the log has it from now on."""
-    file = record(f"{doing} failed", error)
+def unexpected(doing: str, error: BaseException, *, logged_as: str = "") -> Unexpected:
+    """The sentence for an error that nobody foresaw; the log has it from now on.
+
+    ``logged_as`` stands in the log for a ``doing`` that holds the name of a picture or of a patient.
+    """
+    file = record(f"{logged_as or doing} failed", error)
     where = "the log could not be written" if file is None else f"where it comes from is in {for_people(file)}"
     what = f"{type(error).__name__}: {first_line(error).rstrip('.')}"
     return Unexpected(f"{doing} failed unexpectedly ({what}); try another method or model; {where}.")

@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt, QThreadPool
 from toys import transformer
 
 from napari_vlexplain.errors import Cancelled, VLExplainError
+from napari_vlexplain.logs import log_file
 from napari_vlexplain.segment_choices import CUT, EIGEN, SegmentChoices
 from napari_vlexplain.segmenting import segment
 from napari_vlexplain.widgets import segments as module
@@ -266,6 +267,14 @@ def test_a_failure_is_told_and_leaves_nothing(dock, viewer_model, fake, qtbot, e
     assert len(viewer_model.layers) == 1 and any(word in text for word in ("damaged", "boom", "Memory"))
     fake.error = None
     assert press(dock, qtbot) == "done"
+
+
+def test_the_log_of_a_failure_spares_the_layers_name(dock, viewer_model, fake, qtbot):
+    viewer_model.add_image(pixels(), name="Miller, Jane")
+    fake.error = RuntimeError("boom")
+    assert press(dock, qtbot) == "failed" and "Miller, Jane" in dock.view.status.text()
+    text = log_file().read_text(encoding="utf-8")
+    assert "A job of a dock failed" in text and "boom" in text and "Miller" not in text
 
 
 @pytest.mark.parametrize("what", ["deleted", "replaced"])

@@ -66,7 +66,7 @@ class _Job:
             self.result = self.work(self._report, self._stopped)
         except BaseException as error:  # told on the GUI thread, where it can be shown
             if isinstance(error, Exception) and not isinstance(error, Cancelled | VLExplainError | MemoryError):
-                error = unexpected(self.title, error)
+                error = unexpected(self.title, error, logged_as="A job of a dock")
             self.error = _without_traceback(error)
         finally:
             _running.discard(self)
