@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from . import cautions
 from .door import provenance, source_of
 from .entrance import entrance
 from .errors import VLExplainError
@@ -39,7 +40,7 @@ class Detections:
     queries : (K,) which object query found it.
     cell_scores : (K, gh, gw) float32, raw.
     geometry : leads from cells to source pixels.
-    provenance : model and weights hash, method, versions, device, seconds.
+    provenance : model and weights hash, method, versions, device, seconds; ``warnings``, what must be told beside.
     image : the source image as given.
     """
 
@@ -149,8 +150,10 @@ def detect(
     run = Run(progress, cancel)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 1:
         raise VLExplainError(f"keep is {keep!r}, but it must be a probability (0 to 1).")
-    source, called, contrast_limits = source_of(image, name, contrast_limits)
+    told: list[str] = []
+    source, called, contrast_limits = source_of(image, name, contrast_limits, told=told)
     rgb = as_rgb(source, contrast_limits)
+    told += cautions.of_picture(rgb)
     if isinstance(model, str):
         from .models.question_loading import load_detector
 
@@ -176,7 +179,7 @@ def detect(
             scores = info.function()(asked, filled)
     size = (rgb.shape[0], rgb.shape[1])
     facts = {"method": info.name, "parameters": dict(vars(filled)), "keep": float(keep), "source": info.source}
-    record = provenance(model, "float32", began, image=called, **facts)
+    record = provenance(model, "float32", began, image=called, warnings=told, **facts)
     run.step(1.0, "Done")
     return Detections(
         labels=tuple(model.labels[c] for c in classes[kept].tolist()),

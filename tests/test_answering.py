@@ -341,6 +341,11 @@ def test_objects_are_found_and_explained(detr, photo, method):
         assert (np.ptp(found.cell_scores.reshape(7, -1), axis=1) > 0).all()
 
 
+def test_a_detector_tells_of_its_picture(detr):
+    found = detect(np.full((60, 100), 9, np.uint8), detr, device="cpu")
+    assert "one even tone" in found.provenance["warnings"][0]
+
+
 def test_boxes_are_those_of_the_librarys_postprocessing(detr, photo):
     from transformers import DetrForObjectDetection, DetrImageProcessorPil
 

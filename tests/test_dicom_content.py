@@ -52,6 +52,10 @@ def test_a_picture_stays_a_picture_whatever_it_is_called(tmp_path: Path) -> None
         path = tmp_path / f"{kind}.dcm"
         Image.fromarray(PIXELS.astype(np.uint8)).save(path, kind)
         assert not is_dicom(path) and read_shown(path)[0].shape[:2] == PIXELS.shape
+    Image.fromarray(PIXELS.astype(np.uint8)).save(tmp_path / "plain", "PNG")
+    (tmp_path / "notes").write_text("no picture")
+    named = {entry.id for entry in open_study(tmp_path).entries}
+    assert {"PNG.dcm", "JPEG.dcm", "TIFF.dcm", "plain"} <= named and "notes" not in named
     disguised = save(dataset(PIXELS, 12), tmp_path / "radiograph.png")
     np.testing.assert_array_equal(read_shown(disguised)[0], PIXELS)
 

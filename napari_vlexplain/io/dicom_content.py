@@ -14,9 +14,8 @@ _MARK = b"DICM"
 _KINDS = (0x0002_0002, 0x0008_0016)  # SOP class, of the file and of the object
 _SOP_CLASS = b"1.2.840.10008."
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-_OTHERS = (
-    b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF", b"%PDF", b"PK\3\4",
-)  # fmt: skip
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OTHERS = (*_PICTURES, b"GIF8", b"BM", b"RIFF", b"%PDF", b"PK\3\4")
 
 
 def is_dicom(path: str | Path) -> bool:
@@ -37,6 +36,18 @@ def is_dicom(path: str | Path) -> bool:
     if head[128:132] == _MARK or _begins_at_once(head):
         return True
     return named and not head.startswith(_OTHERS)
+
+
+def is_picture(path: str | Path) -> bool:
+    """Does a file whose name says nothing, or DICOM, hold a PNG, JPEG or TIFF picture?"""
+    file = Path(path)
+    try:
+        if file.suffix.lower() not in ("", *SUFFIXES) or not file.is_file():
+            return False
+        with file.open("rb") as stream:
+            return stream.read(4).startswith(_PICTURES)
+    except OSError:
+        return False
 
 
 def _begins_at_once(head: bytes) -> bool:

@@ -14,7 +14,7 @@ from ..datasets.ms_cxr import open_ms_cxr
 from ..datasets.plain_folder import open_folder
 from ..datasets.tables import Broken, inside
 from ..errors import VLExplainError
-from ..io.dicom_content import DIRECTORY, is_dicom
+from ..io.dicom_content import DIRECTORY, is_dicom, is_picture
 from ..io.names import slug
 
 PACKAGED = "phantom-study"
@@ -144,7 +144,7 @@ def _images(base: Path, problems: list[Problem]) -> Iterator[Entry]:
             path = Path(folder, name)
             if name.startswith(".") or name.upper() == DIRECTORY:
                 continue
-            if path.suffix.lower() not in PICTURES and not is_dicom(path):
+            if path.suffix.lower() not in PICTURES and not is_dicom(path) and not is_picture(path):
                 continue
             relative = path.relative_to(base).as_posix()
             if count == MOST_CASES:
