@@ -225,16 +225,15 @@ def explain_again(explanation: Explanation, model: DualEncoder, prompts: Sequenc
 
 
 def _model(explanation: Explanation, model: DualEncoder | str | None, run: Run) -> DualEncoder:
-    if model is not None and not isinstance(model, str):
-        return model
     from .models import load_model
 
-    loaded = load_model(model or explanation.request.model, explanation.provenance.get("device"), run=run)
+    named = explanation.request.model if model is None else model
+    loaded = load_model(named, explanation.provenance.get("device"), run=run) if isinstance(named, str) else named
     before = explanation.provenance.get("weights_sha256")
     if before is not None and loaded.weights_hash() != before:
         raise VLExplainError(
-            f"The files of {loaded.info.name} have changed since this map was computed: explain the image again, then "
-            "check the new map."
+            f"The files of {loaded.info.name} are not those that this map was computed with: explain the image again, "
+            "then check the new map."
         )
     return loaded
 

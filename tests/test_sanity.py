@@ -163,3 +163,9 @@ def test_figures_are_read_as_sentences() -> None:
         "The attributions miss the score's change by 0.1 %.",
         "Careful.",
     ]
+
+
+def test_a_map_is_checked_with_the_model_that_made_it(model: DualEncoder) -> None:
+    other = replace(model, weights_hash=lambda: "of other weights")
+    with pytest.raises(VLExplainError, match="not those that this map was computed with"):
+        check(explained(model, "saliency"), other)
