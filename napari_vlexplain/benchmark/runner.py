@@ -19,6 +19,7 @@ from ..running import ProgressCallback
 from .plan import Plan, Task
 from .rows import FAILED, Row
 from .store import Store, finished, read_header, write_header
+from .truths import fingerprints, refuse_other_truths
 from .work import Result, compute, failed, look_at_model
 
 SCHEMA = 1
@@ -90,6 +91,8 @@ def run_benchmark(
     store_at = Path(folder).expanduser()
     header = read_header(store_at)
     _refuse_other(plan, header, store_at)
+    truths = fingerprints(plan.data)
+    refuse_other_truths(header.get("truths", {}), truths, store_at)
     done = finished(store_at, retry) if header else set()
     outcome = Outcome(total=plan.count())
     written = weights_in(header)
@@ -110,7 +113,7 @@ def run_benchmark(
         outcome.unfit = {(m, label): why for m, facts in seen.items() for label, why in facts["unfit"].items()}
         unfit = frozenset(outcome.unfit)
         report.left = sum(1 for _ in plan.tasks(done, unfit))
-        write_header(store_at, _header(plan, header, seen, outcome, pool.description))
+        write_header(store_at, _header(plan, header, seen, outcome, pool.description, truths))
         report.begin()
         tasks = (replace(task, weights=weights[task.model]) for task in plan.tasks(done, unfit))
         for rows, maps in pool.results(tasks):
@@ -349,7 +352,12 @@ def _refuse_other_weights(written: dict[str, set[str]], weights: dict[str, str],
 
 
 def _header(
-    plan: Plan, before: dict[str, Any], seen: dict[str, dict[str, Any]], outcome: Outcome, where: str
+    plan: Plan,
+    before: dict[str, Any],
+    seen: dict[str, dict[str, Any]],
+    outcome: Outcome,
+    where: str,
+    truths: dict[str, str],
 ) -> dict[str, Any]:
     """``benchmark.json``: the latest plan, and every start so far."""
     from ..door import versions
@@ -379,5 +387,6 @@ def _header(
         "skipped_count": len(skipped),
         "told": [str(problem) for problem in data.problems if not problem.skipped][:1000],
         "source": data.source,
+        "truths": {**before.get("truths", {}), **truths},
         "starts": [*before.get("starts", []), start],
     }
