@@ -197,6 +197,18 @@ def test_what_training_keeps_beside_the_model_is_left_out(tmp_path: Path) -> Non
     assert score(tmp_path / "epoch.pt") == score(tmp_path / "plain.pt")
 
 
+def test_weights_of_another_depth_or_quantised(tmp_path: Path) -> None:
+    place = Path(folder(tmp_path))
+    config = json.loads((place / "config.json").read_text())
+    config["vision_config"]["num_hidden_layers"] = 1
+    (place / "config.json").write_text(json.dumps(config))
+    assert "hold vision_model.encoder.layers.1." in refused(place)
+    tensors = load_file(place / "model.safetensors")
+    tensors["visual_projection.weight"] = tensors["visual_projection.weight"].to(torch.int8)
+    save_file(tensors, place / "model.safetensors", metadata={"format": "pt"})
+    assert "visual_projection.weight quantised (torch.int8)" in refused(place)
+
+
 # --- TorchScript ----------------------------------------------------------------------------------------------------
 
 

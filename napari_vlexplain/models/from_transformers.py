@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from .preprocess_config import of_transformers
 from .tokenizer_files import fast_tokenizer
 from .weights import PREFIXES, bare, named_weights, read_weights
 
+_NUMBER = re.compile(r"\.\d+\.")
 Opener = Callable[[Path, dict[str, Any], ModelInfo, torch.device], DualEncoder]
 
 
@@ -173,6 +175,12 @@ def pretrained(name: str, folder: Path, device: torch.device) -> Any:
     if report["missing_keys"] or report.get("mismatched_keys"):
         raise VLExplainError(
             f"The weights in {folder} are incomplete ({len(report['missing_keys'])} tensors are missing)."
+        )
+    blocks = {_NUMBER.sub(".0.", key) for key in model.state_dict()}
+    if more := next((key for key in sorted(report["unexpected_keys"]) if _NUMBER.sub(".0.", key) in blocks), None):
+        raise VLExplainError(
+            f"The weights in {folder} hold {more}, a block that its config.json does not count: one of the two is "
+            "another model's."
         )
     if adapter is not None:
         adapter.merge_rest(model)

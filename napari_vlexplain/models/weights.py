@@ -84,7 +84,7 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
 
     Raises
     ------
-    VLExplainError : damaged, no state dict, or a pickle that holds more than tensors.
+    VLExplainError : damaged, no state dict, quantised, or a pickle that holds more than tensors.
     """
     note(file)
     try:
@@ -108,7 +108,11 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
             found = found[key]
     if not isinstance(found, dict) or not any(isinstance(value, Tensor) for value in found.values()):
         raise VLExplainError(f"{file} holds no tensors by name; a state dict is needed.")
-    return {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+    tensors = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+    for key, value in tensors.items():
+        if key.endswith("weight") and value.dtype in (torch.int8, torch.uint8):  # their scales lie elsewhere
+            raise VLExplainError(f"{file} holds {key} quantised ({value.dtype}): save the model in float32 or float16.")
+    return tensors
 
 
 def bare(tensors: dict[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
