@@ -14,8 +14,6 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from platformdirs import user_log_path
-
 from .errors import first_line
 
 BYTES, FILES = 1 << 20, 3
@@ -27,6 +25,8 @@ _PATH = re.compile(r"\S*[\\/].*|\S+\.(dcm|ima|png|jpe?g|tiff?|webp|bmp|gif|nii|g
 
 def log_file() -> Path:
     """Where the log is, whether or not anything was written yet."""
+    from platformdirs import user_log_path
+
     return user_log_path("napari-vlexplain", appauthor=False) / "vlexplain.log"
 
 

@@ -15,8 +15,6 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-import numpy as np
-
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 _PRECISIONS = ("mkldnn.matmul", "mkldnn.conv", "cuda.matmul")  # in torch.backends; cuDNN's is TF32 as it comes
 
@@ -74,6 +72,7 @@ def _leave() -> None:
 
 
 def _kept_random_states() -> list[Callable[[], Any]]:
+    import numpy as np
     import torch
 
     ours, numpys, torchs = random.getstate(), np.random.get_state(), torch.get_rng_state()
