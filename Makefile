@@ -56,7 +56,7 @@ unit: $(VENV)/.test
 	env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen QT_API=pyqt6 $(EACH_CORE) -m "qt and not gl"
 
 # The numerical tests again, with the kernels of other processors; MKL's own choice is in the unit run. OTHER_KERNELS
-# (tests/other_kernels.py) makes a difference on every machine.
+# (tests/helpers/other_kernels.py) makes a difference on every machine.
 KERNELS := MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default OTHER_KERNELS=1
 
 kernels: $(VENV)/.test

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "helpers"))
 from dicom_files import dataset, save
 
 PLUGIN = "napari-vlexplain"
@@ -39,7 +39,7 @@ def main(rounds: int) -> None:
     from npe2 import PluginManager
     from qtpy.QtWidgets import QApplication
 
-    from napari_vlexplain.io.dicom import read_dicom_image
+    from napari_vlexplain.io.dicom.image import read_dicom_image
 
     PluginManager.instance().discover()
     viewer = napari.Viewer()

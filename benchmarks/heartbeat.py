@@ -117,8 +117,8 @@ class Rig:
 
     def _cases_ours(self, study: Path) -> None:
         from napari_vlexplain.reading_room import ahead
-        from napari_vlexplain.widgets import cases
-        from napari_vlexplain.widgets._settings import Settings
+        from napari_vlexplain.widgets.cases import dock as cases
+        from napari_vlexplain.widgets.viewer.settings import Settings
 
         ahead.compute = no_model
         cases.settings = lambda: Settings(cache_folder=str(self.folder / "cache"))
@@ -211,8 +211,8 @@ class Rig:
         from qtpy.QtTest import QTest
 
         from napari_vlexplain.reading_room import correcting
-        from napari_vlexplain.widgets._layers import new_metadata
-        from napari_vlexplain.widgets.correct import CorrectDock
+        from napari_vlexplain.widgets.correct.dock import CorrectDock
+        from napari_vlexplain.widgets.viewer.layers import new_metadata
 
         image = self._radiograph()
         add = partial(self.viewer.add_labels, **PLACE)
@@ -294,9 +294,9 @@ class Rig:
     # Look
 
     def look(self) -> None:
-        from napari_vlexplain.looking import isolines
-        from napari_vlexplain.widgets._layers import new_metadata
-        from napari_vlexplain.widgets.look import LookDock
+        from napari_vlexplain.choices.look import isolines
+        from napari_vlexplain.widgets.look.dock import LookDock
+        from napari_vlexplain.widgets.viewer.layers import new_metadata
 
         image = self._radiograph()
         self.viewer.add_labels(disc(), name="truth", opacity=0.35, metadata=new_metadata("truth", image), **PLACE)
@@ -382,7 +382,7 @@ class Rig:
     def _radiograph(self) -> Any:
         """A picture as *Cases* shows it."""
         from napari_vlexplain.reading_room.opened import levels_of
-        from napari_vlexplain.widgets._layers import new_metadata
+        from napari_vlexplain.widgets.viewer.layers import new_metadata
 
         levels = list(levels_of((scene(9) * 30000).astype(np.uint16)))
         return self.viewer.add_image(

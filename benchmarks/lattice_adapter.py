@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vlexplain import explain, list_methods, load_model
-from napari_vlexplain.benchmark.statistics import Interval, intervals
 from napari_vlexplain.datasets.worlds import article
 from napari_vlexplain.lattice_adapter import Options
 from napari_vlexplain.lattice_adapter.overlap import LADDER, ladder, scaled
 from napari_vlexplain.lattice_adapter.scenes import Scene
+from napari_vlexplain.metrics.statistics import Interval, intervals
 from napari_vlexplain.models.zoo import MINI_LATTICE
-from napari_vlexplain.running import Run
+from napari_vlexplain.running.run import Run
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "lattice-adapter.md"
 SHIPPED = PAGE.parents[1] / "resources" / "models" / MINI_LATTICE.name
@@ -127,9 +127,9 @@ def ablation(options: argparse.Namespace) -> list[dict[str, Any]]:
 
     from napari_vlexplain.lattice_adapter.data import Item
     from napari_vlexplain.lattice_adapter.evaluate import evaluate
-    from napari_vlexplain.lattice_adapter.network import LatticeNetwork
     from napari_vlexplain.lattice_adapter.opening import open_training
     from napari_vlexplain.lattice_adapter.training import sources_of, train
+    from napari_vlexplain.models.lattice_adapter.network import LatticeNetwork
 
     torch.set_num_threads(1)
     model = load_model("mini", "cpu")

@@ -30,7 +30,7 @@ def main() -> int:
     options = parser.parse_args()
 
     viewer, app = open_viewer(options.model)
-    from napari_vlexplain.widgets.measure import MeasureDock
+    from napari_vlexplain.widgets.measure.dock import MeasureDock
 
     dock = MeasureDock(viewer)
     if options.model:

@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_vlexplain.methods.baselines import picture
+from napari_vlexplain.methods.black_box.regions import cells, superpixels
 from napari_vlexplain.methods.inputs import Inputs
-from napari_vlexplain.methods.regions import cells, superpixels
 from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.models.dual_encoder import DualEncoder
-from napari_vlexplain.models.torchvision_guard import guard_torchvision
+from napari_vlexplain.models.libraries.torchvision_guard import guard_torchvision
 
 Explain = Callable[[str], object]
 """Explains one prompt."""

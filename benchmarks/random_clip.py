@@ -21,7 +21,7 @@ def save(
     """
     import torch
 
-    from napari_vlexplain.models.torchvision_guard import guard_torchvision
+    from napari_vlexplain.models.libraries.torchvision_guard import guard_torchvision
 
     guard_torchvision()
     from transformers import CLIPConfig, CLIPModel

@@ -75,10 +75,10 @@ def write_study(root: Path, count: int, shape: tuple[int, int] = (4000, 3000)) -
 
 def no_model(asked: Any, image: Any, name: str, limits: Any, progress: Any = None, cancel: Any = None) -> Any:
     """An explanation that costs nothing but its heatmap."""
-    from napari_vlexplain.explanation import Explanation
     from napari_vlexplain.geometry import Geometry
-    from napari_vlexplain.models import known_identity
-    from napari_vlexplain.request import ImageIdentity, Request
+    from napari_vlexplain.models.files import known_identity
+    from napari_vlexplain.results.explanation import Explanation
+    from napari_vlexplain.results.request import ImageIdentity, Request
 
     shape, grid = np.shape(image)[:2], (14, 14)
     values = tuple(sorted(asked.values().items()))
@@ -168,8 +168,8 @@ def measure(study: Path, folder: Path, options: argparse.Namespace) -> int:
     from qtpy.QtWidgets import QApplication
 
     from napari_vlexplain.reading_room import ahead
-    from napari_vlexplain.widgets import cases
-    from napari_vlexplain.widgets._settings import Settings
+    from napari_vlexplain.widgets.cases import dock as cases
+    from napari_vlexplain.widgets.viewer.settings import Settings
 
     ahead.compute = no_model
     cases.settings = lambda: Settings(cache_folder=str(folder / "cache"))

@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-os.environ.setdefault("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+os.environ.setdefault("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")]))
 
 import benchmark_work as synthetic  # noqa: E402
 

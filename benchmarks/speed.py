@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from napari_vlexplain import explain, load_model
 from napari_vlexplain.models.dual_encoder import DualEncoder
-from napari_vlexplain.request import ImageIdentity
-from napari_vlexplain.running import generator, memory_budget
+from napari_vlexplain.results.request import ImageIdentity
+from napari_vlexplain.running.run import generator, memory_budget
 
 SHAPES = {"ViT-B/32": 32, "ViT-B/16": 16}
 THINGS = ("cat", "dog", "apple", "car", "boat", "tree", "house", "bird", "horse", "key", "drum", "kite", "lamp", "moon",

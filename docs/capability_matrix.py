@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 import family_checks  # noqa: E402
 import tiny_models as tiny  # noqa: E402
@@ -21,7 +21,7 @@ from transformers.utils import logging  # noqa: E402
 from napari_vlexplain import explain, list_methods, list_models, load_model  # noqa: E402
 from napari_vlexplain.errors import VLExplainError  # noqa: E402
 from napari_vlexplain.methods.info import MethodInfo  # noqa: E402
-from napari_vlexplain.models.resizing import Shorter  # noqa: E402
+from napari_vlexplain.models.vision.resizing import Shorter  # noqa: E402
 
 PAGE = ROOT / "docs" / "models.md"
 

@@ -13,8 +13,8 @@ from screenshots import SIZE, add, click, ended, main_window, opened, raise_dock
 
 def segments(folder: Path) -> None:
     """Regions of a photograph, and its eigenvectors."""
-    from napari_vlexplain.widgets import _samples
-    from napari_vlexplain.widgets.segments import SegmentsDock
+    from napari_vlexplain.layers import samples as _samples
+    from napari_vlexplain.widgets.segments.dock import SegmentsDock
 
     viewer, window = opened()
     dock = add(viewer, SegmentsDock, "Segments", _samples.sticker_scene())
@@ -24,10 +24,10 @@ def segments(folder: Path) -> None:
 
 def look(folder: Path) -> None:
     """The maps of three prompts side by side with isolines, and a signed one in blue and red."""
-    from napari_vlexplain.looking import DIVERGING
-    from napari_vlexplain.widgets import _samples
-    from napari_vlexplain.widgets._window import add_docks, add_layers
-    from napari_vlexplain.widgets.look import LookDock
+    from napari_vlexplain.choices.look import DIVERGING
+    from napari_vlexplain.layers import samples as _samples
+    from napari_vlexplain.widgets.look.dock import LookDock
+    from napari_vlexplain.widgets.window import add_docks, add_layers
 
     viewer, window = opened()
     explain, _ = add_docks(viewer)
@@ -53,8 +53,8 @@ def look(folder: Path) -> None:
 
 def compare(folder: Path) -> None:
     """The dock, and the window that it opens."""
-    from napari_vlexplain.widgets import _samples
-    from napari_vlexplain.widgets.compare import CompareDock, open_window
+    from napari_vlexplain.layers import samples as _samples
+    from napari_vlexplain.widgets.compare.dock import CompareDock, open_window
 
     viewer, window = opened()
     dock = add(viewer, CompareDock, "Compare", _samples.sticker_scene())
@@ -72,7 +72,7 @@ def compare(folder: Path) -> None:
 
 def benchmark(folder: Path) -> None:
     """Six cases of the study on board, and the one whose row was clicked."""
-    from napari_vlexplain.widgets.benchmark import BenchmarkDock
+    from napari_vlexplain.widgets.benchmark.dock import BenchmarkDock
 
     viewer, window = opened()
     dock = add(viewer, BenchmarkDock, "Benchmark")
@@ -89,9 +89,9 @@ def benchmark(folder: Path) -> None:
 
 def reading(folder: Path) -> None:
     """The reading room: a case of the study on board, its window, and a mask that is corrected."""
-    from napari_vlexplain.widgets.cases import CasesDock
-    from napari_vlexplain.widgets.correct import CorrectDock
-    from napari_vlexplain.widgets.window_level import WindowLevelDock
+    from napari_vlexplain.widgets.cases.dock import CasesDock
+    from napari_vlexplain.widgets.correct.dock import CorrectDock
+    from napari_vlexplain.widgets.window_level.dock import WindowLevelDock
 
     viewer, window = opened()  # before the folders are changed, where napari keeps its icons
     with tempfile.TemporaryDirectory() as own:

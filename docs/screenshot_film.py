@@ -16,8 +16,8 @@ BRUSH, ZOOM = 36, 1.5
 
 def film(folder: Path) -> None:
     """Run, three thresholds, a mask at the last one, strokes of the brush, and undo."""
-    from napari_vlexplain.widgets import _samples
-    from napari_vlexplain.widgets._window import add_docks, add_layers
+    from napari_vlexplain.layers import samples as _samples
+    from napari_vlexplain.widgets.window import add_docks, add_layers
 
     viewer, window = opened()
     window.resize(*SIZE)

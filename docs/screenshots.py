@@ -33,8 +33,8 @@ def main(folder: Path, wanted: list[str]) -> None:
 
 def main_docks(folder: Path) -> None:
     """*Explain* and *Measure*."""
-    from napari_vlexplain.widgets import _samples
-    from napari_vlexplain.widgets._window import add_docks, add_layers
+    from napari_vlexplain.layers import samples as _samples
+    from napari_vlexplain.widgets.window import add_docks, add_layers
 
     for name, sample, take in (
         ("explain", _samples.sticker_scene, explain_stickers),
@@ -72,9 +72,9 @@ def latent_text(folder: Path) -> None:
     """What the patches of an attacked scene say, and the prediction before and after its label's tokens are zeroed."""
     from qtpy.QtWidgets import QScrollArea
 
-    from napari_vlexplain.widgets import _samples
-    from napari_vlexplain.widgets._window import add_layers
-    from napari_vlexplain.widgets.latent_text import LatentTextDock
+    from napari_vlexplain.layers import samples as _samples
+    from napari_vlexplain.widgets.latent_text.dock import LatentTextDock
+    from napari_vlexplain.widgets.window import add_layers
 
     viewer, window = opened()
     dock = LatentTextDock(viewer)
@@ -143,7 +143,7 @@ def ended(signal: Any, start: Callable[[], Any]) -> tuple[Any, ...]:
 
 def add(viewer: Any, dock: Any, name: str, sample: Any = ()) -> Any:
     """A dock on the right, as a tab of the others, and a sample's layers."""
-    from napari_vlexplain.widgets._window import add_layers
+    from napari_vlexplain.widgets.window import add_layers
 
     made = dock(viewer)
     viewer.window.add_dock_widget(made, name=name, area="right", tabify=True)

@@ -5,19 +5,21 @@ The names below are loaded when first used, so importing the package imports no 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import lazy
+from .moved import follow
 
 if TYPE_CHECKING:
-    from .answer import Answer
-    from .answering import ask
-    from .detecting import Detections, detect
-    from .door import explain
-    from .explanation import Explanation
     from .methods import list_methods
     from .models import list_models, load_model
-    from .segmentation import Segmentation
-    from .segmenting import segment
+    from .results.answer import Answer
+    from .results.explanation import Explanation
+    from .results.segmentation import Segmentation
+    from .tasks.ask import ask
+    from .tasks.detect import Detections, detect
+    from .tasks.explain import explain
+    from .tasks.segment import segment
 
 __all__ = [
     "Answer",
@@ -35,24 +37,20 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": "answer",
-    "Detections": "detecting",
-    "Explanation": "explanation",
-    "Segmentation": "segmentation",
-    "ask": "answering",
-    "detect": "detecting",
-    "explain": "door",
+    "Answer": "results.answer",
+    "Detections": "tasks.detect",
+    "Explanation": "results.explanation",
+    "Segmentation": "results.segmentation",
+    "ask": "tasks.ask",
+    "detect": "tasks.detect",
+    "explain": "tasks.explain",
     "list_methods": "methods",
     "list_models": "models",
     "load_model": "models",
-    "segment": "segmenting",
+    "segment": "tasks.segment",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, _HOMES)
+follow()
 
 
 def __dir__() -> list[str]:

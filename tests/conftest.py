@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numerical
 import pytest
 from hypothesis import settings
 
@@ -43,36 +43,17 @@ settings.load_profile("fixed")
 if os.environ.get("OTHER_KERNELS"):
     import other_kernels  # noqa: F401
 
-_COMPUTES = re.compile(r"\b(torch|toys|tiny_\w+|linear_clip|question_models|family_checks|load_model|captum)\b")
-"""What the source of a file says whose numbers come from torch's kernels."""
-
-ONCE = (
-    "test_cli.py", "test_latent_cli.py", "test_roar_command.py",  # processes and what they print
-    "test_loading.py", "test_model_downloads.py", "test_samples.py",  # files
-    "test_worlds.py", "test_latent_experiments.py::TestMini",  # shares of many pictures; no rounding decides them
-    "test_latent_experiments.py::test_the_command",
-    "test_latent_edit.py::test_mini_forgets_the_label_and_sees_the_object",
-    "test_latent_vocabulary.py::TestFiles",
-    "test_perturbation_protocol.py::test_the_command",
-    "test_answering.py::test_mini_vqa_answers",
-)  # fmt: skip
-"""Beginnings of the names of tests that compute, but long, and compare no numbers that kernels could move."""
-
-
-def _computes(path: Path) -> bool:
-    return bool(_COMPUTES.search(path.read_text(encoding="utf-8")))
-
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Files without a numerical test are not even imported where no others are asked for: `make kernels` is short."""
     asked = config.getoption("markexpr") == "numerical" and collection_path.match("test_*.py")
-    return True if asked and not _computes(collection_path) else None
+    return True if asked and not numerical.computes(collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with widgets run on both bindings; they are known by the fixture that they ask for.
 
-    Every test of a file that computes with torch is numerical, unless it is named in :data:`ONCE`.
+    Every test of a file that computes with torch is numerical, unless it is named in :data:`numerical.ONCE`.
     """
     computes: dict[Path, bool] = {}
     for item in items:
@@ -80,9 +61,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("qt")
             continue
         if item.path not in computes:
-            computes[item.path] = _computes(item.path)
+            computes[item.path] = numerical.computes(item.path)
         name = item.path.name + item.nodeid[item.nodeid.find("::") :]
-        if computes[item.path] and not name.startswith(ONCE):
+        if computes[item.path] and not name.startswith(numerical.ONCE):
             item.add_marker("numerical")
 
 

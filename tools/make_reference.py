@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from napari_vlexplain.datasets.catalogue import PHANTOM_STUDY
 from napari_vlexplain.datasets.worlds import cases
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.io.dicom import read_dicom_image
+from napari_vlexplain.io.dicom.image import read_dicom_image
 from napari_vlexplain.io.images import as_rgb, read_image
 from napari_vlexplain.models import load_model
 from napari_vlexplain.models.model_info import RESOURCES

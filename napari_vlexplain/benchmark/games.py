@@ -20,7 +20,7 @@ from ..methods.inputs import Inputs
 from ..methods.patches import per_pixel
 from ..metrics.imputation import impute
 from ..metrics.perturbation import Score
-from ..running import chunks
+from ..running.run import chunks
 from ..scale import min_max
 
 Base = Literal["mean", "black", "rise_blur"]

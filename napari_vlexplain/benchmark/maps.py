@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cautions
 from ..geometry import Geometry
 from ..io.images import as_rgb
 from ..methods.catalogue import method as method_named
 from ..methods.catalogue import refuse_unfit
-from ..methods.parameters import describe, fill
 from ..methods.targets import Target
-from ..request import ImageIdentity
-from ..running import Run
+from ..parameters import describe, fill
+from ..results import cautions
+from ..results.request import ImageIdentity
+from ..running.run import Run
 from ..scale import is_constant, min_max
 from .floors import FLOORS
 from .plan import MethodChoice
@@ -86,7 +86,8 @@ class Map:
 class Maps:
     """One for each prompt; ``parameters`` as JSON, ``seconds`` per prompt.
 
-    cautions : for each prompt what must be told beside its figures, by kind, see :mod:`napari_vlexplain.cautions`.
+    cautions : for each prompt what must be told beside its figures, by kind, see
+        :mod:`napari_vlexplain.results.cautions`.
     """
 
     maps: list[Map]
@@ -125,7 +126,7 @@ def explain_case(asked: Asked, choice: MethodChoice) -> Maps:
 
 def _cautions(asked: Asked, inputs: Inputs, notes: dict[str, Any]) -> tuple[dict[str, str], ...]:
     """As :func:`napari_vlexplain.explain` tells them; the picture is not looked at again for most methods."""
-    from ..door import neutral_scores, unlike_training
+    from ..tasks.explain import neutral_scores, unlike_training
 
     model = asked.model
     logits = model.logit(model.similarity(inputs.embedding, model.encode_text(inputs.explained)))[0].tolist()

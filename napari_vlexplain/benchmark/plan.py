@@ -11,10 +11,10 @@ from typing import Any
 from ..datasets.dataset import DataSet, Entry
 from ..errors import VLExplainError, unknown
 from ..methods.catalogue import method
-from ..methods.parameters import check, describe, parse
 from ..methods.targets import TARGETS
 from ..metrics.catalogue import DEFAULT_WITH_TRUTH, DEFAULT_WITHOUT_TRUTH, MetricInfo, metric, metrics_of
-from ..request import resolved
+from ..models.precisions import resolved
+from ..parameters import check, describe, parse
 from .floors import FLOORS, PREFIX
 from .rows import row_key, unless_usual
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ..datasets.dataset import DataSet
 from ..datasets.reading import read_case
-from ..entrance import entrance
 from ..errors import VLExplainError
 from ..methods.targets import Target
 from ..metrics.roar import FineTuning, Pairs, roar_plus, tuned_loss
-from ..running import Run
+from ..running.entrance import entrance
+from ..running.run import Run
 from .plan import MethodChoice
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, VLExplainError
-from ..models.identity import ModelChangedError
-from ..models.known_identity import weights_of
-from ..running import ProgressCallback
+from ..models.files.identity import ModelChangedError
+from ..models.files.known_identity import weights_of
+from ..running.run import ProgressCallback
 from .plan import Plan, Task
 from .rows import FAILED, Row
 from .store import Store, finished, read_header, write_header
@@ -360,7 +360,7 @@ def _header(
     truths: dict[str, str],
 ) -> dict[str, Any]:
     """``benchmark.json``: the latest plan, and every start so far."""
-    from ..door import versions
+    from ..tasks.explain import versions
 
     start = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

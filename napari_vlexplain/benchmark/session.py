@@ -14,13 +14,13 @@ from ..datasets.dataset import DataSet
 from ..errors import VLExplainError
 from ..metrics.catalogue import metrics_of
 from ..models.zoo import MINI
-from ..running import ProgressCallback
-from .gallery import Shown, open_again, show
+from ..running.run import ProgressCallback
 from .plan import make_plan
+from .reporting.gallery import Shown, open_again, show
+from .reporting.table import Arm, Item
 from .rows import Row
 from .runner import Outcome, run_benchmark
 from .store import read_header, read_rows
-from .table import Arm, Item
 
 DEFAULT_FOLDER = "benchmark-output"
 

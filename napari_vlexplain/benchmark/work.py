@@ -16,12 +16,12 @@ from ..datasets.dataset import Entry
 from ..datasets.reading import read_case
 from ..errors import VLExplainError
 from ..geometry import Geometry
-from ..measuring import truth_notes
 from ..methods.targets import Target
 from ..metrics.catalogue import metric
+from ..metrics.figures import truth_notes
 from ..models import load_model
-from ..models.identity import ModelChangedError
-from ..torch_state import own_torch_state
+from ..models.files.identity import ModelChangedError
+from ..running.torch_state import own_torch_state
 from .plan import MethodChoice, Task
 from .rows import FAILED, Row, finite
 
@@ -198,7 +198,7 @@ def _case(entry: Entry) -> Case:
 
 @lru_cache(maxsize=1)
 def _versions() -> str:
-    from ..door import versions
+    from ..tasks.explain import versions
 
     return ", ".join(f"{name} {version}" for name, version in versions().items())
 

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from ..entrance import unexpected
 from ..errors import Cancelled, NoMemory, Unexpected, VLExplainError
+from ..running.entrance import unexpected
 from .ask import ask
 from .benchmark import benchmark, datasets, report
 from .compare import compare

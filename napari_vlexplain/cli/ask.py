@@ -16,7 +16,7 @@ from .console import looking, output, print_end, table, write_json
 from .results import coloured_words, plain_words, print_warnings
 
 if TYPE_CHECKING:
-    from ..answer import Answer
+    from ..results.answer import Answer
 
 SHOWN_BOXES = 5
 
@@ -56,7 +56,7 @@ def ask(
     """Ask questions about an image; show the answers and what they rest on."""
     with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
         from .. import ask as compute
-        from ..methods.co_attention_parameters import co_attention_method
+        from ..methods.questions.parameters import co_attention_method
         from ..models.question_loading import load_question_model
 
         loaded = load_question_model(model, device, download, dtype=dtype)
@@ -93,7 +93,7 @@ def save_answers(answers: list[Answer], out: str | None, stem: str) -> list[Path
 
 def as_document(answers: list[Answer], folders: list[Path | None]) -> dict[str, Any]:
     """All that is to be known, for programs."""
-    from ..io.answers import document
+    from ..results.answer_bundle import document
 
     left_out = ("format", "schema_version", "request", "files", "size")
     return {

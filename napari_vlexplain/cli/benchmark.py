@@ -13,7 +13,7 @@ import typer
 
 from ..datasets.catalogue import DATASETS, dataset_info, open_dataset
 from ..errors import VLExplainError
-from ..running import ProgressCallback
+from ..running.run import ProgressCallback
 from . import options
 from .console import output, progress, say, table, write_json
 
@@ -172,7 +172,7 @@ def _tell_outcome(outcome: Outcome, folder: Path) -> None:
 def _print_report(
     folder: Path, against: str | None, published: str = "related", page: bool = True, as_json: bool = False
 ) -> None:
-    from ..benchmark.report import make_report
+    from ..benchmark.reporting.documents import make_report
 
     made = make_report(folder, against, published, page)  # type: ignore[arg-type]
     if as_json:

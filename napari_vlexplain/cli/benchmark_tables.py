@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
-from ..benchmark.report import Report
-from ..benchmark.report_text import ARROWS, describe, difference_text, interval_text, number, provenance, reasons
-from ..benchmark.summary import better_of, title_of
+from ..benchmark.reporting.documents import Report
+from ..benchmark.reporting.summary import better_of, title_of
+from ..benchmark.reporting.text import ARROWS, describe, difference_text, interval_text, number, provenance, reasons
 from .console import print_end, table
 
 AT_ONCE = 5

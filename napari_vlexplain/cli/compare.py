@@ -17,7 +17,7 @@ from .console import looking, output, print_end, table, write_json
 from .results import make_folder, notes_by_prompt
 
 if TYPE_CHECKING:
-    from ..comparing import Comparison
+    from ..tasks.compare import Comparison
 
 _SHOWN = {"pointing": "pointing", "energy": "energy", "iou": "IoU", "dice": "Dice", "chance": "chance"}
 
@@ -65,7 +65,7 @@ def compare(
         make_folder(Path(out))
     with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
         truths = options.truths_of(ground_truth, label, pixels, image, prompts)
-        from ..comparing import compare as compute
+        from ..tasks.compare import compare as compute
 
         found = compute(
             pixels,

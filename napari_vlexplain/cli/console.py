@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..running import ProgressCallback
+from ..running.run import ProgressCallback
 from .options import plane_of_text
 
 _PIPED_WIDTH = 160

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..datasets.samples import Sample
-    from ..explanation import Explanation
-    from ..measuring import Figures
+    from ..metrics.figures import Figures
+    from ..results.explanation import Explanation
 
 METHODS = ("relevance", "m2ib", "attention_grad_cam", "raw_attention", "rollout")
 
@@ -96,7 +96,7 @@ def _truths(sample: Sample) -> list[NDArray[np.bool_]]:
 
 def _measured(explanation: Explanation, truth: NDArray[np.bool_]) -> Figures:
     """Cut where as many pixels are kept as the object has."""
-    from ..measuring import measure
+    from ..metrics.figures import measure
 
     seen = ~np.isnan(explanation.heatmap)
     return measure(explanation.heatmap, truth, "quantile", 1 - float(truth[seen].mean()))
@@ -126,8 +126,8 @@ def _pictures(
     figures: list[list[Figures]],
 ) -> list[Path]:
     """A comparison of all methods, and one picture for each with the words."""
-    from ..io.figure import comparison, figure
     from ..io.names import slug
+    from ..results.figure import comparison, figure
 
     rows, lines = list(zip(*found, strict=True)), zip(*figures, strict=True)
     notes = [[_note(e, f) for e, f in zip(row, line, strict=True)] for row, line in zip(rows, lines, strict=True)]

@@ -18,7 +18,7 @@ from .console import output, print_end, progress, table, write_json
 if TYPE_CHECKING:
     from ..latent_text.experiments.report import Table
     from ..models.dual_encoder import DualEncoder
-    from ..running import Run
+    from ..running.run import Run
 
 experiment = typer.Typer(
     name="experiment",
@@ -169,7 +169,7 @@ def _run(
         from ..latent_text.tails import check_readable
         from ..models import load_model
         from ..models.precision import precision_of
-        from ..running import Run
+        from ..running.run import Run
 
         loaded = load_model(model, device, download, dtype=dtype)
         check_readable(loaded)

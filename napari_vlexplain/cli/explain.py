@@ -13,7 +13,7 @@ from .console import looking, output, write_json
 from .results import Result, as_document, make_folder, print_results, save_results
 
 if TYPE_CHECKING:
-    from ..explanation import Explanation
+    from ..results.explanation import Explanation
 
 
 def explain(
@@ -72,7 +72,7 @@ def explain(
             **parameters,
         )
         if check:
-            from ..sanity import check as examined
+            from ..tasks.check import check as examined
 
             report(0.0, "Checking")
             found = [examined(each, progress=report) for each in found]

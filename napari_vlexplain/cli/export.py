@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import VLExplainError
-from ..running import Run
+from ..running.run import Run
 from . import options
 from .console import output, progress, say, write_json
 
@@ -148,7 +148,7 @@ def _reader(journal: Journal, asked: str | None) -> str:
 def _ask(
     session: ReadingSession, model: str | None, method: str | None, typed: list[str], device: str | None, download: bool
 ) -> None:
-    from ..explaining import Explaining
+    from ..choices.explain import Explaining
 
     asked = Explaining(device=device, download=download)
     if model is not None:
@@ -161,7 +161,7 @@ def _ask(
 
 
 def _tell(written: Path, notes: list[str], as_json: bool) -> None:
-    from ..reading_room.archive import open_export
+    from ..reading_room.files.archive import open_export
 
     cases = len(open_export(written).manifest["cases"])
     if as_json:

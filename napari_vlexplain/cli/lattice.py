@@ -13,7 +13,7 @@ import typer
 
 from ..errors import Cancelled, VLExplainError
 from ..lattice_adapter import Options
-from ..methods.parameters import describe
+from ..parameters import describe
 from .console import output, progress, say, table, write_json
 from .options import AsJson, Device, Download, listed, typed_values
 
@@ -70,7 +70,7 @@ def train_adapter(
     as_json: AsJson = False,
 ) -> None:
     """Train an Attention Lattice Adapter over a model's image tower; Ctrl-C saves, --resume goes on."""
-    from ..running import Run
+    from ..running.run import Run
 
     asked = typed_values(describe(Options), param or [], "train-adapter", "option")
     chosen = Options(**{"seed": seed, **({} if epochs is None else {"epochs": epochs}), **asked})
@@ -130,7 +130,7 @@ def evaluate_adapter(
         from ..lattice_adapter.data import SPLITS
         from ..lattice_adapter.evaluate import evaluate
         from ..models import load_model
-        from ..running import Run
+        from ..running.run import Run
 
         if split not in SPLITS:
             raise VLExplainError(f"--split is {split!r}, but it must be {', '.join(SPLITS)}.")

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ..explaining import model_info
+from ..choices.explain import model_info
 from ..methods import MethodInfo, list_methods
 from ..methods.catalogue import method
 from ..models import ModelInfo, list_models
-from ..models.places import is_here
+from ..models.files.places import is_here
 from . import options
 from .console import output, table, write_json
 

@@ -8,14 +8,14 @@ import typer
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.ground_truth import find_ground_truth
 from ..methods.catalogue import method
 from ..methods.info import MethodInfo
-from ..methods.parameters import Parameter, parse
 from ..methods.targets import Target
 from ..metrics.thresholds import Mode
+from ..parameters import Parameter, parse
 from ..truth.laying import GroundTruth as Laid
 from ..truth.picture import Picture
+from ..truth.reading import find_ground_truth
 
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)]
 Prompts = Annotated[
@@ -93,7 +93,7 @@ def typed_values(offered: list[Parameter], typed: list[str], owner: str, noun: s
 
 
 def threshold_of_text(text: str) -> tuple[Mode, float]:
-    """``0.5``, ``q0.75`` or ``otsu`` as the mode and value that :func:`napari_vlexplain.measuring.measure` takes.
+    """``0.5``, ``q0.75`` or ``otsu`` as the mode and value that :func:`napari_vlexplain.metrics.figures.measure` takes.
 
     Raises
     ------

@@ -87,7 +87,7 @@ def _run(
 ) -> Perturbed:
     from ..models.zoo import known_models, other_door
     from ..perturbation.cases import SEED, fresh_captions, fresh_questions
-    from ..running import Run
+    from ..running.run import Run
 
     run = Run(report)
     info = known_models().get(model)

@@ -14,20 +14,20 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from .. import cautions
+from ..drawing.colour import diverging, ink_on
 from ..errors import VLExplainError
-from ..io.colour import diverging, ink_on
 from ..io.names import slug, unique_slugs
 from ..io.writing import writing
-from ..measuring import Figures, measure
+from ..metrics.figures import Figures, measure
 from ..metrics.thresholds import Mode, threshold_of
+from ..results import cautions
 from ..scale import written
 from .console import print_end, table
 
 if TYPE_CHECKING:
-    from ..answer import Answer
-    from ..explanation import Explanation
-    from ..segmentation import Segmentation
+    from ..results.answer import Answer
+    from ..results.explanation import Explanation
+    from ..results.segmentation import Segmentation
     from ..truth.laying import GroundTruth
 
 SHOWN = {
@@ -85,7 +85,7 @@ def save_results(results: list[Result], out: Path, stem: str, with_mask: bool) -
     napari knows the folders by their ending. ``with_mask`` adds the heatmap cut at the threshold. The ground truth,
     where there is one, is kept too.
     """
-    from ..io.figure import figure
+    from ..results.figure import figure
 
     explanations = [result.explanation for result in results]
     method = slug(explanations[0].request.method)
@@ -147,7 +147,7 @@ def print_results(console: Console, results: list[Result], picture: Path | None)
 
 
 def neutral_of(explanation: Explanation) -> tuple[str, float] | None:
-    """The neutral prompt that stands beside its score, see :func:`napari_vlexplain.cautions.beside`."""
+    """The neutral prompt that stands beside its score, see :func:`napari_vlexplain.results.cautions.beside`."""
     return cautions.beside(explanation.provenance, explanation.request.target.name)
 
 
@@ -197,7 +197,7 @@ def notes_by_prompt(prompts: Sequence[str], notes: Sequence[Sequence[str]]) -> l
 
 def _print_sanity(console: Console, explanation: Explanation) -> None:
     """What the checks said, if they were made."""
-    from ..sanity import Sanity
+    from ..tasks.check import Sanity
 
     record = explanation.provenance.get("sanity")
     if record is not None:

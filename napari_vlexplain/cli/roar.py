@@ -40,7 +40,7 @@ def roar(
     from ..benchmark.plan import MethodChoice
     from ..benchmark.roar import measure_roar
     from ..metrics.roar import FineTuning
-    from ..running import Run
+    from ..running.run import Run
 
     if out and not Path(out).expanduser().resolve().parent.is_dir():
         raise VLExplainError(f"--out names {out}, whose folder does not exist; make it first.")

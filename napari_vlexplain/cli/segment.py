@@ -14,7 +14,7 @@ from .console import looking, output, print_end, table, write_json
 from .results import make_folder, print_warnings
 
 if TYPE_CHECKING:
-    from ..segmentation import Segmentation
+    from ..results.segmentation import Segmentation
 
 
 def segment(
@@ -88,7 +88,7 @@ def segment(
 
 def as_document(found: Segmentation, folder: Path | None) -> dict[str, Any]:
     """All that is to be known, for programs."""
-    from ..io.segments import document
+    from ..results.segment_bundle import document
 
     left_out = ("format", "schema_version", "files")
     known = {name: value for name, value in document(found).items() if name not in left_out}

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from .dicom_content import is_dicom
-from .dicom_voi import full_range, sample_of
+from .dicom.content import is_dicom
+from .dicom.voi import full_range, sample_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -82,8 +82,8 @@ def plane_of(stack: NDArray, plane: tuple[int, ...], colours: bool, name: str) -
 def _read_dicom(
     file: Path, given: Limits | None, plane: tuple[int, ...], window: str | None, told: list[str]
 ) -> tuple[NDArray, Limits | None]:
-    from .dicom import read_dicom_image
-    from .dicom_header import frames_of, read_header
+    from .dicom.header import frames_of, read_header
+    from .dicom.image import read_dicom_image
 
     if (frames := frames_of(read_header(file))) > 1 and len(plane) != 1:
         raise VLExplainError(

@@ -6,8 +6,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from .dicom_content import is_dicom
-from .dicom_header import read_header
+from .dicom.content import is_dicom
+from .dicom.header import read_header
 
 ORIENTATION = 0x0112
 """The tag of EXIF and TIFF."""

@@ -5,8 +5,9 @@ INViTE (Chen et al., ICLR 2024). Importing this package imports no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .edit_result import EditResult
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from .plan import Donor, EditPlan
     from .reading import Reading
     from .smoothing import Drift, Smoothing, drift
-    from .text_banks import text_bank
-    from .vocabularies import Vocabulary, packaged_vocabularies, vocabulary
+    from .vocabulary.banks import text_bank
+    from .vocabulary.texts import Vocabulary, packaged_vocabularies, vocabulary
 
 _HOMES = {
     "Donor": "plan",
@@ -27,13 +28,13 @@ _HOMES = {
     "Interpretation": "interpretation",
     "Reading": "reading",
     "Smoothing": "smoothing",
-    "Vocabulary": "vocabularies",
+    "Vocabulary": "vocabulary.texts",
     "drift": "smoothing",
     "edit": "editing",
     "interpret": "interpreting",
-    "packaged_vocabularies": "vocabularies",
-    "text_bank": "text_banks",
-    "vocabulary": "vocabularies",
+    "packaged_vocabularies": "vocabulary.texts",
+    "text_bank": "vocabulary.banks",
+    "vocabulary": "vocabulary.texts",
 }
 __all__ = [
     "Donor",
@@ -51,9 +52,4 @@ __all__ = [
     "text_bank",
     "vocabulary",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(__name__, _HOMES)

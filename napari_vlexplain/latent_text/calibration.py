@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..entrance import entrance
 from ..errors import VLExplainError
 from ..io.images import as_rgb, read_image
 from ..models.dual_encoder import DualEncoder
 from ..models.precision import precision_of
-from ..running import Run, slices
+from ..running.entrance import entrance
+from ..running.run import Run, slices
 from .smoothing import Drift, Smoothing, drift
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..entrance import entrance
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
-from ..running import ProgressCallback, Run, generator
+from ..running.entrance import entrance
+from ..running.run import ProgressCallback, Run, generator
 from .changes import changes
 from .donors import Donors, donors
 from .edit_result import EditResult
@@ -25,9 +25,9 @@ from .reading import Reading
 from .retrieval import class_probabilities, cosines
 from .selection import Reader, covering_bank
 from .tails import check_readable
-from .templates import Template, recommended
-from .text_banks import TextBank, encode
-from .vocabularies import Vocabulary
+from .vocabulary.banks import TextBank, encode
+from .vocabulary.templates import Template, recommended
+from .vocabulary.texts import Vocabulary
 
 
 @entrance("Editing")

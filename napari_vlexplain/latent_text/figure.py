@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.lettering import FAINT, PAPER, one_line, write, write_lines
-from ..io.overlay import as_uint8
+from ..drawing.lettering import FAINT, PAPER, one_line, write, write_lines
+from ..drawing.overlay import as_uint8
 from .interpretation import Interpretation
 from .legend import Colour, colours, entries, painted
 

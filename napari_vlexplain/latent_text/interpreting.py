@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..entrance import entrance
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
 from ..models.precision import precision_of
-from ..running import ProgressCallback, Run, generator
+from ..running.entrance import entrance
+from ..running.run import ProgressCallback, Run, generator
 from .interpretation import Interpretation
 from .pictures import Picture, opened, picture
 from .reading import Reading
 from .retrieval import nearest
 from .tails import check_readable, latent_tokens, layer_index
-from .templates import Template, recommended
-from .text_banks import TextBank, TooLong, text_bank
-from .vocabularies import Vocabulary
-from .vocabularies import vocabulary as vocabulary_of
+from .vocabulary.banks import TextBank, TooLong, text_bank
+from .vocabulary.templates import Template, recommended
+from .vocabulary.texts import Vocabulary
+from .vocabulary.texts import vocabulary as vocabulary_of
 
 PLAIN = Reading()
 
@@ -144,7 +144,7 @@ def record(
     model: DualEncoder, bank: TextBank, reading: Reading, seed: int, shown: Picture | None, began: float
 ) -> dict[str, Any]:
     """What decided the result."""
-    from ..door import versions
+    from ..tasks.explain import versions
 
     return {
         "method": "INViTE latent text",

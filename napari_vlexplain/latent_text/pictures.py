@@ -8,15 +8,15 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import cautions
-from ..door import source_of, unlike_training
 from ..geometry import Geometry
 from ..io.images import as_rgb
 from ..models import load_model
 from ..models.dual_encoder import DualEncoder
 from ..models.precision import in_precision
-from ..request import ImageIdentity
-from ..running import Run
+from ..results import cautions
+from ..results.request import ImageIdentity
+from ..running.run import Run
+from ..tasks.explain import source_of, unlike_training
 from .plan import Donor
 
 
@@ -24,7 +24,7 @@ from .plan import Donor
 class Picture:
     """One image, ready for a model: pixels (1, 3, h, w), their geometry, and whose they are.
 
-    warnings : what must be told of it, see :mod:`napari_vlexplain.cautions`.
+    warnings : what must be told of it, see :mod:`napari_vlexplain.results.cautions`.
     """
 
     pixels: Tensor

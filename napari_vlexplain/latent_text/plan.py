@@ -8,10 +8,10 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import VLExplainError
-from .vocabularies import packaged_vocabularies, vocabulary
+from .vocabulary.texts import packaged_vocabularies, vocabulary
 
 if TYPE_CHECKING:
-    from ..reproducing import ImageSource
+    from ..results.reproduce import ImageSource
 
 EXAMPLE = '{"find": ["@words"], "action": "zero"}'
 Action = Literal["zero", "replace", "remove"]
@@ -118,7 +118,7 @@ class Donor:
     """An image that gives tokens: a path, or pixels, with the values that become black and white.
 
     plane : of a file that holds a stack, the index of the image along each leading axis. source : where pixels that
-    were given can be found again, a :class:`napari_vlexplain.reproducing.ImageSource`.
+    were given can be found again, a :class:`napari_vlexplain.results.reproduce.ImageSource`.
     """
 
     name: str

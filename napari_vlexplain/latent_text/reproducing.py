@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import VLExplainError
-from ..reproducing import LONGEST, ImageSource, verified
-from ..request import call, resolved
+from ..models.precisions import resolved
+from ..results.reproduce import LONGEST, ImageSource, verified
+from ..results.request import call
 from .plan import EXAMPLE, Donor, EditPlan
 from .session_work import CONTROLS, Asked, Edit
-from .vocabularies import from_pasted
+from .vocabulary.texts import from_pasted
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..running import Run, memory_budget
+from ..running.run import Run, memory_budget
 from .reading import Reading
 from .tails import compare
-from .text_banks import TextBank
+from .vocabulary.banks import TextBank
 
 MARGIN = 4
 """Candidates kept beyond k, so that among equal scores the first text wins."""

@@ -11,13 +11,13 @@ from torch import Tensor
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
 from ..models.towers import Tower
-from ..running import Run
+from ..running.run import Run
 from .plan import EditPlan
 from .reading import Reading
 from .retrieval import reads_as
 from .tails import latent_tokens, layer_index, layer_tokens
-from .text_banks import TextBank, extended
-from .vocabularies import Vocabulary, from_texts, join
+from .vocabulary.banks import TextBank, extended
+from .vocabulary.texts import Vocabulary, from_texts, join
 
 Select = Callable[[int, Tensor], Tensor]
 """Layer and stream (B, T, D) -> which tokens, (B, T) bool."""

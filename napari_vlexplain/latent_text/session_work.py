@@ -16,7 +16,7 @@ from .plan import Action, Donor, EditPlan, When
 
 if TYPE_CHECKING:
     from ..models.dual_encoder import DualEncoder
-    from ..running import ProgressCallback, Run
+    from ..running.run import ProgressCallback, Run
     from .edit_result import EditResult
     from .pictures import Picture
     from .reading import Reading
@@ -111,11 +111,11 @@ def compute_read(
     Cancelled : ``cancel`` returned True.
     """
     from ..models import load_model
-    from ..running import Run
+    from ..running.run import Run
     from .interpreting import bank_for, read_picture
     from .pictures import picture
     from .tails import check_readable
-    from .vocabularies import from_pasted, vocabulary
+    from .vocabulary.texts import from_pasted, vocabulary
 
     run = Run(progress, cancel)
     run.step(0.0, "Loading the model")
@@ -150,13 +150,13 @@ def compute_edit(
     VLExplainError : edits that cannot be done, or fewer than two classes.
     Cancelled : ``cancel`` returned True.
     """
-    from ..running import Run
+    from ..running.run import Run
     from .editing import checked_classes, edit_picture
     from .interpreting import bank_for
     from .pictures import donor_picture
     from .selection import covering_bank
-    from .templates import recommended
-    from .text_banks import encode
+    from .vocabulary.banks import encode
+    from .vocabulary.templates import recommended
 
     model, plans = read.model, tuple(edit.plan for edit in edits)
     names = checked_classes(classes)
@@ -173,7 +173,7 @@ def _suggested(found: Interpretation) -> tuple[str, ...]:
 
     Of the packaged lists, backgrounds are no classes, and a printed word stands for its object.
     """
-    from .vocabularies import vocabulary
+    from .vocabulary.texts import vocabulary
 
     objects = dict(zip(vocabulary("words"), vocabulary("objects"), strict=True))
     backgrounds = set(vocabulary("backgrounds"))

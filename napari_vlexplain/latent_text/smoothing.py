@@ -23,7 +23,7 @@ from ..models.blocks import Linear
 from ..models.dual_encoder import DualEncoder
 from ..models.pools import RowPool
 from ..models.towers import Tower
-from ..running import memory_budget
+from ..running.run import memory_budget
 
 
 @dataclass(frozen=True, eq=False)

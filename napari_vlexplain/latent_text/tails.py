@@ -18,7 +18,7 @@ from ..errors import VLExplainError
 from ..models.blocks import Block, Linear
 from ..models.dual_encoder import DualEncoder
 from ..models.towers import Tower
-from ..running import Run
+from ..running.run import Run
 from .reading import Mode, Reading
 from .smoothing import smooth_readout, smooth_step
 

@@ -4,6 +4,6 @@ A small transformer beside a frozen image tower reads features of several of its
 gates the tower's last features, from which a perception branch tells the class. Importing this imports no torch.
 """
 
-from .options import Options
+from ..models.lattice_adapter.options import Options
 
 __all__ = ["Options"]

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..geometry import Geometry
-from ..models.preprocess import Preprocess
+from ..models.lattice_adapter.options import Options
+from ..models.vision.preprocess import Preprocess
 from .data import Item
-from .options import Options
 
 Pair = tuple[int, int]
 _ORDER, _LOOKS = 2, 3  # streams of random numbers
@@ -33,11 +33,6 @@ class Look:
     def __call__(self, image: NDArray) -> tuple[Tensor, Geometry]:
         """(H, W, 3) -> pixels (1, 3, h, w) and their geometry."""
         return self.preprocess(image, self.grid, self.patch)
-
-
-def fitted(preprocess: Preprocess, options: Options) -> Preprocess:
-    """The model's preprocessing, squashed to its size where the options say so."""
-    return preprocess.squashed() if options.fit == "squash" else preprocess
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.intp]:

@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..benchmark.statistics import Interval, intervals
-from ..entrance import entrance
 from ..errors import VLExplainError
 from ..metrics.perturbation import Curve, even_counts, insertion_deletion, order
+from ..metrics.statistics import Interval, intervals
 from ..models.dual_encoder import DualEncoder
-from ..running import Run, chunks
+from ..models.lattice_adapter.network import LatticeNetwork
+from ..running.entrance import entrance
+from ..running.run import Run, chunks
 from .batches import Look
 from .data import Item
-from .network import LatticeNetwork
 from .overlap import RULES, best_threshold, binarised, ious, ladder
 from .source import Source, Truths
 from .validation import passes
@@ -118,7 +118,7 @@ def insertion_and_deletion(
     model: DualEncoder, pixels: Tensor, label: int, steps: int = STEPS, fill: str = "black"
 ) -> tuple[Curve, Curve]:
     """Both curves of one image (1, 3, h, w) for the class ``label``, from one order of the pixels (stable)."""
-    from .adapter import resized
+    from ..models.lattice_adapter.adapter import resized
 
     network = _network(model)
     maps = resized(network.explain(pixels)[:, None].float(), (pixels.shape[2], pixels.shape[3]))

@@ -6,7 +6,7 @@ and decay; batch norms are not run, since the adapter is not; the optimiser's st
 
 from __future__ import annotations
 
-from .network import LatticeNetwork
+from ..models.lattice_adapter.network import LatticeNetwork
 
 
 def is_gated(epoch: int, alternate: bool = True) -> bool:

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..running import Run
+from ..models.lattice_adapter.network import LatticeNetwork, Streams
+from ..models.lattice_adapter.options import Options
+from ..running.run import Run
 from .batches import Look, batches, order
 from .data import Item
-from .network import LatticeNetwork, Streams
-from .options import Options
 
 Batch = tuple[Tensor, Tensor, Streams | None]
 """Pixels (B, 3, h, w), labels (B,) and perhaps the frozen streams, all on the device."""

@@ -13,17 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..door import versions
-from ..entrance import entrance
 from ..errors import Cancelled, VLExplainError
 from ..models.dual_encoder import DualEncoder
-from ..running import Run
-from . import checkpoint
-from .batches import Look, fitted
-from .checkpoint import MODEL_TYPE, Progress
+from ..models.lattice_adapter import checkpoint
+from ..models.lattice_adapter.checkpoint import MODEL_TYPE, Progress
+from ..models.lattice_adapter.network import LatticeNetwork, Output
+from ..models.lattice_adapter.options import Options
+from ..models.lattice_adapter.trained import fitted
+from ..running.entrance import entrance
+from ..running.run import Run
+from ..tasks.explain import versions
+from .batches import Look
 from .data import TrainingData
-from .network import LatticeNetwork, Output
-from .options import Options
 from .schedule import is_gated, set_phase
 from .source import Source, Truths
 from .validation import Validation, autocast, validate

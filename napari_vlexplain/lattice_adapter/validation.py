@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .adapter import resized
-from .network import LatticeNetwork
+from ..models.lattice_adapter.adapter import resized
+from ..models.lattice_adapter.network import LatticeNetwork
 from .overlap import binarised, ious
 from .source import Source, Truths
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..parameters import Parameter, param
 from .catalogue import list_methods
 from .info import MethodInfo
-from .parameters import Parameter, param
 
 __all__ = ["MethodInfo", "Parameter", "list_methods", "param"]

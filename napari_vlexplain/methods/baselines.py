@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.text import TextBatch
+from ..models.text.prompts import TextBatch
 from .inputs import Inputs
 
 IMAGE_BASELINES = ("mean", "black", "white", "blur")

@@ -9,19 +9,17 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 from ..errors import VLExplainError, unknown
-from . import (
-    attention_parameters,
-    black_box_parameters,
-    cam_parameters,
-    clip_parameters,
-    dsmi_parameters,
-    gradient_parameters,
-    lattice_parameters,
-    lrp_parameters,
-    m2ib_parameters,
-    patch_parameters,
-)
+from .attention import parameters as attention_parameters
+from .black_box import parameters as black_box_parameters
+from .bottleneck import parameters as m2ib_parameters
+from .cam import parameters as cam_parameters
+from .clip import parameters as clip_parameters
+from .clip import patch_parameters
+from .gradient import parameters as gradient_parameters
 from .info import MethodInfo
+from .lrp import parameters as lrp_parameters
+from .self_explaining import parameters as lattice_parameters
+from .spectral import parameters as dsmi_parameters
 
 _FAMILIES = (
     attention_parameters,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..models.blocks import LayerNorm
-from ..models.text import TextBatch
+from ..models.text.prompts import TextBatch
 from ..models.towers import Tower
 from .inputs import Inputs
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..models.towers import Tower
-from ..running import Run, chunks, memory_budget
+from ..running.run import Run, chunks, memory_budget
 from .inputs import Inputs, grid, per_prompt_gradients
 
 Combine = Callable[[Tensor, slice], Tensor]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from .parameters import Parameter, describe
+from ..parameters import Parameter, describe
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
-from ..models.text import TextBatch
+from ..models.text.prompts import TextBatch
 from ..models.towers import Tower
-from ..running import chunks, generator, memory_budget
+from ..running.run import chunks, generator, memory_budget
 from .targets import Target, objective
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..running import Run, chunks
+from ..running.run import Run, chunks
 from .forwards import cosines, images_at_once
 from .inputs import Inputs
 

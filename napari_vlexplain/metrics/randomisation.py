@@ -66,7 +66,7 @@ def randomised(model: DualEncoder, stage: str, seed: int, how: How = "normal", s
     stay about 1 and shifts about 0; ``permute`` shuffles the entries of every tensor.
     """
     from ..models.copying import changed
-    from ..running import generator
+    from ..running.run import generator
 
     tower = getattr(model, side)
     source = generator(seed, "randomise", side, stage, how)

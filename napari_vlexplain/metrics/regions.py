@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from .outlines import Outline, fill
+from ..truth.outlines import Outline, fill
 
 _STEPS = 2.0**10  # to a pixel
 

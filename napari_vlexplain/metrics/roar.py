@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
 
     from ..models.dual_encoder import DualEncoder
-    from ..models.text import TextBatch
-    from ..running import Run
+    from ..models.text.prompts import TextBatch
+    from ..running.run import Run
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def fine_tune(
     import torch
 
     from ..models.copying import trainable
-    from ..running import generator
+    from ..running.run import generator
 
     (image, text), parameters = trainable((model.image, model.text))
     tuned = replace(model, image=image, text=text)
@@ -194,7 +194,7 @@ def _split(count: int, settings: FineTuning) -> tuple[torch.Tensor, torch.Tensor
     """Indices to train and to validate on."""
     import torch
 
-    from ..running import generator
+    from ..running.run import generator
 
     validated = round(count * settings.validation_share)
     if validated < 2 or count - validated < 2:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..entrance import entrance
-from ..running import Run
+from ..running.entrance import entrance
+from ..running.run import Run
 from .zoo import ModelInfo, list_models
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def load_model(
         not run in.
     """
     from .loading import load
-    from .precision import in_precision, resolved
+    from .precision import in_precision
+    from .precisions import resolved
 
     resolved(dtype)
     return in_precision(load(name, device, download, run or Run()), dtype)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from .pools import RowPool
-from .text import Prompt
+from .text.prompts import Prompt
 from .towers import Tower
 
 

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..geometry import Geometry
-from ..torch_state import own_torch_state
-from .identity import by_hand
-from .preprocess import Preprocess
-from .text import TextBatch, Tokenizer, batch
+from ..running.torch_state import own_torch_state
+from .files.identity import by_hand
+from .text.prompts import TextBatch, Tokenizer, batch
 from .towers import RowPool, Tower
+from .vision.preprocess import Preprocess
 from .zoo import ModelInfo
 
 if TYPE_CHECKING:
-    from ..lattice_adapter.trained import Lattice
+    from .lattice_adapter.trained import Lattice
 
 REMEMBERED_TEXTS = 4096
 ENCODED_ALONE = 32  # prompts; of more, the time that a batch saves is worth more
@@ -39,7 +39,8 @@ class DualEncoder:
     image, text : the towers.
     logit_scale : factor of the cosine in the model's own logit (already exponentiated).
     logit_bias : added to it.
-    weights_hash : sha256 over the files that were read, set by the loader, see :mod:`napari_vlexplain.models.identity`.
+    weights_hash : sha256 over the files that were read, set by the loader, see
+        :mod:`napari_vlexplain.models.files.identity`.
     normalise : is the score a cosine? Else it is the plain product of the embeddings, a classifier's logit.
     sigmoid : does the model read its logit as the log-odds that image and text match (SigLIP)?
     prompts : what a prompt is to it: ``text``, the name of one of its ``classes``, or ``none`` at all.
@@ -64,7 +65,7 @@ class DualEncoder:
     @property
     def lattice(self) -> Lattice | None:
         """Of a model that was trained to explain itself; its towers serve its scores alone."""
-        from ..lattice_adapter.trained import Lattice
+        from .lattice_adapter.trained import Lattice
 
         return self.image.embed if isinstance(self.image.embed, Lattice) else None
 

@@ -15,14 +15,14 @@ from typing import Any, TypeVar, cast
 import torch
 
 from ..errors import VLExplainError, unknown
-from ..running import Run
+from ..running.run import Run
 from .dual_encoder import DualEncoder
-from .files import read_json
-from .identity import note, note_all, note_model, reading
-from .known_identity import keep, last_read, settled
-from .lora import over_its_base
+from .files.identity import note, note_all, note_model, reading
+from .files.known_identity import keep, last_read, settled
+from .files.read import read_json
+from .libraries.peft import over_its_base
+from .libraries.torchvision_guard import guard_torchvision
 from .model_info import RESOURCES, ModelInfo, info_of
-from .torchvision_guard import guard_torchvision
 from .zoo import known_models, other_door
 
 REMEMBERED_MODELS = 2
@@ -92,27 +92,27 @@ def _open(name: str, device: torch.device, download: bool, run: Run) -> DualEnco
         return open_folder(RESOURCES / "models" / name, info, device)
     scheme = name.partition(":")[0]
     if scheme == "open_clip":
-        from . import from_open_clip
+        from .libraries import from_open_clip
 
         return from_open_clip.open_name(name, info, device, download, run)
     if scheme == "timm":
-        from . import from_timm
+        from .libraries import from_timm
 
         return from_timm.open_name(name, info, device, download, run)
     if scheme in ("chexzero", "cxr-repair", "remoteclip"):
-        from . import openai_layout
+        from .libraries import openai_layout
 
         return openai_layout.open_name(name, info, device, download, run)
     path = note(Path(name).expanduser())
     if path.is_dir():
         return open_folder(path, info, device)
     if path.is_file():
-        from . import from_open_clip
+        from .libraries import from_open_clip
 
         return from_open_clip.open_state_dict(path, info, device)
     repository = info.repository or name
     if re.fullmatch(r"[\w.-]+/[\w.-]+", repository) and not path.exists():
-        from .places import hub_folder
+        from .files.places import hub_folder
 
         return open_folder(hub_folder(repository, known, download, run), info, device)
     others = ", a folder that holds a model of transformers, open_clip or timm, or open_clip:ARCH:PRETRAINED"
@@ -127,7 +127,7 @@ def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnco
     VLExplainError : another kind of model, or files that are missing or damaged.
     """
     if note(folder / "open_clip_config.json").is_file() and not _is_transformers(folder):
-        from . import from_open_clip
+        from .libraries import from_open_clip
 
         return from_open_clip.open_folder(folder, info, device)
     with over_its_base(folder) as place:
@@ -140,14 +140,14 @@ def _open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEnc
     if elsewhere := other_door(info.name, config.get("model_type")):
         raise VLExplainError(elsewhere)
     if config.get("model_type") == "lattice_adapter":
-        from ..lattice_adapter import trained
+        from .lattice_adapter import trained
 
         return trained.open_folder(folder, info, device, lambda name: _base(name, folder, device))
     if "architecture" in config:
-        from . import from_timm
+        from .libraries import from_timm
 
         return from_timm.open_folder(folder, info, device)
-    from . import from_transformers
+    from .libraries import from_transformers
 
     return from_transformers.open_folder(folder, info, device)
 
@@ -162,6 +162,6 @@ def _base(name: str, folder: Path, device: torch.device) -> DualEncoder:
 
 def _is_transformers(folder: Path) -> bool:
     """Some repositories hold a model in both layouts."""
-    from .from_transformers import FAMILIES
+    from .libraries.from_transformers import FAMILIES
 
     return note(folder / "config.json").is_file() and read_json(folder, "config.json").get("model_type") in FAMILIES

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import VLExplainError
-from ..request import PRECISIONS, resolved
 from .blocks import Linear
 from .dual_encoder import DualEncoder
-from .single_stream import SingleStream
+from .precisions import PRECISIONS, resolved
+from .questions.single_stream import SingleStream
+from .questions.two_stream import TwoStream
 from .towers import Tower
-from .two_stream import TwoStream
 
 Model = DualEncoder | TwoStream | SingleStream
 M = TypeVar("M", bound=Model)

@@ -10,25 +10,26 @@ from typing import Any
 
 import torch
 
-from ..entrance import entrance
 from ..errors import VLExplainError
-from ..running import Run
-from .encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
-from .files import read_json
-from .from_transformers import pretrained
-from .identity import by_hand, note, note_all
+from ..running.entrance import entrance
+from ..running.run import Run
+from .files.identity import by_hand, note, note_all
+from .files.places import hub_folder
+from .files.read import read_json
+from .libraries.from_transformers import pretrained
+from .libraries.peft import over_its_base
 from .loading import Kept, load, remembered
-from .lora import over_its_base
-from .mini_vqa import mini_sight
 from .model_info import info_of
-from .places import hub_folder
-from .precision import in_precision, resolved
-from .preprocess_config import of_detector
-from .questions import See
-from .single_stream import SingleStream, single_stream
-from .text import HuggingFaceTokenizer
-from .tokenizer_files import TOKENIZERS, fast_tokenizer
-from .two_stream import TwoStream, two_stream
+from .precision import in_precision
+from .precisions import resolved
+from .questions.answering import See
+from .questions.encoder_decoder import EncoderDecoder, Resizing, encoder_decoder
+from .questions.mini_vqa import mini_sight
+from .questions.single_stream import SingleStream, single_stream
+from .questions.two_stream import TwoStream, two_stream
+from .text.prompts import HuggingFaceTokenizer
+from .text.tokenizers import TOKENIZERS, fast_tokenizer
+from .vision.configuration import of_detector
 from .zoo import MINI, MINI_VQA, RESOURCES, ModelInfo, known_models
 
 Attentive = TwoStream | SingleStream | EncoderDecoder

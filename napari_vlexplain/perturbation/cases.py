@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..datasets.worlds import phantom, stickers
 from ..datasets.worlds.questions import question
-from ..models.regions import Regions
+from ..models.questions.regions import Regions
 
 Scene = stickers.StickerScene | phantom.PhantomScene
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..entrance import entrance
 from ..errors import VLExplainError
 from ..io.images import as_rgb
 from ..methods.catalogue import known_methods, method, refuse_unfit
 from ..methods.info import MethodInfo
-from ..methods.parameters import fill
 from ..methods.targets import Target
-from ..running import Run
+from ..parameters import fill
+from ..running.entrance import entrance
+from ..running.run import Run
 from .cases import CaptionCase
 from .protocol import RANDOM, SIGNS, Rounding, kept_parts, random_scores, steps_of
 from .published import METHODS

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..models.dual_encoder import DualEncoder
-from ..models.text import Prompt, TextBatch
-from ..running import chunks, memory_budget
+from ..models.text.prompts import Prompt, TextBatch
+from ..running.run import chunks, memory_budget
 
 Kept = tuple[int, ...]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..metrics.perturbation import LXMERT_STEPS, VISUALBERT_IMAGE_STEPS, order, removed_counts
-from ..running import generator
+from ..running.run import generator
 
 Sign = Literal["positive", "negative"]
 MODALITIES = ("image", "text")

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..models.questions import QuestionBatch
-from ..running import Run, chunks, memory_budget
+from ..models.questions.answering import QuestionBatch
+from ..running.run import Run, chunks, memory_budget
 
 if TYPE_CHECKING:
-    from ..models.single_stream import SingleStream
-    from ..models.two_stream import TwoStream
+    from ..models.questions.single_stream import SingleStream
+    from ..models.questions.two_stream import TwoStream
 
     QuestionModel = TwoStream | SingleStream
 

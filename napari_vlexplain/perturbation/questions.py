@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..entrance import entrance
 from ..errors import VLExplainError
 from ..io.images import as_rgb
-from ..methods.co_attention_parameters import co_attention_method, list_co_attention_methods
 from ..methods.info import MethodInfo
-from ..methods.parameters import fill
+from ..methods.questions.parameters import co_attention_method, list_co_attention_methods
 from ..models.precision import precision_of
-from ..models.regions import Regions
-from ..running import Run
+from ..models.questions.regions import Regions
+from ..parameters import fill
+from ..running.entrance import entrance
+from ..running.run import Run
 from .cases import QuestionCase
 from .protocol import RANDOM, SIGNS, Rounding, kept_parts, random_scores, steps_of
 from .question_rows import Row, best_answers
 from .result import Perturbed, stacked
 
 if TYPE_CHECKING:
-    from ..models.questions import QuestionBatch
+    from ..models.questions.answering import QuestionBatch
     from .question_rows import QuestionModel
 
 AT_ONCE = 16
@@ -96,7 +96,7 @@ def _chunk(
     run: Run,
 ) -> list[NDArray[np.float64]]:
     """For each case (methods, 2, 2, S) in [0, 1]."""
-    from ..models.questions import question_batch
+    from ..models.questions.answering import question_batch
 
     seen = []
     for done, case in enumerate(cases):
@@ -134,7 +134,7 @@ def _scores(
     """Of every method, from one forward pass for all of them."""
     import torch
 
-    from ..methods import single_stream, two_stream
+    from ..methods.questions import single_stream, two_stream
 
     with torch.enable_grad():
         logits, sites, streams = model.run(batch, track=True)

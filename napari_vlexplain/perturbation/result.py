@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..benchmark.statistics import Interval, intervals
 from ..metrics.perturbation import Curve
+from ..metrics.statistics import Interval, intervals
 from .protocol import MODALITIES, SIGNS
 
 How = Literal["trapezoid", "mean"]

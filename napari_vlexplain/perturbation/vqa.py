@@ -15,8 +15,8 @@ from ..datasets.tables import folder, listed, read_json
 from ..datasets.vqa import LAYOUT, open_vqa, soft_score
 from ..errors import VLExplainError
 from ..io.images import as_rgb, read_image
-from ..io.region_files import read_regions
-from ..models.regions import Regions
+from ..models.questions.region_files import read_regions
+from ..models.questions.regions import Regions
 from .cases import QuestionCase
 
 SHUFFLED_BY = 1234
@@ -32,7 +32,8 @@ def vqa_cases(root: str | Path, count: int | None = None, regions: str | Path | 
     ----------
     root : a folder with the official questions and annotations of val2014 and its images. A ``valid.json`` as
         LXMERT uses it gives the order and what each answer is worth; without it the annotations do.
-    regions : a file of boxes and features of all images, see :func:`napari_vlexplain.io.region_files.read_regions`.
+    regions : a file of boxes and features of all images, see
+        :func:`napari_vlexplain.models.questions.region_files.read_regions`.
 
     Raises
     ------

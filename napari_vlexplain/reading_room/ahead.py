@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..choices.explain import Explaining, compute
 from ..datasets.dataset import Entry
 from ..errors import VLExplainError
-from ..explaining import Explaining, compute
-from ..explanation import Explanation
-from ..measuring import notes_of_figures, without
+from ..metrics.figures import notes_of_figures, without
 from ..metrics.histogram import Counts, OverlapHistogram
 from ..metrics.overlap import ratio
-from ..models import known_identity
-from ..request import Request
-from ..running import ProgressCallback
+from ..models.files import known_identity
+from ..results.explanation import Explanation
+from ..results.request import Request
+from ..running.run import ProgressCallback
 from .cache import Cache, hash_of
 from .opened import Opened, Recent, read
 from .remembered import recall, remember

@@ -26,10 +26,10 @@ from threading import RLock
 from platformdirs import user_cache_path
 
 from ..errors import VLExplainError
-from ..explanation import Explanation
-from ..io.bundle import load, save_scores
-from ..models import known_identity
-from ..request import Request
+from ..models.files import known_identity
+from ..results.bundle import load, save_scores
+from ..results.explanation import Explanation
+from ..results.request import Request
 
 log = logging.getLogger(__name__)
 DEFAULT_MB = 2048

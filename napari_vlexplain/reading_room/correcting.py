@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ..errors import VLExplainError
-from ..io.ground_truth import mask_of_boxes
 from ..metrics.overlap import same_shape
+from ..truth.reading import mask_of_boxes
 from .agreement import Box
 
 Spacing = tuple[float, float]

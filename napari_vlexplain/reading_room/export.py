@@ -33,11 +33,11 @@ from uuid import uuid4
 
 from ..errors import Cancelled, VLExplainError
 from ..io.replace import replace_folder
-from ..running import ProgressCallback
-from .archive import MANIFEST, digest_of, files_below, is_export, open_export, pack, write_manifest
-from .case_files import Written, write_case
-from .dicom_source import software_version
-from .naming import KEY_COLUMNS, Names
+from ..running.run import ProgressCallback
+from .files.archive import MANIFEST, digest_of, files_below, is_export, open_export, pack, write_manifest
+from .files.case_files import Written, write_case
+from .files.dicom_source import software_version
+from .files.naming import KEY_COLUMNS, Names
 from .records import CaseRecord
 from .rows import FORMAT as ROWS_FORMAT
 from .rows import PART_COLUMNS, SCHEMA_VERSION, csv_header, csv_line, json_row

@@ -34,8 +34,8 @@ from ..errors import VLExplainError
 from ..io.images import LARGEST
 from ..io.names import slug
 from ..io.replace import replace_file
+from .files.mask_files import labels_png
 from .labelled import Mask, as_mask
-from .mask_files import labels_png
 from .records import VERDICTS, Judgement, judgement_from
 from .study import NOTES, Study
 from .threshold import Threshold, threshold_from

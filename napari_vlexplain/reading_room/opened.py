@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from ..datasets.dataset import Drawn, Entry
 from ..datasets.reading import notes_of, read_case, read_pixels, read_truths
 from ..errors import VLExplainError
-from ..io.dicom import DicomImage, is_dicom, read_dicom_image
-from ..io.dicom_header import frames_of, read_header
-from ..io.dicom_spacing import shape_of_pixels
+from ..io.dicom.header import frames_of, read_header
+from ..io.dicom.image import DicomImage, is_dicom, read_dicom_image
+from ..io.dicom.spacing import shape_of_pixels
 from ..io.images import default_limits
-from ..request import ImageIdentity
+from ..results.request import ImageIdentity
 from ..truth.described import file_of
 from ..truth.note import Note
 

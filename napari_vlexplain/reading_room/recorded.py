@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..choices.explain import remedy
 from ..errors import VLExplainError
-from ..explaining import remedy
 from ..truth.described import file_of
 from .labelled import Mask
 from .records import NO_PICTURE, CaseRecord, without_folder

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..explanation import Explanation
+from ..results.explanation import Explanation
 from .labelled import Mask
 
 Verdict = Literal["", "agree", "partly", "disagree", "flag"]

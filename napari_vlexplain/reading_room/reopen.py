@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from ..drawing.roles import label_colours
 from ..errors import VLExplainError
-from ..io.napari_bundle import KEY, LayerData, record_of
-from ..roles import label_colours
-from .archive import Export, is_export, open_export
-from .case_files import CASE, read_case
+from ..layers.explanations import KEY, LayerData, record_of
+from .files.archive import Export, is_export, open_export
+from .files.case_files import CASE, read_case
 from .records import CaseRecord
 
 MOST_OPENED = 12

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cautions import beside
+from ..drawing.roles import ROLES
 from ..errors import VLExplainError
-from ..measuring import notes_of_figures, without
+from ..metrics.figures import notes_of_figures, without
 from ..metrics.localisation import cnr
 from ..metrics.overlap import energy_in_mask, lost_share, pointing_game, ratio
-from ..roles import ROLES
+from ..results.cautions import beside
 from .agreement import PAIRS, Agreement, agreements
 from .labelled import Mask, as_mask
 from .records import CaseRecord, Judgement, Seen

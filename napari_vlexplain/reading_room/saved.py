@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import VLExplainError
-from ..explanation import Explanation
-from ..io.manifest import EXPLANATION
-from ..io.saved import MANIFEST
 from ..metrics.thresholds import threshold_of
-from ..request import ImageIdentity
+from ..results.explanation import Explanation
+from ..results.manifest import EXPLANATION
+from ..results.request import ImageIdentity
+from ..results.saved import MANIFEST
 from .records import CaseRecord
 from .threshold import Threshold
 

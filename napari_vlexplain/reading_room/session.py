@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ..choices.explain import Explaining, remedy
 from ..errors import Cancelled, VLExplainError
-from ..explaining import Explaining, remedy
-from ..running import ProgressCallback, Run
+from ..running.run import ProgressCallback, Run
 from .ahead import Asked, Prepared, Preparing, Question, question_of
 from .journal import Journal, Mask
 from .navigation import Key, Row, View, next_undecided, step

@@ -14,7 +14,7 @@ from ..datasets.ms_cxr import open_ms_cxr
 from ..datasets.plain_folder import open_folder
 from ..datasets.tables import Broken, inside
 from ..errors import VLExplainError
-from ..io.dicom_content import DIRECTORY, is_dicom, is_picture
+from ..io.dicom.content import DIRECTORY, is_dicom, is_picture
 from ..io.names import slug
 
 PACKAGED = "phantom-study"

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from ..explanation import Explanation
-from ..measuring import Figures, Measured
+from ..metrics.figures import Figures, Measured
 from ..metrics.histogram import Counts
 from ..metrics.thresholds import Mode
+from ..results.explanation import Explanation
 from .labelled import Mask
 
 

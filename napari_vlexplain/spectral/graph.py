@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import VLExplainError
-from ..running import generator
+from ..running.run import generator
 
 FLOOR = 1e-6
 """Added to every affinity, so that the graph is connected and its second eigenvector is one vector."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
-from ..methods.parameters import param
+from ..errors import VLExplainError
+from ..parameters import fill, param
 
 RECOMMENDED = "segments"
 """Under this name :attr:`ModelInfo.recommended` holds what suits a model better than the defaults."""
@@ -42,3 +44,22 @@ class CutParameters:
     )
     largest_only: bool = param(True, "the object is one piece: its largest connected component")
     smooth: bool = param(True, "outlines between patches; off, regions follow the edges of patches")
+
+
+_CUT = {f.name for f in fields(CutParameters)}
+_KNOWN = _CUT | {f.name for f in fields(EigenParameters)}
+
+
+def split_parameters(given: dict[str, Any]) -> tuple[EigenParameters, CutParameters]:
+    """What needs the model, and what is done with the eigenvectors afterwards.
+
+    Raises
+    ------
+    VLExplainError : an unknown name, a wrong type, a value out of range.
+    """
+    for name in given:
+        if name not in _KNOWN:
+            raise VLExplainError(f"segment has no parameter {name!r}; it has {', '.join(sorted(_KNOWN))}.")
+    first = {name: value for name, value in given.items() if name not in _CUT}
+    second = {name: value for name, value in given.items() if name in _CUT}
+    return fill(EigenParameters, first, "segment"), fill(CutParameters, second, "segment")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..errors import VLExplainError
-from ..io.dicom_content import is_dicom
+from ..io.dicom.content import is_dicom
 from ..io.images import read_image
 from .described import MaskFile
 from .note import Note

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..metrics.outlines import fill
 from .annotated import Regions, regions_of
 from .box_checks import misread, outside_notes
 from .boxes import mask_of_boxes
 from .described import AnnotationFile, Box, Boxes, MaskFile, Segments, Truth
 from .label_pictures import Mask, read_mask
 from .note import Note
+from .outlines import fill
 from .picture import Picture, turned, turned_boxes
 from .placing import Placing, place
 from .run_lengths import decode_runs

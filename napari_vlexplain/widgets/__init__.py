@@ -23,7 +23,7 @@ def open_window(files: Sequence[str] = (), demo: bool = False, docks: Sequence[s
     from ..errors import VLExplainError
 
     try:
-        from ._window import show_window
+        from .window import show_window
     except ImportError as error:
         raise VLExplainError(
             f"The window needs napari and Qt ({error}); install them with: pip install 'napari-vlexplain[pyqt6]'"

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from ...models.dual_encoder import DualEncoder
-from ...running import Run, generator
+from ...running.run import Run, generator
 from ..donors import Donors, donors
 from ..engine import control, edited, prepare
 from ..plan import EditPlan
 from ..reading import Reading
 from ..selection import Reader
 from ..smoothing import Smoothing
-from ..text_banks import TextBank
+from ..vocabulary.banks import TextBank
 from .samples import Samples
 
 

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets.worlds import article, class_names, stickers
-from ...entrance import entrance
 from ...models.dual_encoder import DualEncoder
-from ...running import Run
+from ...running.entrance import entrance
+from ...running.run import Run
 from ..calibration import batches
 from ..plan import EditPlan
 from ..retrieval import cosines
 from ..selection import covering
 from ..smoothing import Smoothing, drift
-from ..templates import recommended
-from ..text_banks import encode, text_bank
-from ..vocabularies import vocabulary
+from ..vocabulary.banks import encode, text_bank
+from ..vocabulary.templates import recommended
+from ..vocabulary.texts import vocabulary
 from .embedding import Editor
 from .folders import uc_merced
 from .report import Table

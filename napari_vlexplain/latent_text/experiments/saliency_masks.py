@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...methods.relevance import propagate
+from ...methods.attention.relevance import propagate
 from ...models.dual_encoder import DualEncoder
 
 MAPS = ("raw attention", "attention x gradient", "rollout", "rollout x gradient")

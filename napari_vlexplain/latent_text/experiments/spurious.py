@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets.worlds import article, stickers
-from ...entrance import entrance
 from ...models.dual_encoder import DualEncoder
-from ...running import Run, generator
+from ...running.entrance import entrance
+from ...running.run import Run, generator
 from ..calibration import batches
 from ..plan import EditPlan
 from ..selection import covering
 from ..smoothing import Smoothing, drift
-from ..templates import recommended
-from ..text_banks import text_bank
-from ..vocabularies import vocabulary
+from ..vocabulary.banks import text_bank
+from ..vocabulary.templates import recommended
+from ..vocabulary.texts import vocabulary
 from .embedding import Editor
 from .folders import celeba
 from .report import Cell, Table

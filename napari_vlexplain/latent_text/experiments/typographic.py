@@ -10,17 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...entrance import entrance
 from ...models.dual_encoder import DualEncoder
-from ...running import Run
+from ...running.entrance import entrance
+from ...running.run import Run
 from ..calibration import batches
 from ..plan import EditPlan
 from ..retrieval import cosines
 from ..selection import covering
 from ..smoothing import Smoothing, drift
-from ..templates import recommended
-from ..text_banks import encode, text_bank
-from ..vocabularies import vocabulary
+from ..vocabulary.banks import encode, text_bank
+from ..vocabulary.templates import recommended
+from ..vocabulary.texts import vocabulary
 from .attacks import Attacks
 from .embedding import Editor
 from .report import Table

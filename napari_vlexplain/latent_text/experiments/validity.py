@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from ...datasets.worlds import article, class_names
-from ...entrance import entrance
 from ...errors import VLExplainError
 from ...models.dual_encoder import DualEncoder
-from ...running import Run
+from ...running.entrance import entrance
+from ...running.run import Run
 from ..interpreting import PLAIN
 from ..retrieval import cosines
 from ..tails import check_readable, latent_tokens
-from ..templates import recommended
-from ..text_banks import encode
+from ..vocabulary.banks import encode
+from ..vocabulary.templates import recommended
 from .entities import drawn_scenes
 from .folders import uc_merced
 from .report import Table

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets.worlds import article, stickers
-from ...entrance import entrance
 from ...models.dual_encoder import DualEncoder
-from ...running import Run
+from ...running.entrance import entrance
+from ...running.run import Run
 from ..interpreting import PLAIN
 from ..retrieval import nearest
 from ..tails import compare, latent_tokens
-from ..templates import recommended
-from ..text_banks import TextBank, text_bank
-from ..vocabularies import vocabulary
+from ..vocabulary.banks import TextBank, text_bank
+from ..vocabulary.templates import recommended
+from ..vocabulary.texts import vocabulary
 from .report import Cell, Table
 from .samples import Samples
 

@@ -1,0 +1,1 @@
+"""What a folder of rows says: tables, plots, a gallery, documents."""

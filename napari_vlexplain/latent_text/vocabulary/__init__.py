@@ -1,0 +1,1 @@
+"""The texts that a token may say, and their embeddings."""

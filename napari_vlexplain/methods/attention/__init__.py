@@ -1,0 +1,1 @@
+"""Methods that read attention: relevance, rollout, attention itself."""

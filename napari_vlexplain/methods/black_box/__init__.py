@@ -1,0 +1,1 @@
+"""Methods that only see the scores of masked images and prompts."""

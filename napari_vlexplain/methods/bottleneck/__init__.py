@@ -1,0 +1,1 @@
+"""M2IB: how little of the input will do."""

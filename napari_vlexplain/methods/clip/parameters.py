@@ -1,0 +1,73 @@
+"""Parameters of methods made for CLIP-like models: LeGrad, Grad-ECLIP, CLIP Surgery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...parameters import param
+from ..info import MethodInfo
+
+_START = "first block that takes part; 0 is all of them, -1 only the last"
+
+
+@dataclass(frozen=True)
+class LeGrad:
+    start_block: int = param(0, f"image tower: {_START}", low=-64, high=64)
+    text_start_block: int = param(0, f"text tower: {_START}", low=-64, high=64)
+    readout: str = param(
+        "tokens",
+        "what is scored behind each block: the mean of all tokens, as published, or the model's own readout",
+        choices=("tokens", "own"),
+    )
+
+
+@dataclass(frozen=True)
+class GradECLIP:
+    start_block: int = param(-1, f"image tower: {_START}", low=-64, high=64)
+    text_start_block: int = param(-1, f"text tower: {_START}", low=-64, high=64)
+
+
+@dataclass(frozen=True)
+class CLIPSurgery:
+    start_block: int | None = param(
+        None, "first block with value-value attention; None is the upper half", low=0, high=64
+    )
+    redundant: str = param(
+        "auto",
+        "what all prompts share is taken away: the mean over the prompts of the request and its contrasts (list), or "
+        "the empty prompt; auto takes the list where it has two or more",
+        choices=("auto", "list", "empty"),
+    )
+
+
+METHODS = (
+    MethodInfo(
+        "legrad",
+        "LeGrad",
+        "Positive gradients of every block's own score with respect to its attention.",
+        "Bousselham, Boggust, Chaybouti, Strobelt, Kuehne, ICCV 2025, eq. 6 to 9",
+        LeGrad,
+        frozenset({"attention", "residual_stream", "gradients"}),
+        "napari_vlexplain.methods.clip.legrad:legrad",
+    ),
+    MethodInfo(
+        "grad_eclip",
+        "Grad-ECLIP",
+        "The last block's values, weighted by gradient and by the likeness of query and key.",
+        "Zhao, Wang, Fang, Guo, Wang, Wang, ICML 2024, eq. 6 to 9",
+        GradECLIP,
+        frozenset({"attention", "cls_readout", "gradients"}),
+        "napari_vlexplain.methods.clip.grad_eclip:grad_eclip",
+    ),
+    MethodInfo(
+        "clip_surgery",
+        "CLIP Surgery",
+        "Patches that attend by value, compared with the prompt less what all prompts share.",
+        "Li, Wang, Duan, Li, arXiv 2304.05653, eq. 4 to 9",
+        CLIPSurgery,
+        frozenset({"attention", "cls_readout", "prompts"}),
+        "napari_vlexplain.methods.clip.clip_surgery:clip_surgery",
+        signed=True,
+        uses_list=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Methods for models that answer questions or find objects."""

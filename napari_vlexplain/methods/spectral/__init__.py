@@ -1,0 +1,1 @@
+"""DSMI: spectral attribution."""

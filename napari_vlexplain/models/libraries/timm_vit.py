@@ -1,0 +1,117 @@
+"""timm VisionTransformer -> Tower, as an image tower of open_clip or on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...errors import VLExplainError
+from ..blocks import MLP, Block, LayerNorm, Linear, packed
+from ..pools import AttentionPool, Map, MeanPool, Pool, RowPool
+from ..towers import Tower
+from .transformers_clip import linear, norm
+
+
+def _optional_norm(layer: nn.Module) -> LayerNorm | None:
+    return norm(layer) if isinstance(layer, nn.LayerNorm) else None
+
+
+def _block(layer: Any) -> Block:
+    attention = layer.attn
+    plain = type(layer).__name__ == "Block" and type(attention).__name__ == "Attention"
+    if not plain or getattr(attention, "gate", None) is not None or _optional_norm(attention.norm) is not None:
+        raise VLExplainError(
+            f"This timm model is made of {type(layer).__name__} with {type(attention).__name__}, which is not "
+            "supported; choose a plain ViT such as vit_base_patch16_224."
+        )
+    query, key, value = packed(attention.qkv.weight, attention.qkv.bias)
+    return Block(
+        norm1=norm(layer.norm1),
+        query=query,
+        key=key,
+        value=value,
+        out=linear(attention.proj),
+        norm2=norm(layer.norm2),
+        mlp=_mlp(layer.mlp),
+        heads=attention.num_heads,
+        scale1=getattr(layer.ls1, "gamma", None),
+        scale2=getattr(layer.ls2, "gamma", None),
+        query_norm=_optional_norm(attention.q_norm),
+        key_norm=_optional_norm(attention.k_norm),
+    )
+
+
+def _mlp(mlp: Any) -> Callable[[Tensor], Tensor]:
+    """Two layers and an activation as our own; a gated MLP as it is."""
+    if type(mlp).__name__ == "Mlp" and isinstance(mlp.norm, nn.Identity) and isinstance(mlp.fc1, nn.Linear):
+        return MLP(linear(mlp.fc1), mlp.act, linear(mlp.fc2))
+    return mlp
+
+
+def _attention_pool(trunk: Any, before: LayerNorm | None, project: Map) -> AttentionPool:
+    """timm's ``map`` pool: one latent asks."""
+    pool = trunk.attn_pool
+    left_out = trunk.num_prefix_tokens > 0 and not trunk.pool_include_prefix
+    if type(pool).__name__ != "AttentionPoolLatent" or pool.latent_len != 1 or left_out:
+        raise VLExplainError(f"The pool {type(pool).__name__} of this timm model is not supported in this form.")
+
+    def prepare(z: Tensor) -> Tensor:
+        x = z if before is None else before(z)
+        return x if pool.pos_embed is None else x + pool.pos_embed
+
+    def finish(x: Tensor) -> Tensor:
+        return project(x if pool.mlp is None else x + pool.mlp(pool.norm(x)))
+
+    weight, bias = pool.kv.weight.chunk(2), [None, None] if pool.kv.bias is None else pool.kv.bias.chunk(2)
+    return AttentionPool(
+        prepare=prepare,
+        ask=lambda tokens: pool.latent,
+        query=pool.q,
+        key=Linear(weight[0], bias[0]),
+        value=Linear(weight[1], bias[1]),
+        out=pool.proj,
+        heads=pool.num_heads,
+        project=finish,
+        query_norm=_optional_norm(pool.q_norm),
+        key_norm=_optional_norm(pool.k_norm),
+    )
+
+
+def image_tower(trunk: Any, head: Map) -> Tower:
+    """The tower of a timm ViT followed by ``head`` (open_clip's projection, or the classifier's own)."""
+    if not hasattr(trunk, "blocks") or not hasattr(trunk, "num_prefix_tokens"):
+        raise VLExplainError(
+            f"The image tower {type(trunk).__name__} is not a plain ViT; "
+            "choose one whose trunk is a timm VisionTransformer."
+        )
+    prefix = trunk.num_prefix_tokens
+
+    def embed(pixels: Tensor) -> Tensor:
+        return trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(pixels)))
+
+    def project(x: Tensor) -> Tensor:
+        return head(trunk.head(x))
+
+    before, after = _optional_norm(trunk.norm), _optional_norm(trunk.fc_norm)
+    pool: Pool
+    if trunk.attn_pool is not None:
+        pool = _attention_pool(trunk, before, project if after is None else lambda x: project(after(x)))
+    elif trunk.global_pool == "token":
+        pool = RowPool(before, project if after is None else lambda x: project(after(x)))
+    elif trunk.global_pool == "avg":
+        pool = MeanPool(before, after, project, prefix)
+    else:
+        raise VLExplainError(
+            f"The pooling {trunk.global_pool!r} of this timm model is not supported; choose 'token', 'avg' or 'map'."
+        )
+    height, width = trunk.patch_embed.grid_size
+    return Tower(
+        embed=embed,
+        blocks=tuple(_block(layer) for layer in trunk.blocks),
+        pool=pool,
+        prefix_tokens=prefix,
+        grid=(height, width),
+        patch=tuple(trunk.patch_embed.patch_size),
+    )

@@ -1,0 +1,86 @@
+"""``transformers`` CLIPModel -> DualEncoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..blocks import MLP, Activation, Block, LayerNorm, Linear
+from ..text.prompts import HuggingFaceTokenizer, Readout, first_of, highest_id
+from ..towers import RowPool, Tower
+
+
+def linear(layer: nn.Linear) -> Linear:
+    return Linear(layer.weight, layer.bias)
+
+
+def norm(layer: nn.LayerNorm) -> LayerNorm:
+    return LayerNorm(layer.weight, layer.bias, layer.eps)
+
+
+def block(layer: Any, heads: int) -> Block:
+    attention, mlp = layer.self_attn, layer.mlp
+    activation: Activation = mlp.activation_fn
+    return Block(
+        norm1=norm(layer.layer_norm1),
+        query=linear(attention.q_proj),
+        key=linear(attention.k_proj),
+        value=linear(attention.v_proj),
+        out=linear(attention.out_proj),
+        norm2=norm(layer.layer_norm2),
+        mlp=MLP(linear(mlp.fc1), activation, linear(mlp.fc2)),
+        heads=heads,
+    )
+
+
+def image_tower(model: Any) -> Tower:
+    vision = model.vision_model
+    config = model.config.vision_config
+    embeddings = vision.embeddings
+    patch = config.patch_size
+    side = config.image_size // patch
+
+    def embed(pixels: Tensor) -> Tensor:
+        patches = embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        first = embeddings.class_embedding.expand(len(pixels), 1, -1)
+        z = torch.cat([first, patches], dim=1) + embeddings.position_embedding.weight
+        return vision.pre_layrnorm(z)
+
+    return Tower(
+        embed=embed,
+        blocks=tuple(block(layer, config.num_attention_heads) for layer in vision.encoder.layers),
+        pool=RowPool(norm(vision.post_layernorm), linear(model.visual_projection)),
+        prefix_tokens=1,
+        grid=(side, side),
+        patch=(patch, patch),
+    )
+
+
+def text_tower(model: Any) -> Tower:
+    return transformer(model, model.text_projection, causal=True)
+
+
+def transformer(model: Any, project: nn.Linear, causal: bool) -> Tower:
+    """The text tower of a CLIPModel or SiglipModel."""
+    text = model.text_model
+    embeddings = text.embeddings
+
+    def embed(ids: Tensor) -> Tensor:
+        return embeddings.token_embedding(ids) + embeddings.position_embedding.weight[: ids.shape[1]]
+
+    heads = model.config.text_config.num_attention_heads
+    return Tower(
+        embed=embed,
+        blocks=tuple(block(layer, heads) for layer in text.encoder.layers),
+        pool=RowPool(norm(text.final_layer_norm), linear(project)),
+        causal=causal,
+    )
+
+
+def tokenizer(model: Any, fast: Any) -> HuggingFaceTokenizer:
+    config = model.config.text_config
+    # Hub configs from before 2023 carry eos_token_id = 2 and mean "the highest id".
+    readout: Readout = highest_id if config.eos_token_id == 2 else first_of(config.eos_token_id)
+    return HuggingFaceTokenizer(fast, config.max_position_embeddings, readout)

@@ -1,0 +1,100 @@
+"""``transformers`` ViT, DeiT and DINOv2 -> image towers. Version 5 renamed their parts on its way; both are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import VLExplainError
+from ..blocks import MLP, Block, Linear
+from ..pools import FirstRowsPool, Pool, RowPool
+from ..towers import Tower
+from .transformers_clip import linear, norm
+
+
+def _first(owner: Any, *names: str) -> Any:
+    """The part that goes by one of these names."""
+    return next(getattr(owner, name) for name in names if hasattr(owner, name))
+
+
+def _block(layer: Any, heads: int) -> Block:
+    attention = layer.attention
+    inner = getattr(attention, "attention", attention)
+    out = attention.o_proj if hasattr(attention, "o_proj") else attention.output.dense
+    if not hasattr(layer, "mlp"):
+        mlp = MLP(linear(layer.intermediate.dense), layer.intermediate.intermediate_act_fn, linear(layer.output.dense))
+    elif hasattr(layer.mlp, "fc1"):
+        mlp = MLP(linear(layer.mlp.fc1), _first(layer.mlp, "activation_fn", "activation"), linear(layer.mlp.fc2))
+    else:
+        mlp = layer.mlp  # gated
+    scales = [getattr(getattr(layer, name, None), "lambda1", None) for name in ("layer_scale1", "layer_scale2")]
+    return Block(
+        norm1=norm(_first(layer, "layernorm_before", "norm1")),
+        query=linear(_first(inner, "q_proj", "query")),
+        key=linear(_first(inner, "k_proj", "key")),
+        value=linear(_first(inner, "v_proj", "value")),
+        out=linear(out),
+        norm2=norm(_first(layer, "layernorm_after", "norm2")),
+        mlp=mlp,
+        heads=heads,
+        scale1=scales[0],
+        scale2=scales[1],
+    )
+
+
+def tower(body: Any, pool: Pool, size: tuple[int, int], prefix_tokens: int) -> Tower:
+    """``body`` is a ViTModel, DeiTModel or Dinov2Model; ``size`` the pixels (h, w) that it will be given."""
+    layers = body.layers if hasattr(body, "layers") else body.encoder.layer
+    patch = body.embeddings.patch_embeddings.patch_size
+    height, width = (patch, patch) if isinstance(patch, int) else patch
+    if size[0] < height or size[1] < width:
+        raise VLExplainError(
+            f"This model is given pictures of {size[0]} x {size[1]} pixels, which hold none of its patches of "
+            f"{height} x {width}: its preprocessing is another model's."
+        )
+    return Tower(
+        embed=body.embeddings,
+        blocks=tuple(_block(layer, body.config.num_attention_heads) for layer in layers),
+        pool=pool,
+        prefix_tokens=prefix_tokens,
+        grid=(size[0] // height, size[1] // width),
+        patch=(height, width),
+    )
+
+
+def head_of(model: Any) -> tuple[Linear, int]:
+    """The linear head of a classifier, and how many of the first tokens it reads side by side.
+
+    A distilled DeiT takes the mean of two heads, one on CLS and one on the distillation token: a single head on
+    both tokens' features, half of each.
+    """
+    if hasattr(model, "distillation_classifier"):
+        heads = (linear(model.cls_classifier), linear(model.distillation_classifier))
+        return averaged(*heads), 2
+    return linear(model.classifier), 1
+
+
+def averaged(one: Linear, other: Linear) -> Linear:
+    """The mean of two heads as one head on both inputs side by side."""
+    bias = None if one.bias is None or other.bias is None else (one.bias + other.bias) / 2
+    return Linear(torch.cat([one.weight, other.weight], dim=1) / 2, bias)
+
+
+def classifier_pool(final: Any, rows: int, project: Any) -> Pool:
+    """Reads CLS, or CLS and the distillation token."""
+    last = norm(final)
+    return RowPool(last, project) if rows == 1 else FirstRowsPool(last, project, rows)
+
+
+def prefix_of(body: Any) -> int:
+    """CLS, registers and the distillation token."""
+    embeddings = body.embeddings
+    registers = getattr(embeddings, "register_tokens", None)
+    return 1 + hasattr(embeddings, "distillation_token") + (0 if registers is None else registers.shape[1])
+
+
+def embedding(x: Tensor) -> Tensor:
+    """DINOv2's own: the normalised CLS token as it is."""
+    return x

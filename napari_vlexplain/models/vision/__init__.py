@@ -1,0 +1,1 @@
+"""Source images as a model's pixels."""

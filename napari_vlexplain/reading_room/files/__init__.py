@@ -1,0 +1,1 @@
+"""A record and an export as files for others, and back."""

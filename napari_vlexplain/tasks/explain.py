@@ -1,0 +1,312 @@
+"""The one door: docks, command and benchmark all come through :func:`explain`.
+
+(The module is not called ``explain`` because the package exports the function under that name.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VLExplainError
+from ..io.images import Limits, as_array, as_rgb, default_limits, read_shown
+from ..methods.catalogue import method as method_named
+from ..methods.catalogue import refuse_unfit
+from ..methods.info import MethodInfo
+from ..methods.targets import Target
+from ..models import load_model
+from ..parameters import fill
+from ..results import cautions
+from ..results.explanation import Explanation
+from ..results.request import ImageIdentity, Request
+from ..running.entrance import entrance
+from ..running.run import ProgressCallback, Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.dual_encoder import DualEncoder
+
+
+@overload
+def explain(image: Any, prompt: str, model: Any = ..., method: str = ..., **options: Any) -> Explanation: ...
+@overload
+def explain(
+    image: Any, prompt: Sequence[str], model: Any = ..., method: str = ..., **options: Any
+) -> list[Explanation]: ...
+
+
+@entrance("Explaining")
+def explain(
+    image: Any,
+    prompt: str | Sequence[str],
+    model: str | DualEncoder = "mini",
+    method: str = "relevance",
+    target: str | Target = "similarity",
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    cancel: Callable[[], bool] | None = None,
+    *,
+    contrast_limits: tuple[float, float] | None = None,
+    plane: tuple[int, ...] = (),
+    truncate: bool = False,
+    device: str | None = None,
+    download: bool = False,
+    dtype: str = "auto",
+    name: str | None = None,
+    **parameters: Any,
+) -> Explanation | list[Explanation]:
+    """Explain what a model sees in an image for a prompt.
+
+    Parameters
+    ----------
+    image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
+    prompt : one prompt, or a list of them; a list shares one image forward and gives a list.
+    model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model.
+    method : one of :func:`napari_vlexplain.list_methods`.
+    target : what scalar is explained: similarity, logit, margin, softmax, or a ``Target``.
+    seed : of every random number.
+    progress : called with (share in [0, 1], text) on this thread.
+    cancel : polled between pieces of work; True stops with :class:`napari_vlexplain.errors.Cancelled`.
+    contrast_limits : (low, high) of the image's values that become black and white; by default a DICOM file's window,
+        else those of :func:`napari_vlexplain.io.images.default_limits`.
+    plane : of a file or an array that holds a stack, the index of the image along each leading axis.
+    truncate : cut prompts that are longer than the model's context instead of refusing them.
+    device : cpu, cuda, ...; by default the fastest there is.
+    download : may weights be fetched that are not on this machine?
+    dtype : of the model's matrix products: float32 (auto), bfloat16 or float16; everything else is float32.
+    name : what to call the image in records; by default its path.
+    parameters : of the method; what is left out takes the model's recommended value, else the method's default.
+
+    Returns
+    -------
+    Explanation, or a list of them in the order of the prompts.
+
+    Raises
+    ------
+    VLExplainError : bad input, in one sentence.
+    Cancelled : ``cancel`` returned True.
+    """
+    run = Run(progress, cancel)
+    info = method_named(method)
+    prompts = texts_of(prompt, blank=not info.uses_prompt)
+    fill(info.parameters_form, parameters, info.name)  # refuse a typing error before loading anything
+    chosen = (target if isinstance(target, Target) else Target(target)).checked(len(prompts))
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
+    told: list[str] = []
+    source, called, contrast_limits = source_of(image, name, contrast_limits, plane, told)
+    rgb = as_rgb(source, contrast_limits)
+    from ..models.precision import in_precision, precision_of
+
+    part = run.part(0.0, 0.1)
+    loaded = load_model(model, device, download, part, dtype) if isinstance(model, str) else in_precision(model, dtype)
+    refuse_unfit(info, loaded.info.name, loaded.capabilities)
+    chosen.refuse_unfit(loaded.info.name, loaded.capabilities)
+    if "prompts" in loaded.capabilities:
+        texts_of(prompts)
+    settings = {**loaded.info.recommended.get(info.name, {}), **parameters}
+    filled = fill(info.parameters_form, settings, info.name)
+    request = Request(
+        image=ImageIdentity.of(source, called, contrast_limits, plane),
+        prompts=prompts,
+        model=loaded.info.name,
+        method=info.name,
+        parameters=tuple(sorted(asdict(filled).items())),
+        target=chosen,
+        seed=int(seed),
+        truncate=truncate,
+        dtype=precision_of(loaded),
+    )
+    found = _compute(request, source, rgb, loaded, info, filled, run.part(0.1, 1.0), told)
+    run.step(1.0, "Done")
+    return found[0] if isinstance(prompt, str) else found
+
+
+def _compute(
+    request: Request,
+    source: NDArray,
+    rgb: NDArray,
+    model: DualEncoder,
+    info: MethodInfo,
+    filled: Any,
+    run: Run,
+    told: Sequence[str] = (),
+) -> list[Explanation]:
+    import torch
+
+    from ..methods.inputs import Inputs
+
+    began = time.perf_counter()
+    texts = model.tokenize([*request.prompts, *request.target.against], request.truncate)
+    pixels, geometry = model.pixels(rgb)
+    inputs = Inputs(model, pixels, texts, len(request.prompts), request.target, request.seed, request.image.sha256)
+    scores = info.function()(inputs, filled, run)
+    with torch.no_grad():
+        similarity = model.similarity(inputs.embedding, model.encode_text(texts))
+        values = inputs.objective(similarity)[0].tolist()
+        cosines, logits = similarity[0].tolist(), model.logit(similarity)[0].tolist()
+        neutral = neutral_scores(model, inputs.embedding)
+    patches, words = scores.image.float().cpu().numpy(), scores.text.float().cpu().numpy()
+    if not np.isfinite(patches).all():
+        raise VLExplainError(
+            f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
+        )
+    told = [*told, *cautions.of_picture(rgb), *unlike_training(model, pixels, inputs.embedding)]
+    record = provenance(model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes)
+    record |= {} if neutral is None else {"neutral": neutral}
+    return [
+        Explanation(
+            request=request,
+            prompt=prompt.text,
+            patch_scores=patches[k].copy(),
+            tokens=prompt.tokens,
+            token_scores=words[k, list(prompt.content)],
+            words=prompt.words,
+            score=values[k],
+            geometry=geometry,
+            provenance={
+                **record,
+                "similarity": cosines[k],
+                "logit": logits[k],
+                "warnings": [
+                    *told,
+                    *cautions.of_sums(scores.notes, k),
+                    *cautions.of_neutral(prompt.text, logits[k], neutral),
+                ],
+            },
+            image=source,
+        )
+        for k, prompt in enumerate(texts.prompts[: len(request.prompts)])
+    ]
+
+
+def neutral_scores(model: DualEncoder, embedding: Tensor) -> dict[str, Any] | None:
+    """What the picture (its embedding (1, P)) scores with prompts that fit every picture; None without a text side.
+
+    Their texts are encoded once for each model; the picture is not looked at again.
+    """
+    if "text_tower" not in model.capabilities or not model.info.neutral:
+        return None
+    similarity = model.similarity(embedding, model.encode_text(model.tokenize(model.info.neutral, truncate=True)))
+    logits = model.logit(similarity)[0].tolist()
+    return {"prompts": list(model.info.neutral), "similarity": similarity[0].tolist(), "logit": logits}
+
+
+def unlike_training(model: DualEncoder, pixels: Tensor, embedding: Tensor | None = None) -> list[str]:
+    """A sentence where the picture (1, 3, h, w) is unlike what the model was trained on, as far as its folder says.
+
+    ``embedding`` (1, P) of the picture, where it is known.
+    """
+    from ..models.reference import reference_of
+
+    reference = reference_of(model.info.sees_like or model.info.name)
+    if reference is None:
+        return []
+    tower = model.image if model.lattice is None else model.lattice.tower
+    if embedding is None or model.lattice is not None:
+        embedding = tower.tail(tower.embed(pixels), 0, model.image_rows(1))
+    return reference.cautions(model.info.name, tower, pixels, embedding)
+
+
+def texts_of(
+    given: str | Sequence[str], what: str = "prompt", example: str = "a cat", blank: bool = False
+) -> tuple[str, ...]:
+    """One text or several as a tuple, each checked; ``what`` and ``example`` are for the sentences of refusal.
+
+    ``blank``: may they be empty? Models without a text side take nothing else.
+
+    Raises
+    ------
+    VLExplainError : none, an empty one, or one that is no text.
+    """
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    if not texts:
+        raise VLExplainError(f"There is no {what}; give at least one, such as {example!r}.")
+    for text in texts:
+        if not isinstance(text, str):
+            raise VLExplainError(f"A {what} is {text!r}, but {what}s must be text.")
+        if not text.strip() and not blank:
+            raise VLExplainError(f"A {what} is empty; write {_WRITE[what]}, such as {example!r}.")
+    return texts
+
+
+_WRITE = {"prompt": "what to look for", "question": "what to ask"}
+
+
+def source_of(
+    image: Any,
+    name: str | None,
+    contrast_limits: Limits | None,
+    plane: tuple[int, ...] = (),
+    told: list[str] | None = None,
+) -> tuple[NDArray, str, Limits | None]:
+    """The image as an array in its own dtype, what to call it, and the limits to see it through.
+
+    These are the ones given, else those that its file names, else
+    :func:`napari_vlexplain.io.images.default_limits`; written into the request they show the same picture again.
+    ``plane`` is where it lies in a stack, ``told`` takes what must be said of it, see
+    :func:`napari_vlexplain.io.images.read_shown`.
+    """
+    if isinstance(image, str | Path):
+        pixels, limits = read_shown(image, contrast_limits, tuple(plane), told=told)
+        return pixels, name or str(image), default_limits(pixels) if limits is None else limits
+    pixels = as_array(image)
+    if len(plane) > max(pixels.ndim - 2, 0):
+        raise VLExplainError(f"The image has shape {pixels.shape}, which has no plane {tuple(plane)}.")
+    pixels = pixels[tuple(plane)]
+    called = name or getattr(image, "filename", "") or "image"
+    return pixels, called, default_limits(pixels) if contrast_limits is None else contrast_limits
+
+
+def provenance(model: Any, dtype: str, began: float, **more: Any) -> dict[str, Any]:
+    """What a result says of the model behind it, and of when and on what it was computed.
+
+    model : loaded, of any kind. dtype : of its matrix products. began : the ``time.perf_counter`` of the start.
+    """
+    return {
+        "model": model.info.name,
+        "licence": model.info.licence,
+        "warning": model.info.warning,
+        "weights_sha256": model.weights_hash(),
+        **more,
+        "device": str(model.device),
+        "dtype": dtype,
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - began, 4),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of what decides its numbers."""
+    return dict(_installed())
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in (
+        "napari-vlexplain",
+        "torch",
+        "transformers",
+        "open_clip_torch",
+        "timm",
+        "numpy",
+        "pillow",
+    ):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,209 @@
+"""The case in view is explained, or all of them, and the next one while this one is looked at."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ...choices.explain import remedy
+from ...reading_room.ahead import Prepared, Question
+from ...reading_room.session import ReadingSession
+from ...reading_room.study import Item
+from ..jobs.collector import Settled
+from ..jobs.jobs import Jobs
+from .method import MethodChoice
+from .view import CasesView
+
+
+class CaseExplaining(QObject):
+    """One job of the viewer's at a time for what the reader waits for, and one behind for what comes next.
+
+    ``ready`` carries (item, Prepared) of the case in view, ``said`` a sentence and whether it is bad. ``changed``
+    tells that a job began or ended, ``ahead`` that figures of another case are known.
+    """
+
+    ready = Signal(object, object)
+    said = Signal(str, bool)
+    changed = Signal()
+    ahead = Signal()
+
+    def __init__(self, jobs: Jobs, view: CasesView, method: MethodChoice, settled: Settled) -> None:
+        super().__init__(view)
+        self.jobs = jobs
+        self.session: ReadingSession | None = None
+        self.question: Question | None = None
+        self.all = False
+        self._view, self._method = view, method
+        self._ahead: tuple[object, Question] | None = None
+        self._settled = settled
+        jobs.changed.connect(self._on_jobs)
+        jobs.progressed.connect(self._on_progress)
+
+    @property
+    def mine(self) -> bool:
+        """Does a job of this dock run?"""
+        return self.all or self.question is not None
+
+    def follow(self, session: ReadingSession) -> None:
+        """From now on it is about this study."""
+        self.forget()
+        self.session = session
+        self._settled.hold("a study is opened")
+
+    def run(self) -> None:
+        """Explain the case in view; a case that is being explained makes way for it."""
+        session, item = self._current()
+        if session is None or item is None or item.entry.id in session.broken:
+            return
+        self._take_settings()
+        question = session.question(item)
+        if not question.prompts:
+            self.said.emit("This study comes without phrases: write what to look for.", True)
+        elif self.question is not None and self.question.key != question.key:
+            self.jobs.cancel()  # its end brings us back here
+        elif not self.mine and not self._waits():
+            self._start(session, item, question)
+
+    def explain_all(self) -> None:
+        """Explain every case of the list."""
+        session = self.session
+        if session is None or self._waits():
+            return
+        self._take_settings()
+        self.all = True
+        title = f"Explaining {session.study.title}"
+        self.jobs.start(title, session.explain_all, self._on_all, self._on_failed, self._on_cancelled)
+        self.changed.emit()
+
+    def go_on(self, answered: Question | None = None) -> None:
+        """Explain the case in view if that is wanted and nothing else runs, or else prepare the next one.
+
+        ``answered`` : is not asked again at once, whatever became of its answer, such as when the model's files change
+        all the time.
+        """
+        session, item = self._current()
+        if session is None or item is None or not session.sight.known:
+            return
+        question, wanted = session.question(item), self._view.at_once.isChecked()
+        prepared, broken = session.preparing.prepared(question), item.entry.id in session.broken
+        if prepared is not None and session.sight.question != question.key and not broken:
+            self.ready.emit(item, prepared)  # what ran ahead came in between
+            self.changed.emit()
+        again = answered is not None and answered.key == question.key
+        if prepared is None and wanted and question.prompts and not broken and not again:
+            if not self.jobs.busy or self.question is not None:
+                self.run()
+        else:
+            self._read_ahead(session, wanted)
+
+    def forget(self) -> None:
+        """Stop everything and tell nobody."""
+        if self.mine:
+            self.question, self.all = None, False
+            self.jobs.forget()
+        if self._ahead is not None and self._ahead[0] is self.jobs.behind:
+            self.jobs.stop_behind()
+        self._ahead = None
+        self._settled.let_go()
+
+    def _current(self) -> tuple[ReadingSession | None, Item | None]:
+        return self.session, None if self.session is None else self.session.item
+
+    def _waits(self) -> bool:
+        """Does another job keep this one waiting? Then say so."""
+        if self.jobs.busy:
+            self.said.emit(f"One at a time: “{self.jobs.title}” is running.", True)
+        return self.jobs.busy
+
+    def _take_settings(self) -> None:
+        self._method.take_settings()
+        if self.session is not None:
+            self.session.choose_asked(self._method.asked)
+
+    def _start(self, session: ReadingSession, item: Item, question: Question) -> None:
+        """Compute an answer, or take over the computation that runs ahead."""
+        self.question = question
+        done = partial(self._on_explained, question)
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] is self.jobs.behind and ahead[1].key == question.key:
+            self.jobs.adopt(done, self._on_failed, self._on_cancelled)
+        else:
+            title = f"{self._method.asked.method_info.title}: {item.prompt}"
+            work = partial(session.preparing.prepare, question)
+            self.jobs.start(title, work, done, self._on_failed, self._on_cancelled)
+        self.changed.emit()
+
+    def _read_ahead(self, session: ReadingSession, compute: bool) -> None:
+        self._settled.hold("a case is shown")
+        item = session.next_case()
+        if item is None or self.jobs.busy or session.preparing.prepared(session.question(item)) is not None:
+            return
+        question, preparing = session.question(item), session.preparing
+        ahead = self._ahead
+        if ahead is not None and ahead[0] is self.jobs.behind and ahead[1].key == question.key:
+            return
+
+        def known(*_: Any) -> Prepared | None:
+            return preparing.known(question)
+
+        work = partial(preparing.prepare, question) if compute and question.prompts else known
+        token = self.jobs.start_behind(f"Ahead: {item.prompt}", work, lambda _: self._on_ahead(question))
+        self._ahead = None if token is None else (token, question)
+
+    def _on_explained(self, question: Question, prepared: Prepared) -> None:
+        self.question = None
+        self._settled.hold("a model is loaded")
+        session, item = self._current()
+        if session is None:
+            return
+        session.refresh(question.entry.id)
+        if item is not None and session.question(item).key == question.key:
+            record = prepared.explanations[0].provenance
+            told = f"Explained in {record['seconds']:.1f} s on {record['device']}."
+            self.said.emit(session.preparing.cache.trouble or told, False)
+            self.ready.emit(item, prepared)
+        self.changed.emit()
+        self.go_on(question)
+
+    def _on_all(self, problems: list[str]) -> None:
+        self.all = False
+        more = f" {len(problems)} could not be: {problems[0]}" if problems else ""
+        self._end(f"Every case of the list is explained.{more}", bool(problems))
+        self.go_on()
+
+    def _on_failed(self, error: BaseException) -> None:
+        self.question, self.all = None, False
+        self._end(remedy(error), True)
+
+    def _on_cancelled(self) -> None:
+        question, self.question, self.all = self.question, None, False
+        session, item = self._current()
+        if session is None or item is None:
+            return
+        if question is not None and session.question(item).key != question.key:
+            self.go_on()  # the reader went on meanwhile
+        else:
+            self._end("Cancelled; what was explained before is kept.")
+
+    def _end(self, told: str, bad: bool = False) -> None:
+        if self.session is not None:
+            self.session.forget_rows()
+        self.changed.emit()
+        self.said.emit(told, bad)
+
+    def _on_ahead(self, question: Question) -> None:
+        self._ahead = None
+        if self.session is not None:
+            self.session.refresh(question.entry.id)
+            self.ahead.emit()
+
+    def _on_jobs(self) -> None:
+        self.changed.emit()
+        if not self.jobs.busy and not self.mine:  # another dock's has ended
+            self.go_on()
+
+    def _on_progress(self, share: float, what: str) -> None:
+        if self.mine and not self.jobs.cancelling:
+            self._view.show_progress(share, what)

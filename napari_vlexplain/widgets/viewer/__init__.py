@@ -1,0 +1,1 @@
+"""napari's viewer and its layers, as the docks use them."""
