@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .plan import Donor, EditPlan
     from .reading import Reading
     from .smoothing import Drift, Smoothing, drift
-    from .vocabulary.banks import text_bank
-    from .vocabulary.texts import Vocabulary, packaged_vocabularies, vocabulary
+    from .texts.banks import text_bank
+    from .texts.vocabularies import Vocabulary, packaged_vocabularies, vocabulary
 
 _HOMES = {
     "Donor": "plan",
@@ -28,13 +28,13 @@ _HOMES = {
     "Interpretation": "interpretation",
     "Reading": "reading",
     "Smoothing": "smoothing",
-    "Vocabulary": "vocabulary.texts",
+    "Vocabulary": "texts.vocabularies",
     "drift": "smoothing",
     "edit": "editing",
     "interpret": "interpreting",
-    "packaged_vocabularies": "vocabulary.texts",
-    "text_bank": "vocabulary.banks",
-    "vocabulary": "vocabulary.texts",
+    "packaged_vocabularies": "texts.vocabularies",
+    "text_bank": "texts.banks",
+    "vocabulary": "texts.vocabularies",
 }
 __all__ = [
     "Donor",

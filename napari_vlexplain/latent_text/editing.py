@@ -25,9 +25,9 @@ from .reading import Reading
 from .retrieval import class_probabilities, cosines
 from .selection import Reader, covering_bank
 from .tails import check_readable
-from .vocabulary.banks import TextBank, encode
-from .vocabulary.templates import Template, recommended
-from .vocabulary.texts import Vocabulary
+from .texts.banks import TextBank, encode
+from .texts.templates import Template, recommended
+from .texts.vocabularies import Vocabulary
 
 
 @entrance("Editing")

@@ -21,10 +21,10 @@ from .pictures import Picture, opened, picture
 from .reading import Reading
 from .retrieval import nearest
 from .tails import check_readable, latent_tokens, layer_index
-from .vocabulary.banks import TextBank, TooLong, text_bank
-from .vocabulary.templates import Template, recommended
-from .vocabulary.texts import Vocabulary
-from .vocabulary.texts import vocabulary as vocabulary_of
+from .texts.banks import TextBank, TooLong, text_bank
+from .texts.templates import Template, recommended
+from .texts.vocabularies import Vocabulary
+from .texts.vocabularies import vocabulary as vocabulary_of
 
 PLAIN = Reading()
 
@@ -59,7 +59,7 @@ def interpret(
     ----------
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model.
     image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
-    vocabulary : see :func:`napari_vlexplain.latent_text.vocabulary`; by default what suits the model.
+    vocabulary : see :func:`napari_vlexplain.latent_text.texts`; by default what suits the model.
     template : sentence with ``{}`` for the text, or several to average; by default what suits the model.
     layers : which of 0 (before the first block) .. L (after the last); negative ones count from the end. All by
         default: the layers share one pass over the network.

@@ -8,7 +8,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import VLExplainError
-from .vocabulary.texts import packaged_vocabularies, vocabulary
+from .texts.vocabularies import packaged_vocabularies, vocabulary
 
 if TYPE_CHECKING:
     from ..results.reproduce import ImageSource

@@ -13,7 +13,7 @@ from ..results.reproduce import LONGEST, ImageSource, verified
 from ..results.request import call
 from .plan import EXAMPLE, Donor, EditPlan
 from .session_work import CONTROLS, Asked, Edit
-from .vocabulary.texts import from_pasted
+from .texts.vocabularies import from_pasted
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..running.run import Run, memory_budget
 from .reading import Reading
 from .tails import compare
-from .vocabulary.banks import TextBank
+from .texts.banks import TextBank
 
 MARGIN = 4
 """Candidates kept beyond k, so that among equal scores the first text wins."""

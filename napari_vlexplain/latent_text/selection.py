@@ -16,8 +16,8 @@ from .plan import EditPlan
 from .reading import Reading
 from .retrieval import reads_as
 from .tails import latent_tokens, layer_index, layer_tokens
-from .vocabulary.banks import TextBank, extended
-from .vocabulary.texts import Vocabulary, from_texts, join
+from .texts.banks import TextBank, extended
+from .texts.vocabularies import Vocabulary, from_texts, join
 
 Select = Callable[[int, Tensor], Tensor]
 """Layer and stream (B, T, D) -> which tokens, (B, T) bool."""

@@ -115,7 +115,7 @@ def compute_read(
     from .interpreting import bank_for, read_picture
     from .pictures import picture
     from .tails import check_readable
-    from .vocabulary.texts import from_pasted, vocabulary
+    from .texts.vocabularies import from_pasted, vocabulary
 
     run = Run(progress, cancel)
     run.step(0.0, "Loading the model")
@@ -155,8 +155,8 @@ def compute_edit(
     from .interpreting import bank_for
     from .pictures import donor_picture
     from .selection import covering_bank
-    from .vocabulary.banks import encode
-    from .vocabulary.templates import recommended
+    from .texts.banks import encode
+    from .texts.templates import recommended
 
     model, plans = read.model, tuple(edit.plan for edit in edits)
     names = checked_classes(classes)
@@ -173,7 +173,7 @@ def _suggested(found: Interpretation) -> tuple[str, ...]:
 
     Of the packaged lists, backgrounds are no classes, and a printed word stands for its object.
     """
-    from .vocabulary.texts import vocabulary
+    from .texts.vocabularies import vocabulary
 
     objects = dict(zip(vocabulary("words"), vocabulary("objects"), strict=True))
     backgrounds = set(vocabulary("backgrounds"))

@@ -9,8 +9,6 @@ from torch import Tensor
 from ..models.text.prompts import TextBatch
 from .inputs import Inputs
 
-IMAGE_BASELINES = ("mean", "black", "white", "blur")
-FILLS = ("first", "pad")
 BLUR = 0.08  # standard deviation of the blur, as a share of the picture's side
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 from ..models.towers import Tower
 from .inputs import grid
 
-PER_PATCH = ("sum", "mean", "max")
-
 
 def per_patch(scores: Tensor, tower: Tower, how: str = "sum") -> Tensor:
     """Pixel scores (K, h, w) of the model's input -> (K, gh, gw): sum, mean or max over each patch.

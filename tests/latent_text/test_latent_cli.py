@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_vlexplain.cli import main
 from napari_vlexplain.datasets.worlds import stickers
-from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+from napari_vlexplain.latent_text.texts import banks as text_banks
 
 
 @pytest.fixture(autouse=True, scope="module")

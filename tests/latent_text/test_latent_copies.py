@@ -25,7 +25,7 @@ from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.latent_text import EditPlan
 from napari_vlexplain.latent_text.reproducing import LatentChoices, edit_of
 from napari_vlexplain.latent_text.session_work import Asked, Donor, Edit, Treatment
-from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+from napari_vlexplain.latent_text.texts import banks as text_banks
 from napari_vlexplain.results.reproduce import ImageSource
 from napari_vlexplain.widgets.latent_text.dock import LatentTextDock
 from napari_vlexplain.widgets.latent_text.source import PASTED
@@ -235,7 +235,7 @@ def test_nothing_to_copy_before_an_image_was_read(dock, viewer, read, scene):
 @pytest.mark.parametrize("pasted", ["a cat", "a cat, a dog", "a cat\na dog, or two", "a, b\na, b", "\n a cat \n\n"])
 def test_lists_reach_the_command_as_they_are(pasted, tmp_path, monkeypatch):
     from napari_vlexplain.cli.latent_options import vocabulary_of
-    from napari_vlexplain.latent_text.vocabulary.texts import from_pasted
+    from napari_vlexplain.latent_text.texts.vocabularies import from_pasted
 
     words = shlex.split(LatentChoices(Asked(pasted=pasted)).as_command(ImageSource("a.png", "")))
     assert list(vocabulary_of([words[words.index("--vocabulary") + 1]])) == list(from_pasted(pasted))

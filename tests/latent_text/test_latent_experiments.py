@@ -17,7 +17,8 @@ from PIL import Image
 from napari_vlexplain import load_model
 from napari_vlexplain.cli import main
 from napari_vlexplain.errors import Cancelled, VLExplainError
-from napari_vlexplain.latent_text import EditPlan, text_bank, vocabulary
+from napari_vlexplain.latent_text import EditPlan, text_bank
+from napari_vlexplain.latent_text import texts as vocabulary
 from napari_vlexplain.latent_text.experiments import (
     attacks,
     entities,
@@ -30,8 +31,8 @@ from napari_vlexplain.latent_text.experiments import (
 from napari_vlexplain.latent_text.experiments.report import Table
 from napari_vlexplain.latent_text.experiments.saliency_masks import MAPS, hidden, saliency_maps
 from napari_vlexplain.latent_text.experiments.samples import from_files, some_of
-from napari_vlexplain.latent_text.vocabulary import banks as text_banks
-from napari_vlexplain.latent_text.vocabulary.templates import recommended
+from napari_vlexplain.latent_text.texts import banks as text_banks
+from napari_vlexplain.latent_text.texts.templates import recommended
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.running.run import Run
 

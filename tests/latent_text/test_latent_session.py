@@ -20,7 +20,7 @@ from napari_vlexplain.latent_text.legend import colours, entries, painted
 from napari_vlexplain.latent_text.plan import split_texts
 from napari_vlexplain.latent_text.session import Session
 from napari_vlexplain.latent_text.session_work import Asked, Donor, Edit, Read, Treatment, compute_read
-from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+from napari_vlexplain.latent_text.texts import banks as text_banks
 
 
 @pytest.fixture(scope="module")

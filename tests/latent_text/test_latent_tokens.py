@@ -18,7 +18,7 @@ from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.latent_text import Drift, Reading, Smoothing, drift, interpret, text_bank
 from napari_vlexplain.latent_text.retrieval import nearest
 from napari_vlexplain.latent_text.tails import latent_tokens, layer_tokens, own_projection
-from napari_vlexplain.latent_text.vocabulary.texts import vocabulary
+from napari_vlexplain.latent_text.texts.vocabularies import vocabulary
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.models.pools import MeanPool
 
@@ -28,7 +28,7 @@ PLAIN = Reading()
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+    from napari_vlexplain.latent_text.texts import banks as text_banks
 
     monkeypatch.setattr(text_banks, "folder", lambda: tmp_path / "banks")
     text_banks.forget_banks()
@@ -133,7 +133,7 @@ def test_scores_do_not_depend_on_the_length_of_texts_or_on_repeats(model: DualEn
 def test_chunks_of_texts_change_nothing_and_the_first_of_equals_wins(
     model: DualEncoder, z: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+    from napari_vlexplain.latent_text.texts import banks as text_banks
 
     # The tokenizer lower-cases, so that each text has a twin with the same embedding.
     twins = [text.upper() for text in WORDS]

@@ -31,12 +31,6 @@ def model() -> DualEncoder:
     return toys.transformer()
 
 
-def test_the_choices_offered_are_those_there_are() -> None:
-    assert gradient_parameters.IMAGE_BASELINES == baselines.IMAGE_BASELINES
-    assert gradient_parameters.FILLS == baselines.FILLS
-    assert gradient_parameters.PER_PATCH == patches.PER_PATCH
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_many_prompts_get_the_maps_they_get_alone(model: DualEncoder, name: str) -> None:
     inputs = toys.make_inputs(model)

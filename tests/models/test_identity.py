@@ -47,8 +47,8 @@ from napari_vlexplain.choices.explain import Explaining
 from napari_vlexplain.datasets.dataset import Boxes, Entry
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.latent_text import calibration
-from napari_vlexplain.latent_text.vocabulary.banks import text_bank
-from napari_vlexplain.latent_text.vocabulary.texts import from_texts
+from napari_vlexplain.latent_text.texts.banks import text_bank
+from napari_vlexplain.latent_text.texts.vocabularies import from_texts
 from napari_vlexplain.models import load_model
 from napari_vlexplain.models.files import identity as module
 from napari_vlexplain.models.files import known_identity
@@ -263,7 +263,7 @@ def test_of_a_single_file_the_hash_is_its_own(root: Path) -> None:
 
 
 def test_models_that_were_put_together_by_hand_share_nothing(root: Path) -> None:
-    from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+    from napari_vlexplain.latent_text.texts import banks as text_banks
 
     first, second = (load_model(str(tiny_clip.save(root / f"{n}", depth=2, seed=n)), device="cpu") for n in (0, 1))
     made = [replace(model, info=first.info, weights_hash=module.by_hand()) for model in (first, second)]

@@ -18,7 +18,7 @@ from napari_vlexplain import ask, explain, segment
 from napari_vlexplain.choices.explain import Explaining
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.latent_text import EditPlan, edit, interpret
-from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+from napari_vlexplain.latent_text.texts import banks as text_banks
 from napari_vlexplain.methods.catalogue import list_methods
 from napari_vlexplain.methods.questions.parameters import list_co_attention_methods
 from napari_vlexplain.models import load_model, precision

@@ -20,7 +20,7 @@ from napari_vlexplain.geometry import centre_crop
 from napari_vlexplain.latent_text import EditPlan
 from napari_vlexplain.latent_text.legend import painted
 from napari_vlexplain.latent_text.session_work import Edit
-from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+from napari_vlexplain.latent_text.texts import banks as text_banks
 from napari_vlexplain.widgets.latent_text import LatentTextDock
 from napari_vlexplain.widgets.latent_text.layers import COLOURED, PAINTED, on_patches
 from napari_vlexplain.widgets.latent_text.source import FILE, PASTED

@@ -12,7 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_vlexplain.datasets.worlds import stickers
-from napari_vlexplain.latent_text.vocabulary import banks as text_banks
+from napari_vlexplain.latent_text.texts import banks as text_banks
 from napari_vlexplain.widgets.latent_text.dock import LatentTextDock
 from napari_vlexplain.widgets.latent_text.layers import COLOURED, PAINTED
 from napari_vlexplain.widgets.viewer.layers import find_layers

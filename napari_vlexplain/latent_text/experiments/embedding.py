@@ -15,7 +15,7 @@ from ..plan import EditPlan
 from ..reading import Reading
 from ..selection import Reader
 from ..smoothing import Smoothing
-from ..vocabulary.banks import TextBank
+from ..texts.banks import TextBank
 from .samples import Samples
 
 

@@ -19,9 +19,9 @@ from ..plan import EditPlan
 from ..retrieval import cosines
 from ..selection import covering
 from ..smoothing import Smoothing, drift
-from ..vocabulary.banks import encode, text_bank
-from ..vocabulary.templates import recommended
-from ..vocabulary.texts import vocabulary
+from ..texts.banks import encode, text_bank
+from ..texts.templates import recommended
+from ..texts.vocabularies import vocabulary
 from .embedding import Editor
 from .folders import uc_merced
 from .report import Table

@@ -21,9 +21,9 @@ from ..calibration import batches
 from ..plan import EditPlan
 from ..selection import covering
 from ..smoothing import Smoothing, drift
-from ..vocabulary.banks import text_bank
-from ..vocabulary.templates import recommended
-from ..vocabulary.texts import vocabulary
+from ..texts.banks import text_bank
+from ..texts.templates import recommended
+from ..texts.vocabularies import vocabulary
 from .embedding import Editor
 from .folders import celeba
 from .report import Cell, Table

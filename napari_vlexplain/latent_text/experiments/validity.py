@@ -16,8 +16,8 @@ from ...running.run import Run
 from ..interpreting import PLAIN
 from ..retrieval import cosines
 from ..tails import check_readable, latent_tokens
-from ..vocabulary.banks import encode
-from ..vocabulary.templates import recommended
+from ..texts.banks import encode
+from ..texts.templates import recommended
 from .entities import drawn_scenes
 from .folders import uc_merced
 from .report import Table

@@ -23,9 +23,9 @@ from ...running.run import Run
 from ..interpreting import PLAIN
 from ..retrieval import nearest
 from ..tails import compare, latent_tokens
-from ..vocabulary.banks import TextBank, text_bank
-from ..vocabulary.templates import recommended
-from ..vocabulary.texts import vocabulary
+from ..texts.banks import TextBank, text_bank
+from ..texts.templates import recommended
+from ..texts.vocabularies import vocabulary
 from .report import Cell, Table
 from .samples import Samples
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...models.precisions import PRECISIONS
 from ...parameters import param
-from ..gradient.parameters import FILLS, IMAGE_BASELINES
 from ..info import MethodInfo
-
-PRECISIONS = ("float32", "bfloat16", "float16")
+from ..values import FILLS, IMAGE_BASELINES
 
 _BASELINE = "what a hidden pixel becomes: mean colour of the training data, black, white, or the blurred image"
 _FILL = "what a hidden word becomes: token 0, or the padding token"
@@ -85,7 +84,7 @@ class LIME:
 
 
 def _info(name: str, title: str, summary: str, source: str, form: type, function: str) -> MethodInfo:
-    entry = f"napari_vlexplain.methods.{function}"
+    entry = f"napari_vlexplain.methods.black_box.{function}"
     return MethodInfo(name, title, summary, source, form, frozenset({"black_box"}), entry, signed=True)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...models.precisions import PRECISIONS
 from ...parameters import param
-from ..black_box.parameters import PRECISIONS
-from ..gradient.parameters import FILLS, IMAGE_BASELINES
 from ..info import MethodInfo
+from ..values import FILLS, IMAGE_BASELINES
 
 _LAYER = "block whose normalised input is read, -1 is the last; a convolutional tower has only its last feature map"
 
@@ -49,7 +49,7 @@ class ScoreCAM(GradCAM):
 
 
 def _info(name: str, title: str, summary: str, source: str, form: type, function: str, requires: str) -> MethodInfo:
-    entry = f"napari_vlexplain.methods.{function}"
+    entry = f"napari_vlexplain.methods.cam.{function}"
     scored = requires != "patch_tokens"
     return MethodInfo(name, title, summary, source, form, frozenset({requires}), entry, uses_prompt=scored)
 
@@ -61,7 +61,7 @@ METHODS = (
         "Channels of a layer, each weighted by its mean gradient.",
         "Selvaraju et al., ICCV 2017, eq. 1 and 2",
         GradCAM,
-        "cam:grad_cam",
+        "maps:grad_cam",
         "gradients",
     ),
     _info(
@@ -70,7 +70,7 @@ METHODS = (
         "Grad-CAM whose gradients weigh by how much a place adds to the score.",
         "Chattopadhyay, Sarkar, Howlader, Balasubramanian, WACV 2018, eq. 19",
         GradCAMPlusPlus,
-        "cam:grad_cam_plus_plus",
+        "maps:grad_cam_plus_plus",
         "gradients",
     ),
     _info(
@@ -79,7 +79,7 @@ METHODS = (
         "Each place's channels weighted by their own positive gradients.",
         "Jiang, Zhang, Hou, Cheng, Wei, IEEE TIP 2021, eq. 5 and 6",
         LayerCAM,
-        "cam:layer_cam",
+        "maps:layer_cam",
         "gradients",
     ),
     _info(
@@ -97,7 +97,7 @@ METHODS = (
         "The activations along their first principal component; no prompt, no gradients.",
         "Muhammad, Yeasin, IJCNN 2020, eq. 4",
         EigenCAM,
-        "cam:eigen_cam",
+        "maps:eigen_cam",
         "patch_tokens",
     ),
 )

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
+from ..values import FILLS, IMAGE_BASELINES, PER_PATCH
 
 # Repeated here so that listing methods needs no torch; tests hold them equal.
-IMAGE_BASELINES = ("mean", "black", "white", "blur")
-FILLS = ("first", "pad")
-PER_PATCH = ("sum", "mean", "max")
 
 _PATCH = "pixels of a patch are joined by their"
 _CHANNELS = "colours of a pixel are joined by their magnitudes' max, sum or l2; words always by l2"
@@ -67,7 +65,7 @@ class ExpectedGradients:
 
 
 def _info(name: str, title: str, summary: str, source: str, form: type, function: str, signed: bool) -> MethodInfo:
-    entry = f"napari_vlexplain.methods.{function}"
+    entry = f"napari_vlexplain.methods.gradient.{function}"
     return MethodInfo(name, title, summary, source, form, frozenset({"gradients"}), entry, signed=signed)
 
 
@@ -78,7 +76,7 @@ METHODS = (
         "How strongly the score reacts to each pixel and each word's embedding.",
         "Simonyan, Vedaldi, Zisserman, ICLR workshop 2014, section 3",
         Saliency,
-        "gradients:saliency",
+        "at_input:saliency",
         False,
     ),
     _info(
@@ -87,7 +85,7 @@ METHODS = (
         "The score's first-order change when a pixel or word is replaced by nothing.",
         "Shrikumar, Greenside, Shcherbina, Kundaje, arXiv 1605.01713",
         InputXGradient,
-        "gradients:input_x_gradient",
+        "at_input:input_x_gradient",
         True,
     ),
     _info(
@@ -96,7 +94,7 @@ METHODS = (
         "Gradients averaged over noisy copies of the input.",
         "Smilkov et al., arXiv 1706.03825, section 3",
         SmoothGrad,
-        "gradients:smoothgrad",
+        "at_input:smoothgrad",
         False,
     ),
     _info(

@@ -52,7 +52,7 @@ def _methods(
     module: str, needs: str, rules: str, relevance: type, rollout: type, *, reads: tuple[str, str, str]
 ) -> tuple[MethodInfo, ...]:
     """The four methods of one architecture; ``reads`` says what raw attention, rollout and Grad-CAM read."""
-    where = f"napari_vlexplain.methods.{module}"
+    where = f"napari_vlexplain.methods.questions.{module}"
     needed = frozenset({needs})
     return (
         MethodInfo("relevance", "Generic attention relevance", "Attention times its gradient, positive part, propagated"
@@ -65,9 +65,9 @@ def _methods(
     )  # fmt: skip
 
 
-def _lrp_methods(needs: str, module: str = "question_lrp") -> tuple[MethodInfo, ...]:
+def _lrp_methods(needs: str, module: str = "lrp") -> tuple[MethodInfo, ...]:
     """The two that follow relevance through the layers; their rules leave nothing to choose."""
-    here, needed = f"napari_vlexplain.methods.{module}", frozenset({needs})
+    here, needed = f"napari_vlexplain.methods.questions.{module}", frozenset({needs})
     return (
         MethodInfo("transformer_attribution", "Transformer attribution", "Relevance of each attention times its"
                    " gradient, multiplied through the layers.",

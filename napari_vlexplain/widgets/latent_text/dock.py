@@ -15,7 +15,7 @@ from ...errors import VLExplainError
 from ...latent_text.reproducing import LatentChoices
 from ...latent_text.session import Session
 from ...latent_text.session_work import Read, Treatment, compute_read
-from ...latent_text.vocabulary.templates import recommended
+from ...latent_text.texts.templates import recommended
 from ..jobs.jobs import jobs_of
 from ..jobs.latest import LatestOnly
 from ..parts.copying import Copier

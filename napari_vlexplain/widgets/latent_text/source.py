@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPlainTextEdit, QP
 from ...errors import VLExplainError
 from ...latent_text.plan import split_texts
 from ...latent_text.session_work import Asked
-from ...latent_text.vocabulary.texts import packaged_vocabularies
+from ...latent_text.texts.vocabularies import packaged_vocabularies
 from ..parts.layer_combo import LayerCombo
 from ..parts.model_box import ModelBox
 from ..parts.parts import described, form_layout, short_combo

@@ -26,7 +26,7 @@ from ...running.entrance import entrance
 from ...running.run import Run, slices
 from .bank_files import keep, kept, tidy
 from .templates import Template, put, templates
-from .texts import Vocabulary, from_texts, join
+from .vocabularies import Vocabulary, from_texts, join
 
 CHUNK = 2048
 """Texts that are encoded, or compared, at a time."""
