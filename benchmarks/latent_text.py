@@ -26,8 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vlexplain import load_model
-from napari_vlexplain.latent_text import Reading, interpret, text_bank
-from napari_vlexplain.latent_text import texts as vocabulary
+from napari_vlexplain.latent_text import Reading, interpret, text_bank, vocabulary
 from napari_vlexplain.latent_text.retrieval import nearest
 from napari_vlexplain.latent_text.tails import latent_tokens, layer_tokens
 from napari_vlexplain.latent_text.texts import banks as text_banks

@@ -57,7 +57,7 @@ def reading_of(
 
 def vocabulary_of(names: list[str] | None) -> Any:
     """The joined vocabulary, or None for the model's own."""
-    from ..latent_text import texts as vocabulary
+    from ..latent_text import vocabulary
     from ..latent_text.texts.vocabularies import from_pasted
 
     listed = (from_pasted(name) if set(name) & {",", "\n"} and not isfile(name) else name for name in names or ())

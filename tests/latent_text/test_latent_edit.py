@@ -15,8 +15,18 @@ import torch.nn.functional as F
 
 from napari_vlexplain import load_model
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.latent_text import Donor, Drift, EditPlan, Reading, Smoothing, drift, edit, interpret, text_bank
-from napari_vlexplain.latent_text import texts as vocabulary
+from napari_vlexplain.latent_text import (
+    Donor,
+    Drift,
+    EditPlan,
+    Reading,
+    Smoothing,
+    drift,
+    edit,
+    interpret,
+    text_bank,
+    vocabulary,
+)
 from napari_vlexplain.latent_text.donors import Donors, donors
 from napari_vlexplain.latent_text.engine import control, edited, prepare
 from napari_vlexplain.latent_text.selection import Reader, covering

@@ -17,8 +17,7 @@ from PIL import Image
 from napari_vlexplain import load_model
 from napari_vlexplain.cli import main
 from napari_vlexplain.errors import Cancelled, VLExplainError
-from napari_vlexplain.latent_text import EditPlan, text_bank
-from napari_vlexplain.latent_text import texts as vocabulary
+from napari_vlexplain.latent_text import EditPlan, text_bank, vocabulary
 from napari_vlexplain.latent_text.experiments import (
     attacks,
     entities,

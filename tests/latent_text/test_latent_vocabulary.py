@@ -20,8 +20,7 @@ import torch
 from napari_vlexplain import load_model
 from napari_vlexplain.datasets.worlds import class_names
 from napari_vlexplain.errors import Cancelled, VLExplainError
-from napari_vlexplain.latent_text import EditPlan, Reading, interpret, packaged_vocabularies, text_bank
-from napari_vlexplain.latent_text import texts as vocabulary
+from napari_vlexplain.latent_text import EditPlan, Reading, interpret, packaged_vocabularies, text_bank, vocabulary
 from napari_vlexplain.latent_text.plan import expanded
 from napari_vlexplain.latent_text.retrieval import nearest
 from napari_vlexplain.latent_text.selection import covering_bank

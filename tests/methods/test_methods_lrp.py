@@ -47,7 +47,7 @@ def test_many_prompts_get_the_maps_they_get_alone(inputs: Inputs, name: str, mon
         np.testing.assert_allclose(
             toys.words_of(inputs, together.text, k), toys.words_of(single, lonely.text, 0), rtol=1e-3, atol=1e-5
         )
-    for module in ("inputs", "transformer_attribution"):
+    for module in ("inputs", "lrp.transformer_attribution"):
         monkeypatch.setattr(f"napari_vlexplain.methods.{module}.memory_budget", lambda device: 1)
     torch.testing.assert_close(toys.run(name, inputs).image, together.image, rtol=1e-3, atol=1e-5)
 
