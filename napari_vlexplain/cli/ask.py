@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..io.names import slug, unique_slugs
+from ..io.files import slug, unique_slugs
 from ..scale import written
 from . import options
 from .console import looking, output, print_end, table, write_json

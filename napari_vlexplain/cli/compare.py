@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from ..errors import VLExplainError
-from ..io.writing import writing
+from ..io.files import writing
 from ..methods.catalogue import list_methods, method
 from ..scale import written
 from . import options
@@ -107,7 +107,7 @@ def _parameters(typed: list[str]) -> dict[str, dict[str, Any]]:
 def _save(found: Comparison, out: Path, stem: str) -> list[Path]:
     import csv
 
-    from ..io.names import slug
+    from ..io.files import slug
 
     picture, figures = out / f"{slug(stem)}_comparison.png", out / f"{slug(stem)}_comparison.csv"
     with writing(out):

@@ -12,7 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.writing import writing
+from ..io.files import writing
 from .console import output, progress, say, table
 from .gui import has_display, refuse_without_window
 from .results import make_folder
@@ -126,7 +126,7 @@ def _pictures(
     figures: list[list[Figures]],
 ) -> list[Path]:
     """A comparison of all methods, and one picture for each with the words."""
-    from ..io.names import slug
+    from ..io.files import slug
     from ..results.figure import comparison, figure
 
     rows, lines = list(zip(*found, strict=True)), zip(*figures, strict=True)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ..errors import VLExplainError
-from ..io.names import slug
+from ..io.files import slug
 from ..latent_text.interpretation import remarks
 from ..scale import written
 from . import latent_options as latent

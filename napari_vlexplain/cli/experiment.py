@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import VLExplainError
-from ..io.writing import writing
+from ..io.files import writing
 from . import latent_options as latent
 from . import options
 from .console import output, print_end, progress, table, write_json

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from ..errors import VLExplainError
-from ..io.writing import writing
+from ..io.files import writing
 from ..perturbation.published import PUBLISHED, SOURCE
 from . import options
 from .console import output, progress, table, write_json

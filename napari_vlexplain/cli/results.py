@@ -16,8 +16,7 @@ from rich.text import Text
 
 from ..drawing.colour import diverging, ink_on
 from ..errors import VLExplainError
-from ..io.names import slug, unique_slugs
-from ..io.writing import writing
+from ..io.files import slug, unique_slugs, writing
 from ..metrics.figures import Figures, measure
 from ..metrics.thresholds import Mode, threshold_of
 from ..results import cautions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from ..io.names import slug
+from ..io.files import slug
 from . import options
 from .console import looking, output, print_end, table, write_json
 from .results import make_folder, print_warnings

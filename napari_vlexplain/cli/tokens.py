@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from ..io.names import slug
-from ..io.writing import writing
+from ..io.files import slug, writing
 from . import latent_options as latent
 from . import options
 from .console import looking, output, print_end, table, write_json

@@ -8,9 +8,8 @@ from typing import Any
 
 from ..errors import VLExplainError
 from ..truth.annotated.coco import shape_of
-from .dataset import Boxes, DataSet, Entry, Problem, Segments, unique
+from .dataset import Boxes, DataSet, Entry, Problem, Segments, photo_of, unique
 from .looking_over import looked_over, missing_parts
-from .prompting import photo_of
 from .tables import Broken, existing, folder, listed, read_json, size_of, text_of
 
 LAYOUT = "annotations/instances_val2017.json and captions_val2017.json, and val2017/000000000139.jpg"

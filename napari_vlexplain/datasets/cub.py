@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import VLExplainError
-from .dataset import Boxes, DataSet, Entry, MaskFile, Problem, Truth, unique
+from .dataset import Boxes, DataSet, Entry, MaskFile, Problem, Truth, photo_of, unique
 from .looking_over import looked_over
-from .prompting import photo_of
 from .tables import Broken, box_of, existing, folder
 
 LAYOUT = "images.txt, classes.txt, image_class_labels.txt, train_test_split.txt, bounding_boxes.txt, \

@@ -133,3 +133,9 @@ def digest(text: str, length: int = 8) -> str:
 
 def _rank(seed: int, id: str) -> bytes:
     return hashlib.sha256(f"{seed}\0{id}".encode()).digest()
+
+
+def photo_of(name: str) -> str:
+    """``a photo of a dog``, ``a photo of an owl``; names in the plural are left to be ungrammatical, as everywhere."""
+    article = "an" if name[:1].lower() in "aeiou" else "a"
+    return f"a photo of {article} {name}"

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import VLExplainError
-from .dataset import DataSet, Entry, MaskFile, Problem, unique
-from .prompting import photo_of
+from .dataset import DataSet, Entry, MaskFile, Problem, photo_of, unique
 from .tables import Broken, existing, folder
 
 LAYOUT = "validation/n01440764/....JPEG, validation-segmentation/n01440764/....png, and the classes' names in \

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..geometry import Geometry
-from ..io.writing import writing
+from ..io.files import writing
 from .interpretation import token_place
 from .plan import EditPlan
 

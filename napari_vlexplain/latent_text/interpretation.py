@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..geometry import Geometry
-from ..io.writing import writing
+from ..io.files import writing
 
 SCHEMA = "napari-vlexplain/latent-text"
 VERSION = 1

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.names import unique_slugs
+from ..io.files import unique_slugs
 from ..results.answer import Answer
 from ..results.answer_bundle import FORMAT as ANSWER
 from ..results.answer_bundle import answer_of, document, is_answer

@@ -14,7 +14,6 @@ from .black_box import parameters as black_box_parameters
 from .bottleneck import parameters as m2ib_parameters
 from .cam import parameters as cam_parameters
 from .clip import parameters as clip_parameters
-from .clip import patch_parameters
 from .gradient import parameters as gradient_parameters
 from .info import MethodInfo
 from .lrp import parameters as lrp_parameters
@@ -30,7 +29,6 @@ _FAMILIES = (
     cam_parameters,
     lrp_parameters,
     clip_parameters,
-    patch_parameters,
     lattice_parameters,
 )
 _OWN: tuple[MethodInfo, ...] = tuple(info for family in _FAMILIES for info in family.METHODS)

@@ -6,8 +6,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 from .model_info import RESEARCH_ONLY, RESOURCES, ModelInfo
-from .published import PUBLISHED
-from .published_questions import PUBLISHED as ANSWERING
+from .published import PUBLISHED, QUESTION_MODELS
 
 __all__ = [
     "FAMILY_KINDS",
@@ -72,7 +71,7 @@ MINI_LATTICE = ModelInfo(
 )
 
 
-_KNOWN = (MINI, MINI_VQA, MINI_LATTICE, *PUBLISHED, *ANSWERING)
+_KNOWN = (MINI, MINI_VQA, MINI_LATTICE, *PUBLISHED, *QUESTION_MODELS)
 
 _OTHER_DOORS = {
     "question": "answers questions about an image: use ask(image, question, model={!r}), `vlexplain ask`, or "

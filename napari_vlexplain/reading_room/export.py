@@ -32,7 +32,7 @@ from typing import IO, Any
 from uuid import uuid4
 
 from ..errors import Cancelled, VLExplainError
-from ..io.replace import replace_folder
+from ..io.files import replace_folder
 from ..running.run import ProgressCallback
 from .files.archive import MANIFEST, digest_of, files_below, is_export, open_export, pack, write_manifest
 from .files.case_files import Written, write_case

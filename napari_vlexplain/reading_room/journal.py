@@ -31,9 +31,8 @@ from platformdirs import user_data_path
 from ..datasets.dataset import Problem, digest
 from ..datasets.tables import Broken, inside
 from ..errors import VLExplainError
+from ..io.files import replace_file, slug
 from ..io.images import LARGEST
-from ..io.names import slug
-from ..io.replace import replace_file
 from .files.mask_files import labels_png
 from .labelled import Mask, as_mask
 from .records import VERDICTS, Judgement, judgement_from

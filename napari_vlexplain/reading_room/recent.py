@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from ..io.replace import replace_file
+from ..io.files import replace_file
 
 MOST = 8
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..io.replace import replace_file
+from ..io.files import replace_file
 from ..metrics.histogram import Counts
 from ..metrics.thresholds import bin_edges
 from .cache import Cache, key_of

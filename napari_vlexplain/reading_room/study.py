@@ -15,7 +15,7 @@ from ..datasets.plain_folder import open_folder
 from ..datasets.tables import Broken, inside
 from ..errors import VLExplainError
 from ..io.dicom.content import DIRECTORY, is_dicom, is_picture
-from ..io.names import slug
+from ..io.files import slug
 
 PACKAGED = "phantom-study"
 NOTES = "vlexplain-reading"

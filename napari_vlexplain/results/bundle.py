@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from ..drawing.overlay import overlay, under
 from ..errors import VLExplainError
+from ..io.files import replace_folder, unique_slugs
 from ..io.images import LARGEST
-from ..io.names import unique_slugs
-from ..io.replace import replace_folder
 from .explanation import Explanation
 from .manifest import EXPLANATION, HEATMAP, MASKS, OVERLAY, PATCH_SCORES, explanation_of, geometry_of, manifest_of
 from .saved import MANIFEST, write_manifest

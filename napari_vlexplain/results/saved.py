@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import VLExplainError
-from ..io.replace import replace_folder
+from ..io.files import replace_folder
 
 MANIFEST = "manifest.json"
 _MOST_BYTES = 16 << 20

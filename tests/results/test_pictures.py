@@ -15,7 +15,7 @@ from napari_vlexplain.drawing.colour import diverging, ink_on, sequential, table
 from napari_vlexplain.drawing.lettering import font_for, one_line, words_strip, wrapped
 from napari_vlexplain.drawing.overlay import outline, overlay
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.io.names import slug, unique_slugs
+from napari_vlexplain.io.files import slug, unique_slugs
 from napari_vlexplain.results.figure import comparison, figure, panels
 
 

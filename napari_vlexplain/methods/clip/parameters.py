@@ -1,4 +1,4 @@
-"""Parameters of methods made for CLIP-like models: LeGrad, Grad-ECLIP, CLIP Surgery."""
+"""Parameters of methods made for CLIP-like models: LeGrad, Grad-ECLIP, CLIP Surgery, patch similarity."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ class CLIPSurgery:
     )
 
 
+@dataclass(frozen=True)
+class PatchSimilarity:
+    form: str = param(
+        "cosine",
+        "cosine of each patch, as published for BioViL; or its share of the image's cosine, where that is a sum",
+        choices=("cosine", "share"),
+    )
+
+
 METHODS = (
     MethodInfo(
         "legrad",
@@ -69,5 +78,15 @@ METHODS = (
         "napari_vlexplain.methods.clip.clip_surgery:clip_surgery",
         signed=True,
         uses_list=True,
+    ),
+    MethodInfo(
+        "patch_similarity",
+        "Patch-text similarity",
+        "Each patch by its own value in the space that images and prompts share; exact for BioViL.",
+        "Boecking et al., ECCV 2022 (BioViL); Zhou, Loy, Dai, ECCV 2022 (MaskCLIP)",
+        PatchSimilarity,
+        frozenset({"patch_tokens", "prompts"}),
+        "napari_vlexplain.methods.clip.patch_similarity:patch_similarity",
+        signed=True,
     ),
 )

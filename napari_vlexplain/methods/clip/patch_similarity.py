@@ -10,7 +10,7 @@ from ...errors import VLExplainError
 from ...models.pools import MeanPool
 from ...running.run import Run
 from ..inputs import Inputs, Scores, no_words, on_grid, patches
-from .patch_parameters import PatchSimilarity
+from .parameters import PatchSimilarity
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from ...io.replace import replace_file
+from ...io.files import replace_file
 from ..model_info import RESOURCES
 from .identity import FileRead, Identity
 from .places import hub_cache, models_folder

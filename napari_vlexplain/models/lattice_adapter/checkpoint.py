@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...errors import VLExplainError
-from ...io.writing import writing
+from ...io.files import writing
 from ..files.read import read_json
 from ..files.weights import read_state_dict
 from .network import LatticeNetwork

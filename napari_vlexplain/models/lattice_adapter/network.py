@@ -1,4 +1,4 @@
-"""Encoder, adapter and perception branch put together."""
+"""Encoder, adapter and perception branch put together (ABN, LABN; ALA, section 3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ..towers import Tower
 from .adapter import FeatureReader, FormerPart, MapHead, MapReader, as_map, resized
 from .lora import LoRA
 from .options import Options
-from .perception import Perception
 
 Streams = dict[int, Tensor]
 """Depth i -> the encoder's stream ``h_v(i)`` (B, T, D), CLS included."""
@@ -125,3 +124,22 @@ class LatticeNetwork(nn.Module):
         attention = self(pixels).attention
         assert attention is not None
         return attention[:, 0]
+
+
+class Perception(nn.Module):
+    """``h_ALA * h_v(k)`` (B, D, gh, gw) -> features (B, W), and from these the classes (B, C)."""
+
+    def __init__(self, encoder_width: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(encoder_width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+        )  # fmt: skip
+        self.classify = nn.Linear(width, classes)
+
+    def features(self, gated: Tensor) -> Tensor:
+        return self.layers(gated).mean(dim=(2, 3))
+
+    def forward(self, gated: Tensor) -> Tensor:
+        return self.classify(self.features(gated))

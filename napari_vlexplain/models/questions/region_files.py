@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import VLExplainError
-from ...io.writing import writing
+from ...io.files import writing
 from .regions import Regions, regions_of
 
 Size = tuple[int, int]

@@ -225,7 +225,7 @@ def _write_figure(record: CaseRecord, folder: Path, row: dict[str, Any], hidden:
 
 
 def _write_nifti(record: CaseRecord, folder: Path, with_image: bool, files: dict[str, Any]) -> None:
-    from ...io.names import unique_slugs
+    from ...io.files import unique_slugs
     from .dicom_source import of_frame
     from .nifti import affine_of, write_nifti
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ...drawing.roles import ROLES, colour_of, shades
 from ...errors import VLExplainError
+from ...io.files import unique_slugs
 from ...io.images import LARGEST
-from ...io.names import unique_slugs
 from ..labelled import Mask, as_mask
 
 Masks = dict[str, Mask]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from ...io.names import slug
+from ...io.files import slug
 from ..records import CaseRecord
 
 KEY_COLUMNS = ("case", "id", "group", "group_id", "source")

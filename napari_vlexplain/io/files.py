@@ -1,12 +1,17 @@
-"""Folders and files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, under names that every file system takes."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from ..errors import VLExplainError
 
 
 def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -50,3 +55,35 @@ def replace_file(file: Path, content: bytes) -> None:
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what is written to a file or folder; VLExplainError where the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise VLExplainError(f"{path} cannot be written: {error.strerror or error}.") from None
+
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
+
+
+def slug(text: str, longest: int = 60) -> str:
+    """A name that any file system takes: lower-case ASCII letters, digits and hyphens; never empty."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    found = re.sub(r"[^a-z0-9]+", "-", plain.lower())[:longest].strip("-")
+    return f"{found}-" if _RESERVED.fullmatch(found) else found or "unnamed"
+
+
+def unique_slugs(texts: list[str]) -> list[str]:
+    """A slug for each text, no two alike."""
+    found: list[str] = []
+    for text in texts:
+        base, number = slug(text), 1
+        name = base
+        while name in found:
+            number += 1
+            name = f"{base}-{number}"
+        found.append(name)
+    return found
