@@ -131,10 +131,11 @@ def zero_of(entry: Mapping[str, Any]) -> float | None:
     Heatmaps run from the lowest raw score (0) to the highest (1), so it lies outside [0, 1] if all have one sign.
     """
     from ..layers.explanations import recorded
+    from ..results.answer import Answer
     from ..results.answer_bundle import FORMAT, answer_of
 
     try:
-        found = answer_of(dict(entry), "{}") if entry.get("format") == FORMAT else recorded(dict(entry))
+        found = answer_of(dict(entry), "{}", Answer) if entry.get("format") == FORMAT else recorded(dict(entry))
         scores = found.pixel_scores
     except VLExplainError:
         return None

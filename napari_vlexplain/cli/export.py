@@ -87,7 +87,8 @@ def export(
     as_json: options.AsJson = False,
 ) -> None:
     """Write the cases of a study with masks, figures and judgements to a folder or zip."""
-    from ..reading_room.export import export_study, notes_of, options_of, refuse_foreign, target_of
+    from ..reading_room.export import export_study, notes_of, refuse_foreign, target_of
+    from ..reading_room.files.options import options_of
 
     words = options.listed(what)
     if out.lower().endswith(".zip") and "zip" not in words:

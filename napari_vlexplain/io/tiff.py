@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from ..errors import VLExplainError
-from .images import colours_of, plane_of, refuse_huge
+from .arrays import colours_of, plane_of, refuse_huge
 from .lab import lab_as_rgb
 
 _AS_PICTURES = {COMPRESSION.CCITTRLE, COMPRESSION.CCITTFAX3, COMPRESSION.CCITTFAX4, COMPRESSION.OJPEG,

@@ -20,6 +20,7 @@ from ..metrics.perturbation import Curve, even_counts, insertion_deletion, order
 from ..metrics.statistics import Interval, intervals
 from ..models.dual_encoder import DualEncoder
 from ..models.lattice_adapter.network import LatticeNetwork
+from ..models.lattice_adapter.trained import Lattice
 from ..running.entrance import entrance
 from ..running.run import Run, chunks
 from .batches import Look
@@ -173,12 +174,13 @@ def _ladders(network: LatticeNetwork, source: Source, run: Run) -> NDArray[np.fl
 
 
 def _network(model: DualEncoder) -> LatticeNetwork:
-    if model.lattice is None:
+    lattice = model.lattice
+    if not isinstance(lattice, Lattice):
         raise VLExplainError(
             f"{model.info.name} has no adapter to evaluate; train one with `vlexplain train-adapter`, or take "
             "mini-lattice."
         )
-    return model.lattice.network
+    return lattice.network
 
 
 def _look(model: DualEncoder) -> Look:

@@ -15,7 +15,7 @@ from ..io.files import unique_slugs
 from ..results.answer import Answer
 from ..results.answer_bundle import FORMAT as ANSWER
 from ..results.answer_bundle import answer_of, document, is_answer
-from ..results.bundle import Masks, is_bundle, load, load_masks, save
+from ..results.bundle import Masks, is_bundle, load_masks, save
 from ..results.explanation import Explanation
 from ..results.manifest import explanation_of, manifest_of
 from ..results.saved import MANIFEST
@@ -41,7 +41,7 @@ def recorded(record: dict[str, Any], image: NDArray | None = None) -> Explanatio
     """
     try:
         scores = np.asarray(record["patch_scores"], dtype=np.float32)
-        found = explanation_of(record, scores, Path("the layer's metadata"))
+        found = explanation_of(record, scores, Path("the layer's metadata"), Explanation)
     except (KeyError, TypeError, ValueError, VLExplainError):
         raise VLExplainError("The layer's record of its explanation is incomplete; run Explain again.") from None
     object.__setattr__(found, "image", image)
@@ -92,7 +92,7 @@ def write_bundle(path: str, data: list[LayerData]) -> list[str]:
     for folder, (values, entry) in zip(folders, heatmaps, strict=True):
         image = _plane(images.get(entry.get("source")), entry)
         if entry.get("format") == ANSWER:
-            answer = answer_of(entry, "The layer's record of its answer is incomplete ({}); run Explain again.")
+            answer = answer_of(entry, "The layer's record of its answer is incomplete ({}); run Explain again.", Answer)
             object.__setattr__(answer, "image", image)
             written.append(str(answer.save(folder)))
         else:
@@ -137,7 +137,7 @@ def _bundles(path: str | Path) -> list[Path]:
 def _layers(folder: Path) -> list[LayerData]:
     if is_answer(folder):
         return answer_layers(Answer.load(folder))
-    explanation = load(folder)
+    explanation = Explanation.load(folder)
     request = explanation.request
     name = f"{Path(request.image.name).stem} | {request.method} | {explanation.prompt}"
     metadata = {KEY: {"id": str(uuid4()), "kind": "heatmap", "source": None, **record_of(explanation)}}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -168,3 +168,13 @@ def _take(x: Tensor, rows: Tensor | None) -> Tensor:
 def _rows_of(mask: Tensor | None, rows: Tensor | None) -> Tensor | None:
     """The mask as those rows see it: (T, T) becomes (B, 1, 1, T), which a mask of keys is already."""
     return mask if mask is None or rows is None or mask.ndim == 4 else mask[rows][:, None, None]
+
+
+def linear(layer: nn.Linear) -> Linear:
+    """A library's linear layer: its own tensors, not copies."""
+    return Linear(layer.weight, layer.bias)
+
+
+def norm(layer: nn.LayerNorm) -> LayerNorm:
+    """A library's layer norm: its own tensors, not copies."""
+    return LayerNorm(layer.weight, layer.bias, layer.eps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +16,9 @@ from ..geometry import Geometry
 from ..running.torch_state import own_torch_state
 from .files.identity import by_hand
 from .text.prompts import TextBatch, Tokenizer, batch
-from .towers import RowPool, Tower
+from .towers import RowPool, SelfExplaining, Tower
 from .vision.preprocess import Preprocess
 from .zoo import ModelInfo
-
-if TYPE_CHECKING:
-    from .lattice_adapter.trained import Lattice
 
 REMEMBERED_TEXTS = 4096
 ENCODED_ALONE = 32  # prompts; of more, the time that a batch saves is worth more
@@ -63,11 +60,9 @@ class DualEncoder:
     )
 
     @property
-    def lattice(self) -> Lattice | None:
+    def lattice(self) -> SelfExplaining | None:
         """Of a model that was trained to explain itself; its towers serve its scores alone."""
-        from .lattice_adapter.trained import Lattice
-
-        return self.image.embed if isinstance(self.image.embed, Lattice) else None
+        return self.image.embed if isinstance(self.image.embed, SelfExplaining) else None
 
     @property
     def capabilities(self) -> frozenset[str]:

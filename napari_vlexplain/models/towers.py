@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +14,26 @@ from .blocks import Block
 from .pools import AttentionPool, MeanPool, Pool, RowPool
 
 __all__ = ["AttentionPool", "MeanPool", "Pool", "RowPool", "Tower"]
+
+
+class SelfExplaining(ABC):
+    """The ``embed`` of a tower that was trained to explain itself: pixels (B, 3, h, w) -> all that its pool reads.
+
+    tower : the encoder inside, as a tower of its own. notes : what any result must say of how it came about.
+    """
+
+    tower: Tower
+
+    @abstractmethod
+    def __call__(self, pixels: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def explain(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (B, gh, gw) in (0, 1) and embeddings (B, P), from one forward."""
+
+    @property
+    @abstractmethod
+    def notes(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,16 @@ case is ready before it is asked for.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..choices.explain import Explaining, compute
+from ..choices.explain import compute
 from ..datasets.dataset import Entry
 from ..errors import VLExplainError
 from ..metrics.figures import notes_of_figures, without
@@ -25,55 +23,14 @@ from ..metrics.histogram import Counts, OverlapHistogram
 from ..metrics.overlap import ratio
 from ..models.files import known_identity
 from ..results.explanation import Explanation
-from ..results.request import Request
 from ..running.run import ProgressCallback
 from .cache import Cache, hash_of
 from .opened import Opened, Recent, read
+from .question import Question
 from .remembered import recall, remember
-from .study import Item
 
 HELD = 3  # cases in memory: the one in view, the one before and the one behind
 MOST_COUNTS = 5000  # histograms of 40 kB
-
-
-class Asked:
-    """Model, method and parameters as they were chosen at one moment; the prompts come from each case."""
-
-    def __init__(self, asked: Explaining) -> None:
-        self._asked = copy.deepcopy(asked)
-
-    @property
-    def model(self) -> str:
-        return self._asked.model
-
-    @cached_property
-    def key(self) -> tuple[Any, ...]:
-        """Equal for settings that give the same answers, as long as the model's files are the same."""
-        asked = self._asked
-        values = tuple(sorted(asked.values().items()))
-        return asked.model, asked.method, values, asked.target, asked.against, asked.seed, asked.truncate, asked.dtype
-
-    def about(self, prompts: tuple[str, ...]) -> Explaining:
-        """The same with these prompts."""
-        return replace(self._asked, prompts=prompts)
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a case: all its prompts at once; none where the case has no phrase and the reader gave none."""
-
-    entry: Entry
-    prompts: tuple[str, ...]
-    asked: Asked
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Equal for questions with the same answer."""
-        return self.entry.id, self.entry.frame, self.prompts, self.asked.key
-
-    def request(self, opened: Opened) -> Request:
-        """The request that it comes to, with every parameter, before any model is loaded."""
-        return self.asked.about(self.prompts).request(opened.identity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +52,6 @@ class Prepared:
             return ()
         counts = self.counts[number]
         return notes_of_figures(ratio(counts.lost, counts.truth + counts.lost), ratio(counts.truth, counts.pixels))
-
-
-def question_of(item: Item, asked: Asked) -> Question:
-    """What is asked of an item's case."""
-    return Question(item.entry, item.entry.prompts or ((item.prompt,) if item.prompt else ()), asked)
 
 
 class Preparing:

@@ -27,7 +27,7 @@ from platformdirs import user_cache_path
 
 from ..errors import VLExplainError
 from ..models.files import known_identity
-from ..results.bundle import load, save_scores
+from ..results.bundle import save_scores
 from ..results.explanation import Explanation
 from ..results.request import Request
 
@@ -61,7 +61,7 @@ class Cache:
             return None
         with self._lock:  # an entry that another thread is still writing is not a torn one
             try:
-                found = [load(entry / str(number)) for number in range(len(request.prompts))]
+                found = [Explanation.load(entry / str(number)) for number in range(len(request.prompts))]
                 if [one.prompt for one in found] != list(request.prompts) or any(
                     one.request.image.sha256 != request.image.sha256
                     or one.request.method != request.method

@@ -5,26 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from ..choices.explain import remedy
 from ..errors import VLExplainError
 from ..truth.described import file_of
+from .ahead import Preparing
+from .journal import Journal
 from .labelled import Mask
-from .records import NO_PICTURE, CaseRecord, without_folder
+from .navigation import Key
+from .question import Question
+from .records import NO_PICTURE, CaseRecord, Judgement, without_folder
 from .study import Item
+from .threshold import Threshold
 
-if TYPE_CHECKING:
-    from .session import ReadingSession
+
+class Sitting(Protocol):
+    """What records need of a session."""
+
+    preparing: Preparing
+    threshold: Threshold
+    journal: Journal
+    reader: str
+
+    def question(self, item: Item) -> Question: ...
+    def judgement(self, key: Key) -> Judgement: ...
 
 
 @dataclass(frozen=True)
 class Records:
     """The records of some items. ``problems`` gets what is missing, a sentence for each."""
 
-    session: ReadingSession
+    session: Sitting
     items: tuple[Item, ...]
     problems: list[str]
 
@@ -39,7 +53,7 @@ class Records:
             yield from _records_of(self.session, items, self.problems)
 
 
-def _records_of(session: ReadingSession, items: list[Item], problems: list[str]) -> Iterator[CaseRecord]:
+def _records_of(session: Sitting, items: list[Item], problems: list[str]) -> Iterator[CaseRecord]:
     """Those of one case, whose picture is read once."""
     question = session.question(items[0])
     entry = question.entry

@@ -32,7 +32,7 @@ from .cache import Cache, key_of
 from .opened import Opened, state_of
 
 if TYPE_CHECKING:
-    from .ahead import Question
+    from .question import Question
 
 log = logging.getLogger(__name__)
 FORMAT = "napari-vlexplain counts 2"

@@ -16,10 +16,11 @@ import numpy as np
 from ..choices.explain import Explaining, remedy
 from ..errors import Cancelled, VLExplainError
 from ..running.run import ProgressCallback, Run
-from .ahead import Asked, Prepared, Preparing, Question, question_of
+from .ahead import Prepared, Preparing
 from .journal import Journal, Mask
 from .navigation import Key, Row, View, next_undecided, step
 from .opened import Opened
+from .question import Asked, Question, question_of
 from .recorded import Records
 from .records import Judgement, Seen
 from .sight import Sight

@@ -13,7 +13,7 @@ The folder appears whole or not at all.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,11 @@ from ..drawing.boxes import boxes_on
 from ..drawing.overlay import overlay, under
 from ..errors import VLExplainError
 from ..io.images import LARGEST
-from .answer import Answer, QuestionRequest
+from .request import QuestionRequest
 from .saved import MANIFEST, Saved, write_manifest
+
+if TYPE_CHECKING:
+    from .answer import Answer
 
 FORMAT = "napari-vlexplain answer"
 FILES = {"boxes": "boxes.png", "overlay": "overlay.png", "heatmap": "heatmap.tif"}
@@ -39,7 +42,7 @@ def save(answer: Answer, folder: Path) -> Path:
     return ANSWER.save(folder, lambda fresh: _write(answer, fresh))
 
 
-def load(folder: Path) -> Answer:
+def load(folder: Path, make: type[Answer]) -> Answer:
     """Read an answer; its ``image`` is None.
 
     Raises
@@ -47,7 +50,7 @@ def load(folder: Path) -> Answer:
     VLExplainError : no saved answer, a damaged one, or one of another version.
     """
     place = Path(folder).expanduser()
-    return answer_of(ANSWER.read(place), f"{place / MANIFEST} is damaged ({{}}); save the answer again.")
+    return answer_of(ANSWER.read(place), f"{place / MANIFEST} is damaged ({{}}); save the answer again.", make)
 
 
 def is_answer(folder: Path | str) -> bool:
@@ -55,7 +58,7 @@ def is_answer(folder: Path | str) -> bool:
     return ANSWER.holds(folder)
 
 
-def answer_of(data: dict[str, Any], complaint: str) -> Answer:
+def answer_of(data: dict[str, Any], complaint: str, make: type[Answer]) -> Answer:
     """What :func:`document` was made from; its ``image`` is None.
 
     Raises
@@ -65,7 +68,7 @@ def answer_of(data: dict[str, Any], complaint: str) -> Answer:
     try:
         size = int(data["size"][0]), int(data["size"][1])
         boxes = np.array(data["boxes"], dtype=np.float64).reshape(-1, 4)
-        found = Answer(
+        found = make(
             request=QuestionRequest.from_dict(data["request"]),
             question=str(data["question"]),
             answer=str(data["answer"]),

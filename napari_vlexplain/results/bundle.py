@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,11 @@ from ..drawing.overlay import overlay, under
 from ..errors import VLExplainError
 from ..io.files import replace_folder, unique_slugs
 from ..io.images import LARGEST
-from .explanation import Explanation
 from .manifest import EXPLANATION, HEATMAP, MASKS, OVERLAY, PATCH_SCORES, explanation_of, geometry_of, manifest_of
 from .saved import MANIFEST, write_manifest
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
 
 Masks = dict[str, NDArray[np.bool_]]
 
@@ -61,7 +63,7 @@ def save_scores(explanation: Explanation, folder: Path) -> None:
     replace_folder(folder, write)
 
 
-def load(folder: Path) -> Explanation:
+def load(folder: Path, make: type[Explanation]) -> Explanation:
     """Read a bundle; its ``image`` is None.
 
     Raises
@@ -76,7 +78,7 @@ def load(folder: Path) -> Explanation:
     except (KeyError, TypeError, ValueError, IndexError):
         raise EXPLANATION.damaged(place, ValueError("geometry")) from None
     scores = _read_scores(_inside(place, files.get("patch_scores")), grid)
-    return explanation_of(manifest, scores, place)
+    return explanation_of(manifest, scores, place, make)
 
 
 def load_masks(folder: Path | str) -> Masks:
@@ -87,8 +89,12 @@ def load_masks(folder: Path | str) -> Masks:
     VLExplainError : as :func:`load`, or a mask that is missing, no image or of another size.
     """
     place = Path(folder).expanduser()
-    shape = load(place).geometry.source
-    listed = _files(EXPLANATION.read(place), place).get("masks", {})
+    manifest = EXPLANATION.read(place)
+    try:
+        shape = geometry_of(manifest["geometry"]).source
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise EXPLANATION.damaged(place, error) from None
+    listed = _files(manifest, place).get("masks", {})
     if not isinstance(listed, dict):
         raise EXPLANATION.damaged(place, ValueError("masks"))
     return {str(name): _read_mask(_inside(place, file), shape) for name, file in listed.items()}

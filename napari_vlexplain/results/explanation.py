@@ -87,7 +87,7 @@ class Explanation:
         """Read a bundle that :meth:`save` wrote."""
         from .bundle import load
 
-        return load(Path(folder))
+        return load(Path(folder), cls)
 
 
 def joined_words(

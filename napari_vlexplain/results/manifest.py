@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..geometry import Geometry
 from ..io.images import LARGEST
-from .explanation import Explanation
 from .request import Request
 from .saved import Saved
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
 
 HEATMAP, PATCH_SCORES, OVERLAY, MASKS = "heatmap.tif", "patch_scores.tif", "overlay.png", "masks"
 EXPLANATION = Saved(
@@ -40,7 +42,9 @@ def manifest_of(explanation: Explanation, files: dict[str, Any]) -> dict[str, An
     }
 
 
-def explanation_of(manifest: dict[str, Any], patch_scores: np.ndarray, folder: Path) -> Explanation:
+def explanation_of(
+    manifest: dict[str, Any], patch_scores: np.ndarray, folder: Path, make: type[Explanation]
+) -> Explanation:
     """The explanation that a manifest and the raw scores make.
 
     Raises
@@ -50,7 +54,7 @@ def explanation_of(manifest: dict[str, Any], patch_scores: np.ndarray, folder: P
     try:
         geometry = geometry_of(manifest["geometry"])
         tokens = tuple(_text(token) for token in manifest["tokens"])
-        found = Explanation(
+        found = make(
             request=Request.from_dict(manifest["request"]),
             prompt=_text(manifest["prompt"]),
             patch_scores=patch_scores,

@@ -171,3 +171,82 @@ class Request:
         words += (place or Place()).words(self.image, self.truncate, self.dtype)
         # Behind "--" nothing is taken for an option, whatever it begins with.
         return shlex.join([*words, "--", self.image.name, *self.prompts])
+
+
+@dataclass(frozen=True)
+class QuestionRequest:
+    """One image, one or more questions, a model, and a method with all its parameters resolved.
+
+    answer : the answer that is explained; None is each question's most probable one.
+    regions : where the boxes come from: ``model``, or the name of a file or detector.
+    dtype : of the model's matrix products, see :mod:`napari_vlexplain.models.precision`.
+    """
+
+    image: ImageIdentity
+    questions: tuple[str, ...]
+    model: str
+    method: str
+    parameters: tuple[tuple[str, Any], ...]
+    answer: str | None = None
+    regions: str = "model"
+    truncate: bool = False
+    dtype: str = "float32"
+
+    @property
+    def key(self) -> str:
+        return key_of(older(self.to_dict()))
+
+    def to_dict(self) -> dict[str, Any]:
+        return plain(self)
+
+    def as_python(self, place: Place | None = None) -> str:
+        """A program that computes it again."""
+        named: list[tuple[str, Any]] = [("model", self.model), ("method", self.method)]
+        named += [("answer", self.answer)] if self.answer is not None else []
+        named += (place or Place()).keywords(self.image, self.truncate, self.dtype)
+        named += [("regions", self.regions)] if self.regions != "model" else []
+        given = [repr(self.image.name), repr(list(self.questions))]
+        return f"from napari_vlexplain import ask\n\n{call('answers = ask', given, [*named, *self.parameters])}"
+
+    def as_command(self, place: Place | None = None) -> str:
+        """The same as a command line."""
+        words = ["vlexplain", "ask", "--model", self.model, "--method", self.method]
+        for name, value in self.parameters:
+            words += ["--param", f"{name}={value}"]
+        words += ["--answer", self.answer] if self.answer is not None else []
+        words += (place or Place()).words(self.image, self.truncate, self.dtype)
+        words += ["--regions", self.regions] if self.regions != "model" else []
+        return shlex.join([*words, "--", self.image.name, *self.questions])
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> QuestionRequest:
+        return cls(
+            **common(data),
+            questions=tuple(data["questions"]),
+            method=data["method"],
+            answer=data["answer"],
+            regions=data["regions"],
+            truncate=data["truncate"],
+        )
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """One image, a model, all parameters resolved and a seed, which is that of k-means."""
+
+    image: ImageIdentity
+    model: str
+    parameters: tuple[tuple[str, Any], ...]
+    seed: int
+    dtype: str = "float32"
+
+    @property
+    def key(self) -> str:
+        return key_of(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        return plain(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:
+        return cls(**common(data), seed=int(data["seed"]))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,12 @@ from ..errors import VLExplainError
 from ..spectral.eigenvectors import Eigenvectors
 from ..spectral.parameters import split_parameters
 from .manifest import geometry_of
+from .request import SegmentRequest
 from .saved import Saved, write_manifest
 from .segment_pictures import eigenvectors_side_by_side, regions_on
-from .segmentation import Segmentation, SegmentRequest
+
+if TYPE_CHECKING:
+    from .segmentation import Segmentation
 
 FILES = {
     "overlay": "overlay.png",
@@ -49,7 +52,7 @@ def save(found: Segmentation, folder: Path) -> Path:
     return SEGMENTS.save(folder, lambda fresh: _write(found, fresh))
 
 
-def load(folder: Path) -> Segmentation:
+def load(folder: Path, make: type[Segmentation]) -> Segmentation:
     """Read a segmentation; its ``image`` is None.
 
     Raises
@@ -67,7 +70,7 @@ def load(folder: Path) -> Segmentation:
         vectors = _vectors(place / FILES["eigenvectors"], (len(values) - 1, *geometry.grid))
         found = Eigenvectors(vectors, values, geometry)
         pieces = cut(found, split_parameters(dict(request.parameters))[1], request.seed)
-        return Segmentation(request, found, pieces, dict(data["provenance"]))
+        return make(request, found, pieces, dict(data["provenance"]))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise SEGMENTS.damaged(place, error) from None
 

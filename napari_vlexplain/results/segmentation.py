@@ -13,29 +13,7 @@ from numpy.typing import NDArray
 from ..spectral.eigenvectors import Eigenvectors
 from ..spectral.parameters import CutParameters
 from ..spectral.segments import Cut, cut
-from .request import ImageIdentity, common, key_of, plain
-
-
-@dataclass(frozen=True)
-class SegmentRequest:
-    """One image, a model, all parameters resolved and a seed, which is that of k-means."""
-
-    image: ImageIdentity
-    model: str
-    parameters: tuple[tuple[str, Any], ...]
-    seed: int
-    dtype: str = "float32"
-
-    @property
-    def key(self) -> str:
-        return key_of(self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        return plain(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:
-        return cls(**common(data), seed=int(data["seed"]))
+from .request import SegmentRequest
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,4 +110,4 @@ class Segmentation:
         """Read a folder that :meth:`save` wrote."""
         from .segment_bundle import load
 
-        return load(Path(folder))
+        return load(Path(folder), cls)

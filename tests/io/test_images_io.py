@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.io import images
+from napari_vlexplain.io import arrays as as_pictures
 from napari_vlexplain.io.images import as_array, as_rgb, default_limits, read_image, read_shown
 
 RNG = np.random.default_rng(3)
@@ -173,7 +173,7 @@ def test_huge_images_are_refused_before_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     Image.fromarray(GREY).save(tmp_path / name)
-    monkeypatch.setattr(images, "LARGEST", 62)
+    monkeypatch.setattr(as_pictures, "LARGEST", 62)
     with pytest.raises(VLExplainError, match="is too large: images of up to"):
         read_image(tmp_path / name)
 

@@ -55,8 +55,9 @@ from napari_vlexplain.models.files import known_identity
 from napari_vlexplain.models.lattice_adapter import trained
 from napari_vlexplain.models.model_info import info_of
 from napari_vlexplain.models.question_loading import load_detector, load_question_model
-from napari_vlexplain.reading_room.ahead import Asked, Preparing, Question
+from napari_vlexplain.reading_room.ahead import Preparing
 from napari_vlexplain.reading_room.cache import Cache
+from napari_vlexplain.reading_room.question import Asked, Question
 
 
 @pytest.fixture

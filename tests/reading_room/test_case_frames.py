@@ -20,8 +20,9 @@ from napari_vlexplain.io.dicom import image as module
 from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.reading_room.ahead import Preparing
 from napari_vlexplain.reading_room.cache import Cache
-from napari_vlexplain.reading_room.export import export_study, notes_of, options_of
+from napari_vlexplain.reading_room.export import export_study, notes_of
 from napari_vlexplain.reading_room.files.dicom_source import read_source
+from napari_vlexplain.reading_room.files.options import options_of
 from napari_vlexplain.reading_room.journal import Journal, open_journal
 from napari_vlexplain.reading_room.opened import read
 from napari_vlexplain.reading_room.reopen import read_export

@@ -18,8 +18,9 @@ from pydicom.sr._concepts_dict import concepts
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
 from napari_vlexplain.io.dicom.image import read_dicom_image
-from napari_vlexplain.reading_room.export import export_study, notes_of, options_of
+from napari_vlexplain.reading_room.export import export_study, notes_of
 from napari_vlexplain.reading_room.files.dicom_source import _FINDINGS
+from napari_vlexplain.reading_room.files.options import options_of
 from napari_vlexplain.reading_room.labelled import parts_of
 from napari_vlexplain.reading_room.records import CaseRecord
 

@@ -14,10 +14,11 @@ from export_records import PATIENT, image_of, record, write_radiograph
 from highdicom import sr
 
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.reading_room.export import Options, export_study, notes_of, options_of
+from napari_vlexplain.reading_room.export import Options, export_study, notes_of
 from napari_vlexplain.reading_room.files.dicom_seg import read_seg, write_seg
 from napari_vlexplain.reading_room.files.dicom_source import pseudonym, short
 from napari_vlexplain.reading_room.files.dicom_sr import write_sr
+from napari_vlexplain.reading_room.files.options import options_of
 from napari_vlexplain.reading_room.records import CaseRecord
 from napari_vlexplain.reading_room.reopen import read_export
 from napari_vlexplain.reading_room.rows import masks_of, row_of

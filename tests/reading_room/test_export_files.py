@@ -21,10 +21,11 @@ from PIL import Image
 
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.reading_room import export
-from napari_vlexplain.reading_room.export import WHAT, Options, export_case, export_study, notes_of, options_of
+from napari_vlexplain.reading_room.export import Options, export_case, export_study, notes_of
 from napari_vlexplain.reading_room.files import case_files
 from napari_vlexplain.reading_room.files.mask_files import read_masks, write_masks
 from napari_vlexplain.reading_room.files.nifti import affine_of, read_nifti, write_nifti
+from napari_vlexplain.reading_room.files.options import WHAT, options_of
 from napari_vlexplain.reading_room.records import NO_PICTURE, CaseRecord
 from napari_vlexplain.reading_room.reopen import layers_of, napari_get_reader, read_export, read_layers
 from napari_vlexplain.reading_room.rows import COLUMNS

@@ -18,10 +18,11 @@ from PIL import Image
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.reading_room.agreement import compare
-from napari_vlexplain.reading_room.export import Options, export_study, notes_of, options_of
+from napari_vlexplain.reading_room.export import Options, export_study, notes_of
 from napari_vlexplain.reading_room.files.archive import digest_of
 from napari_vlexplain.reading_room.files.dicom_seg import write_seg
 from napari_vlexplain.reading_room.files.dicom_sr import write_sr
+from napari_vlexplain.reading_room.files.options import options_of
 from napari_vlexplain.reading_room.journal import Journal
 from napari_vlexplain.reading_room.labelled import as_mask, joined, parts_of
 from napari_vlexplain.reading_room.records import CaseRecord

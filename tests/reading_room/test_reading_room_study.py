@@ -20,10 +20,10 @@ from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.methods.targets import Target
 from napari_vlexplain.models.files import known_identity
 from napari_vlexplain.reading_room import cache as cache_module
-from napari_vlexplain.reading_room.ahead import Asked, question_of
 from napari_vlexplain.reading_room.cache import Cache
 from napari_vlexplain.reading_room.navigation import Row, View, ends, next_undecided, progress, shown, step
 from napari_vlexplain.reading_room.opened import halved, levels_of, read
+from napari_vlexplain.reading_room.question import Asked, question_of
 from napari_vlexplain.reading_room.study import NOTES, is_study, open_study
 from napari_vlexplain.results.explanation import Explanation
 from napari_vlexplain.results.request import ImageIdentity, Request

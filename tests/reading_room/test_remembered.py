@@ -20,8 +20,9 @@ from napari_vlexplain.models.files import known_identity
 from napari_vlexplain.reading_room import ahead as ahead_module
 from napari_vlexplain.reading_room import cache as cache_module
 from napari_vlexplain.reading_room import remembered as module
-from napari_vlexplain.reading_room.ahead import Asked, Preparing, Question
+from napari_vlexplain.reading_room.ahead import Preparing
 from napari_vlexplain.reading_room.cache import Cache
+from napari_vlexplain.reading_room.question import Asked, Question
 from napari_vlexplain.results.bundle import save_scores
 from napari_vlexplain.results.explanation import Explanation
 from napari_vlexplain.results.request import ImageIdentity, Request

@@ -26,13 +26,14 @@ from napari_vlexplain.datasets.reading import read_case
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.metrics.figures import measure
 from napari_vlexplain.reading_room.agreement import overlaps
-from napari_vlexplain.reading_room.ahead import Asked, Preparing, Question
+from napari_vlexplain.reading_room.ahead import Preparing
 from napari_vlexplain.reading_room.cache import Cache
 from napari_vlexplain.reading_room.export import Options, export_study
 from napari_vlexplain.reading_room.files.case_figure import case_figure
 from napari_vlexplain.reading_room.files.case_files import read_case as read_exported
 from napari_vlexplain.reading_room.files.case_files import write_case
 from napari_vlexplain.reading_room.opened import read
+from napari_vlexplain.reading_room.question import Asked, Question
 from napari_vlexplain.reading_room.rows import row_of
 from napari_vlexplain.results.reproduce import ComparisonChoices, ImageSource
 from napari_vlexplain.tasks.compare import compare

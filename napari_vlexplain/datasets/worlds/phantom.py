@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import VLExplainError
-from . import captions
 from .canvas import Array, check_size, to_uint8
 from .chest import SIDES, Anatomy, draw_anatomy, paint_chest
 from .findings import AVERAGE, FINDINGS, PAINTERS, SIDED, ZONED, ZONES, Shape, place
@@ -43,7 +42,7 @@ class Finding:
     @property
     def phrases(self) -> tuple[str, ...]:
         """Every way to say it, the bare name first: "opacity", "left lung opacity", "opacity on the left"."""
-        return captions.finding_phrases(self)
+        return finding_phrases(self)
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class PhantomScene:
 
     def caption(self, variant: int = 0) -> str:
         """A caption in the grammar that the embedded model was trained on; each variant is another."""
-        return captions.phantom_caption(self, variant)
+        return phantom_caption(self, variant)
 
 
 def sample(seed: int, index: int, *, findings: int | Sequence[str] | None = None) -> PhantomScene:
@@ -127,3 +126,39 @@ def render(scene: PhantomScene, size: int = 224) -> Rendered:
     """
     picture, masks = draw(scene, size)
     return Rendered(to_uint8(picture), masks, scene.names)
+
+
+def finding_phrases(finding: Finding) -> tuple[str, ...]:
+    """Every way to say a finding, from the bare name to the most exact."""
+    name, side, zone = finding.name, finding.side, finding.zone
+    phrases = [name]
+    if side:
+        phrases += [f"{side} lung {name}" if zone else f"{side} {name}", f"{name} on the {side}"]
+    if zone:
+        phrases += [
+            f"{side} {zone} lung {name}",
+            f"{name} in the {side} {zone} lung",
+            f"{side} {zone} {'zone' if zone == 'mid' else 'lobe'} {name}",
+        ]
+    if name == "cardiomegaly":
+        phrases += ["enlarged heart", "enlarged cardiac silhouette"]
+    if name == "edema":
+        phrases += ["pulmonary edema", "bilateral edema"]
+    return tuple(phrases)
+
+
+NORMAL = ("no acute findings", "clear lungs", "normal chest x-ray", "no acute cardiopulmonary process")
+_REPORT_OPENINGS = ("chest x-ray showing ", "chest radiograph with ", "findings: ")
+
+
+def phantom_caption(scene: PhantomScene, variant: int) -> str:
+    """A true caption of a phantom: its findings, or one of them, or that there is none."""
+    rng = stream(scene.key, Purpose.CAPTION, variant)
+    phrases = tuple(pick(rng, finding.phrases) for finding in scene.findings)
+    if not phrases:
+        said = pick(rng, NORMAL)
+    elif len(phrases) == 1 or rng.random() < 0.4:
+        said = pick(rng, phrases)
+    else:
+        said = " and ".join(phrases)
+    return pick(rng, _REPORT_OPENINGS) + said if rng.random() < 0.3 else said

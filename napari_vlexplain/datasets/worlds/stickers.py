@@ -7,17 +7,18 @@ Every draw has its own stream, so that ``sample(seed, i, word="cat")`` shows the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import VLExplainError
-from . import artwork, captions
+from . import artwork
 from .artwork import article, class_names
 from .backgrounds import TEXTURES, Background, draw_background, paint
 from .canvas import Array, Pose, check_size, lay, to_uint8
 from .randomness import Purpose, check_key, stream
 from .rendered import Rendered
+from .sticker_scenes import Label, Sticker, StickerScene
 
 __all__ = [
     "TEXTURES",
@@ -46,60 +47,6 @@ _INKS = (
     ((0.0, 0.0, 0.0), (1.0, 0.9, 0.3)),
 )
 _LABEL_ASPECT = 4  # a label's width over its height
-
-
-@dataclass(frozen=True)
-class Sticker:
-    """One object: its class, its picture (a number among ``artwork.pictures_of``) and where it lies.
-
-    Centre (x, y) and half-extent are in units of half the picture, x to the right and y down, from -1 to 1.
-    """
-
-    name: str
-    picture: int
-    centre: tuple[float, float] = (0.0, 0.0)
-    half_extent: float = 0.5
-    rotation: float = 0.0
-    flipped: bool = False
-
-
-@dataclass(frozen=True)
-class Label:
-    """A printed word (one of the class names) on a plate four times as wide as high; ``ink`` is 0 to 3."""
-
-    word: str
-    centre: tuple[float, float] = (0.0, 0.6)
-    half_width: float = 0.45
-    ink: int = 0
-
-
-@dataclass(frozen=True)
-class StickerScene:
-    """What is where. Later stickers lie over earlier ones, the label over all; ``key`` is (seed, index)."""
-
-    stickers: tuple[Sticker, ...]
-    background: Background
-    label: Label | None = None
-    key: tuple[int, int] = (0, 0)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The objects' class names, in order of drawing."""
-        return tuple(sticker.name for sticker in self.stickers)
-
-    def caption(self, variant: int = 0) -> str:
-        """A caption of the scene in the grammar of the embedded model's training; each variant is another."""
-        return captions.sticker_caption(self, variant)
-
-    def without_label(self) -> StickerScene:
-        """The same scene without its word."""
-        return replace(self, label=None)
-
-    def without_sticker(self, position: int) -> StickerScene:
-        """The same scene without one of its objects, counted from 0 in order of drawing."""
-        if not 0 <= position < len(self.stickers):
-            raise VLExplainError(f"There is no sticker {position}; the scene has {len(self.stickers)}.")
-        return replace(self, stickers=self.stickers[:position] + self.stickers[position + 1 :])
 
 
 def sample(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import VLExplainError
-from ..images import LARGEST, default_limits
+from ..arrays import LARGEST, default_limits
 from .content import is_dicom
 from .decoding import bits_stored, is_signed, stored_pixels, why
 from .header import (

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..blocks import MLP, Block, packed
-from ..libraries.transformers_clip import linear, norm
+from ..blocks import MLP, Block, linear, norm, packed
 
 EPS = 1e-6  # as in timm and SAN
 

@@ -20,7 +20,7 @@ from ..files.weights import read_state_dict
 from ..libraries.peft import refuse_adapter
 from ..model_info import ModelInfo
 from ..pools import RowPool
-from ..towers import Tower
+from ..towers import SelfExplaining, Tower
 from ..vision.preprocess import Preprocess
 from .checkpoint import CONFIG, WEIGHTS, load_network
 from .network import LatticeNetwork
@@ -30,7 +30,7 @@ _LARGEST = 100_000
 
 
 @dataclass(frozen=True)
-class Lattice:
+class Lattice(SelfExplaining):
     """A model's first and only step: pixels (B, 3, h, w) -> gated features (B, 1, W), all that its pool reads.
 
     The encoder stands beside the network that runs it, so that whoever changes the one's numbers in a copy (see

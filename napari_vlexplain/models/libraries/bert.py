@@ -6,10 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..blocks import MLP, Block
+from ..blocks import MLP, Block, linear, norm
 from ..pools import Map, RowPool
 from ..towers import Tower
-from .transformers_clip import linear, norm
 
 
 def text_tower(model: Any, project: Map) -> Tower:

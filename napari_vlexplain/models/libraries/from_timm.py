@@ -11,7 +11,7 @@ from torch import nn
 
 from ...errors import VLExplainError
 from ...running.run import Run
-from ..blocks import Linear
+from ..blocks import Linear, linear
 from ..classes import ClassNames, class_tower, numbered, with_one
 from ..dual_encoder import DualEncoder
 from ..files.identity import note
@@ -22,7 +22,6 @@ from ..model_info import ModelInfo
 from ..vision.configuration import of_timm, refuse_unknown
 from . import timm_vit
 from .peft import refuse_adapter, refuse_unmerged
-from .transformers_clip import linear
 
 FILES = (*WEIGHTS[:1], "pytorch_model.bin", "pytorch_model.pth", "model.pth", *WEIGHTS[1:])
 """Of a folder that holds several the first is taken, as timm does; timm itself reads no index."""

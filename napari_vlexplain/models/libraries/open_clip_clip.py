@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import VLExplainError
-from ..blocks import MLP, Block, Linear, packed
+from ..blocks import MLP, Block, Linear, linear, norm, packed
 from ..files.identity import note
 from ..pools import AttentionPool, MeanPool, RowPool
 from ..text.prompts import (
@@ -27,7 +27,6 @@ from ..text.tokenizers import TOKENIZERS, fast_tokenizer
 from ..towers import Tower
 from . import bert, timm_vit
 from .open_clip_files import Source
-from .transformers_clip import linear, norm
 
 
 def _scale(layer: nn.Module) -> Tensor | None:

@@ -8,10 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...errors import VLExplainError
-from ..blocks import MLP, Block, LayerNorm, Linear, packed
+from ..blocks import MLP, Block, LayerNorm, Linear, linear, norm, packed
 from ..pools import AttentionPool, Map, MeanPool, Pool, RowPool
 from ..towers import Tower
-from .transformers_clip import linear, norm
 
 
 def _optional_norm(layer: nn.Module) -> LayerNorm | None:

@@ -7,17 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..blocks import MLP, Activation, Block, LayerNorm, Linear
+from ..blocks import MLP, Activation, Block, linear, norm
 from ..text.prompts import HuggingFaceTokenizer, Readout, first_of, highest_id
 from ..towers import RowPool, Tower
-
-
-def linear(layer: nn.Linear) -> Linear:
-    return Linear(layer.weight, layer.bias)
-
-
-def norm(layer: nn.LayerNorm) -> LayerNorm:
-    return LayerNorm(layer.weight, layer.bias, layer.eps)
 
 
 def block(layer: Any, heads: int) -> Block:

@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import VLExplainError
-from ..blocks import packed
+from ..blocks import linear, norm, packed
 from ..pools import AttentionPool
 from ..text.prompts import HuggingFaceTokenizer, canonical, last_position
 from ..towers import Tower
-from .transformers_clip import block, linear, norm, transformer
+from .transformers_clip import block, transformer
 
 
 def image_tower(model: Any) -> Tower:

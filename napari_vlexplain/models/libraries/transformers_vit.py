@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ...errors import VLExplainError
-from ..blocks import MLP, Block, Linear
+from ..blocks import MLP, Block, Linear, linear, norm
 from ..pools import FirstRowsPool, Pool, RowPool
 from ..towers import Tower
-from .transformers_clip import linear, norm
 
 
 def _first(owner: Any, *names: str) -> Any:

@@ -13,8 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...geometry import Geometry, squash
-from ..blocks import MLP
-from ..libraries.transformers_clip import linear, norm
+from ..blocks import MLP, linear, norm
 from ..vision.preprocess import Colour, normalised, resize
 from ..vision.resizing import Resizing as Rule
 from ..zoo import ModelInfo

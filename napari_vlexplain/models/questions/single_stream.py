@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import VLExplainError
-from ..libraries.transformers_clip import linear
+from ..blocks import linear
 from ..text.prompts import Tokenizer
 from ..zoo import ModelInfo
 from .answering import QuestionBatch, See

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..blocks import MLP
-from ..libraries.transformers_clip import linear, norm
+from ..blocks import MLP, linear, norm
 from ..text.prompts import Tokenizer
 from ..zoo import ModelInfo
 from .answering import QuestionBatch, See

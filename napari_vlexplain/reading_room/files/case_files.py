@@ -27,7 +27,7 @@ from ..rows import masks_of, row_of, shape_of
 from .mask_files import PICTURE, Masks, in_order, read_masks, write_masks
 
 if TYPE_CHECKING:
-    from ..export import Options
+    from .options import Options
 
 FORMAT = "napari-vlexplain case"
 SCHEMA_VERSION = 1

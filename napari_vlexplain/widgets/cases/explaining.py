@@ -8,7 +8,8 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from ...choices.explain import remedy
-from ...reading_room.ahead import Prepared, Question
+from ...reading_room.ahead import Prepared
+from ...reading_room.question import Question
 from ...reading_room.session import ReadingSession
 from ...reading_room.study import Item
 from ..jobs.collector import Settled

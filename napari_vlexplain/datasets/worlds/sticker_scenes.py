@@ -1,21 +1,72 @@
-"""What may be said of a scene: the grammar of the captions that the embedded model was trained on."""
+"""What is where in a sticker scene, and how it is said."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...errors import VLExplainError
 from .artwork import article, plural
+from .backgrounds import Background
 from .randomness import Purpose, pick, stream
-
-if TYPE_CHECKING:
-    from .phantom import Finding, PhantomScene
-    from .stickers import Label, Sticker, StickerScene
 
 OPENINGS = ("", "", "a photo of ", "a picture of ", "an image of ", "there is ")
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
+
+
+@dataclass(frozen=True)
+class Sticker:
+    """One object: its class, its picture (a number among ``artwork.pictures_of``) and where it lies.
+
+    Centre (x, y) and half-extent are in units of half the picture, x to the right and y down, from -1 to 1.
+    """
+
+    name: str
+    picture: int
+    centre: tuple[float, float] = (0.0, 0.0)
+    half_extent: float = 0.5
+    rotation: float = 0.0
+    flipped: bool = False
+
+
+@dataclass(frozen=True)
+class Label:
+    """A printed word (one of the class names) on a plate four times as wide as high; ``ink`` is 0 to 3."""
+
+    word: str
+    centre: tuple[float, float] = (0.0, 0.6)
+    half_width: float = 0.45
+    ink: int = 0
+
+
+@dataclass(frozen=True)
+class StickerScene:
+    """What is where. Later stickers lie over earlier ones, the label over all; ``key`` is (seed, index)."""
+
+    stickers: tuple[Sticker, ...]
+    background: Background
+    label: Label | None = None
+    key: tuple[int, int] = (0, 0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objects' class names, in order of drawing."""
+        return tuple(sticker.name for sticker in self.stickers)
+
+    def caption(self, variant: int = 0) -> str:
+        """A caption of the scene in the grammar of the embedded model's training; each variant is another."""
+        return sticker_caption(self, variant)
+
+    def without_label(self) -> StickerScene:
+        """The same scene without its word."""
+        return replace(self, label=None)
+
+    def without_sticker(self, position: int) -> StickerScene:
+        """The same scene without one of its objects, counted from 0 in order of drawing."""
+        if not 0 <= position < len(self.stickers):
+            raise VLExplainError(f"There is no sticker {position}; the scene has {len(self.stickers)}.")
+        return replace(self, stickers=self.stickers[:position] + self.stickers[position + 1 :])
 
 
 def sticker_caption(scene: StickerScene, variant: int) -> str:
@@ -93,39 +144,3 @@ def _relation(one: Sticker, other: Sticker, rng: np.random.Generator) -> str:
         side = "left" if dx < 0 else "right"
         return pick(rng, (f"to the {side} of", f"{side} of"))
     return "above" if dy < 0 else pick(rng, ("below", "under"))
-
-
-def finding_phrases(finding: Finding) -> tuple[str, ...]:
-    """Every way to say a finding, from the bare name to the most exact."""
-    name, side, zone = finding.name, finding.side, finding.zone
-    phrases = [name]
-    if side:
-        phrases += [f"{side} lung {name}" if zone else f"{side} {name}", f"{name} on the {side}"]
-    if zone:
-        phrases += [
-            f"{side} {zone} lung {name}",
-            f"{name} in the {side} {zone} lung",
-            f"{side} {zone} {'zone' if zone == 'mid' else 'lobe'} {name}",
-        ]
-    if name == "cardiomegaly":
-        phrases += ["enlarged heart", "enlarged cardiac silhouette"]
-    if name == "edema":
-        phrases += ["pulmonary edema", "bilateral edema"]
-    return tuple(phrases)
-
-
-NORMAL = ("no acute findings", "clear lungs", "normal chest x-ray", "no acute cardiopulmonary process")
-_REPORT_OPENINGS = ("chest x-ray showing ", "chest radiograph with ", "findings: ")
-
-
-def phantom_caption(scene: PhantomScene, variant: int) -> str:
-    """A true caption of a phantom: its findings, or one of them, or that there is none."""
-    rng = stream(scene.key, Purpose.CAPTION, variant)
-    phrases = tuple(pick(rng, finding.phrases) for finding in scene.findings)
-    if not phrases:
-        said = pick(rng, NORMAL)
-    elif len(phrases) == 1 or rng.random() < 0.4:
-        said = pick(rng, phrases)
-    else:
-        said = " and ".join(phrases)
-    return pick(rng, _REPORT_OPENINGS) + said if rng.random() < 0.3 else said
