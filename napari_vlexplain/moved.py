@@ -31,7 +31,7 @@ _OLD = {
     "io.dicom_content": "io.dicom.content",
     "io.dicom_header": "io.dicom.header",
     "io.dicom_series": "io.dicom.series",
-    "io.dicom_voi": "io.dicom.voi",
+    "io.dicom_voi": "io.voi",
     "io.ground_truth": "truth.reading",
     "io.napari_answers": "layers.answers",
     "io.napari_bundle": "layers.explanations",

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..drawing.colour import table
 from ..errors import VLExplainError
-from ..io.dicom.voi import apart
+from ..io.voi import apart
 from ..scale import is_constant
 
 SEQUENTIAL = ("inferno", "magma", "viridis", "cividis", "gray")

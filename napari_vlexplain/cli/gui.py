@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -42,13 +43,10 @@ def refuse_without_window() -> None:
         raise VLExplainError(
             "There is no display to open a window on; start it from a desktop, or use vlexplain explain."
         )
-    try:
-        import napari  # noqa: F401
-        import qtpy  # noqa: F401
-    except ImportError:
+    if find_spec("napari") is None or find_spec("qtpy") is None:
         raise VLExplainError(
             "napari and Qt are not installed; install them with: pip install 'napari-vlexplain[pyqt5]'."
-        ) from None
+        )
     # Qt aborts the process when it cannot reach the screen or lacks a system library, so another one tries first.
     tried = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False)
     if tried.returncode:

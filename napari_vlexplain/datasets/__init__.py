@@ -1,0 +1,1 @@
+"""Cases with known answers: official data sets in their own layouts, plain folders, and drawn worlds."""

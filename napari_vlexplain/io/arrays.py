@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from .dicom.voi import full_range, sample_of
+from .voi import full_range, sample_of
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -19,7 +19,7 @@ from ..io.dicom.planes import Plane
 from ..io.dicom.series import holds_dicom, series_of, stack_of_files, stacks_of_frames
 from ..io.dicom.spacing import shape_of_pixels
 from ..io.dicom.stack import Stack
-from ..io.dicom.voi import record_of
+from ..io.voi import record_of
 from . import KEY
 
 LayerData = tuple[Any, dict[str, Any], str]

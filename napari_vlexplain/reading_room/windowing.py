@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.dicom.voi import Function, Limits, Window, full_range, percentiles, sample_of
+from ..io.voi import Function, Limits, Window, full_range, percentiles, sample_of
 
 MOST_FROM_FILE = 4
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import napari
 from napari.layers import Layer
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QWidget
 
 from ..errors import VLExplainError
 from ..io.dicom.content import is_dicom
 from ..layers import samples as _samples
 from ..layers.explanations import napari_get_reader, read_bundles
 from ..reading_room.study import PACKAGED, is_study
-from .cases.dock import CasesDock
 from .explain.dock import ExplainDock
 from .measure.dock import MeasureDock
 from .viewer.dicom_choice import open_dicom
-from .viewer.docks import dock_class, dock_named
-from .viewer.settings import PLUGIN
+from .viewer.docks import dock_named
+from .viewer.opening import add_cases, open_dock, place_dock
 
 DEMO_PROMPTS = ("a photo of a dog", "a photo of a sunflower")
 
@@ -55,7 +51,7 @@ def show_window(files: Sequence[str] = (), demo: bool = False, docks: Sequence[s
 
 def add_docks(viewer: napari.Viewer) -> tuple[ExplainDock, MeasureDock]:
     """Both docks, one above the other as tabs, *Explain* in front."""
-    placed = [_dock(viewer, name) for name in ("Explain", "Measure")]
+    placed = [place_dock(viewer, name) for name in ("Explain", "Measure")]
     (explain_place, explain), (measure_place, measure) = placed
     window = explain_place.parent()
     if hasattr(window, "tabifyDockWidget"):
@@ -69,47 +65,6 @@ def add_layers(viewer: napari.Viewer, data: list[_samples.LayerData]) -> None:
     for one in data:
         viewer.add_layer(Layer.create(*one))
     viewer.reset_view()
-
-
-def _dock(viewer: napari.Viewer, name: str) -> tuple[Any, Any]:
-    """(dock, our widget); by way of the plugin where it is installed, so that its menu knows of it."""
-    from npe2 import PluginManager
-
-    if PLUGIN in PluginManager.instance():
-        return viewer.window.add_plugin_dock_widget(PLUGIN, name)
-    widget: QWidget = dock_class(name)(viewer)
-    return viewer.window.add_dock_widget(widget, name=name, area="right"), widget
-
-
-def open_dock(viewer: napari.Viewer, name: str) -> Any:
-    """One of our docks by its name in the menu, in front of the others; the one that is open already, if it is."""
-    place, dock = _dock(viewer, name)
-    place.show()
-    _in_front(place)
-    return dock
-
-
-def add_cases(viewer: napari.Viewer, study: str) -> CasesDock:
-    """The *Cases* dock, in front of the others, on a study."""
-    place, cases = _dock(viewer, "Cases")
-    _in_front(place)
-    cases.open_study(study)
-    found: CasesDock = cases
-    return found
-
-
-def _in_front(place: Any) -> None:
-    """Make a dock the tab in front of those beside it."""
-    window = place.parent()
-    others = [one for one in window.findChildren(type(place)) if one is not place and one.widget() is not None]
-    # In a window that has just been made all of them are still hidden; those that can be seen come first.
-    right = sorted((one for one in others if window.dockWidgetArea(one) == window.dockWidgetArea(place)),
-                   key=lambda one: one.isHidden())  # fmt: skip
-    if right:
-        window.tabifyDockWidget(right[0], place)
-    place.raise_()
-    if place.isHidden():  # napari shows docks a turn later, and raises none
-        QTimer.singleShot(0, place.raise_)
 
 
 def _open(viewer: napari.Viewer, file: str) -> None:

@@ -21,8 +21,8 @@ from napari_vlexplain.io.dicom import decoding as dicom_decoding
 from napari_vlexplain.io.dicom.image import read_dicom_image
 from napari_vlexplain.io.dicom.spacing import AT_DETECTOR, UNKNOWN
 from napari_vlexplain.io.dicom.values import Scale
-from napari_vlexplain.io.dicom.voi import Curve
 from napari_vlexplain.io.images import as_rgb, default_limits, read_image, read_shown
+from napari_vlexplain.io.voi import Curve
 from napari_vlexplain.layers.dicom import read_dicom_layers
 from napari_vlexplain.reading_room.opened import read as read_case
 

@@ -18,7 +18,7 @@ from pydicom.uid import CTImageStorage, SegmentationStorage, generate_uid
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.io.dicom.image import read_dicom_image
-from napari_vlexplain.io.dicom.voi import Window, window_of
+from napari_vlexplain.io.voi import Window, window_of
 from napari_vlexplain.layers.dicom import KEY, napari_get_reader, read_dicom_layers
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_vlexplain.widgets.jobs import collector as _collector
-from napari_vlexplain.widgets.jobs.collector import Settled
+from napari_vlexplain.widgets.parts import collector as _collector
+from napari_vlexplain.widgets.parts.collector import Settled
 
 
 @pytest.fixture(autouse=True)

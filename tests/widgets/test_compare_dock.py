@@ -17,9 +17,10 @@ from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.tasks.compare import Comparison, compare
 from napari_vlexplain.widgets.compare import dock as module
 from napari_vlexplain.widgets.compare.dock import CompareDock
-from napari_vlexplain.widgets.compare.layers import fill_grid, grid_of
+from napari_vlexplain.widgets.compare.layers import fill_grid
 from napari_vlexplain.widgets.compare.table import ComparisonTable
 from napari_vlexplain.widgets.parts.check_list import CheckList
+from napari_vlexplain.widgets.viewer.grid import grid_of
 from napari_vlexplain.widgets.viewer.settings import Settings
 
 SHAPE = (36, 48)

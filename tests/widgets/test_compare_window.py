@@ -14,10 +14,10 @@ from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.widgets import window as _window
 from napari_vlexplain.widgets.compare import dock as module
 from napari_vlexplain.widgets.compare.dock import CompareDock
-from napari_vlexplain.widgets.compare.layers import grid_of
 from napari_vlexplain.widgets.compare.table import ComparisonTable
 from napari_vlexplain.widgets.explain.dock import ExplainDock
 from napari_vlexplain.widgets.viewer.docks import dock_class, dock_named, python_names
+from napari_vlexplain.widgets.viewer.grid import grid_of
 from napari_vlexplain.widgets.viewer.layers import find_layers
 
 PROMPTS = ("a photo of a dog", "a photo of a sunflower")

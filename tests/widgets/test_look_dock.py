@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QApplication
 from napari_vlexplain import explain
 from napari_vlexplain.choices.look import DIVERGING, Look
 from napari_vlexplain.layers.explanations import record_of
-from napari_vlexplain.widgets.compare.layers import grid_of
 from napari_vlexplain.widgets.look.dock import UNKNOWN, LookDock
 from napari_vlexplain.widgets.look.layers import METADATA, look_of
+from napari_vlexplain.widgets.viewer.grid import grid_of
 from napari_vlexplain.widgets.viewer.heatmaps import show_heatmap
 from napari_vlexplain.widgets.viewer.keys_help import keys_table, show_keys
 from napari_vlexplain.widgets.viewer.layers import find_layers, info, layer_kind, new_metadata

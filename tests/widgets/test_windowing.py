@@ -17,7 +17,8 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_vlexplain.io.dicom.voi import (
+from napari_vlexplain.io.images import as_rgb
+from napari_vlexplain.io.voi import (
     Curve,
     Window,
     apart,
@@ -26,7 +27,6 @@ from napari_vlexplain.io.dicom.voi import (
     sample_of,
     window_of,
 )
-from napari_vlexplain.io.images import as_rgb
 from napari_vlexplain.layers.dicom import read_dicom_layers
 from napari_vlexplain.reading_room.windowing import AUTO, FULL, dragged, full_range, function_of, presets
 from napari_vlexplain.widgets.viewer.layers import KEY, new_metadata

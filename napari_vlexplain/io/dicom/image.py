@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import VLExplainError
 from ..arrays import LARGEST, default_limits
+from ..voi import Curve, Limits, Voi, Window, ends_of, is_bent
 from .content import is_dicom
 from .decoding import bits_stored, is_signed, stored_pixels, why
 from .header import (
@@ -26,7 +27,6 @@ from .header import (
 from .spacing import aspect_of, spacing_of
 from .tables import palette_colours
 from .values import Scale, has_table, is_hounsfield, looked_up, padding_of, scale_of, vois_of
-from .voi import Curve, Limits, Voi, Window, ends_of, is_bent
 
 if TYPE_CHECKING:
     from pydicom import Dataset

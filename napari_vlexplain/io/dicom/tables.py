@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .voi import Curve
+from ..voi import Curve
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..voi import FUNCTIONS, Function, Limits, Voi, Window
 from .decoding import bits_stored, is_signed
 from .header import groups, numbers
 from .tables import curves_of, printable, table_of, with_sign, within_bits
-from .voi import FUNCTIONS, Function, Limits, Voi, Window
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -17,9 +17,9 @@ from ...reading_room.recent import recent_studies, remember_study
 from ...reading_room.session import ReadingSession
 from ...reading_room.study import Item, Study, open_study
 from ...reading_room.threshold import Threshold
-from ..jobs.collector import Settled
 from ..jobs.jobs import jobs_of
 from ..jobs.latest import LatestOnly
+from ..parts.collector import Settled
 from ..parts.hooks import Lifetime
 from ..parts.parts import hold
 from ..viewer.keys import Keys

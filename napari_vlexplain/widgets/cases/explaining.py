@@ -12,8 +12,8 @@ from ...reading_room.ahead import Prepared
 from ...reading_room.question import Question
 from ...reading_room.session import ReadingSession
 from ...reading_room.study import Item
-from ..jobs.collector import Settled
 from ..jobs.jobs import Jobs
+from ..parts.collector import Settled
 from .method import MethodChoice
 from .view import CasesView
 

@@ -22,9 +22,9 @@ from ...reading_room.opened import Opened
 from ...reading_room.sight import Looks
 from ...reading_room.study import Item
 from ..jobs.pieces import DRAW, PAUSE, Pieces
-from ..look.lines import KIND as ISOLINES
 from ..viewer.heatmaps import faded
 from ..viewer.layers import (
+    ISOLINES,
     copy_geometry,
     ensure_id,
     find_layers,

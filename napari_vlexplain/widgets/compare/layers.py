@@ -8,6 +8,7 @@ import numpy as np
 
 from ...drawing.roles import label_colours
 from ...tasks.compare import Cell, Comparison
+from ..viewer.grid import begins_with_the_first, grid_of
 from ..viewer.heatmaps import faded
 from ..viewer.layers import new_metadata, outline
 from ..viewer.settings import Settings
@@ -34,20 +35,6 @@ def fill_grid(viewer: napari.components.ViewerModel, comparison: Comparison, loo
     if not begins_with_the_first(grid, list(viewer.layers)):
         grid.stride = -each
     viewer.reset_view()
-
-
-def grid_of(viewer: Any) -> Any:
-    """napari's grid, which 0.9 has moved from the viewer to its canvas."""
-    canvas = getattr(viewer, "canvas", None)
-    return canvas.grid if canvas is not None and hasattr(canvas, "grid") else viewer.grid
-
-
-def begins_with_the_first(grid: Any, layers: list[Any]) -> bool:
-    """Does the first tile hold the layers that were added first? napari 0.9 has turned the order round."""
-    try:
-        return tuple(grid.position(0, layers)) == (0, 0)
-    except TypeError:  # before, it took the number of layers, and counted from the top of the list
-        return False
 
 
 def _add_image(viewer: Any, comparison: Comparison, name: str) -> None:

@@ -15,9 +15,9 @@ from ...errors import VLExplainError
 from ...reading_room import correcting
 from ...reading_room.agreement import Agreement
 from ...reading_room.correcting import Box, Change
-from ..jobs.collector import Settled
 from ..jobs.latest import LatestOnly
 from ..jobs.pieces import DRAW, PAUSE, Pieces, Piecewise
+from ..parts.collector import Settled
 from ..parts.hooks import Hooks, Lifetime
 from ..parts.parts import hold
 from ..viewer.planes import CONTENT_EVENTS, GEOMETRY_EVENTS, plane

@@ -9,9 +9,9 @@ from qtpy.QtWidgets import QWidget
 
 from ...choices.look import Look, zero_of
 from ...errors import VLExplainError
-from ..jobs.collector import Settled
 from ..jobs.latest import LatestOnly
 from ..jobs.pieces import DRAW, Pieces, Piecewise
+from ..parts.collector import Settled
 from ..parts.hooks import Hooks, Lifetime
 from ..parts.parts import hold
 from ..viewer.keys import Keys

@@ -8,9 +8,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..compare.layers import begins_with_the_first, grid_of
 from ..jobs.pieces import DRAW, PAUSE, Pieces
 from ..parts.hooks import Hooks
+from ..viewer.grid import begins_with_the_first, grid_of
 from ..viewer.layers import find_layers, info, layer_id, layer_kind, new_metadata
 
 if TYPE_CHECKING:

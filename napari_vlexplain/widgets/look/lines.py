@@ -15,7 +15,7 @@ from ...choices.look import Look, isolines
 from ..jobs.latest import LatestOnly
 from ..jobs.pieces import DRAW, PAUSE, Pieces, Piecewise
 from ..parts.hooks import Hooks
-from ..viewer.layers import copy_geometry, find_layers, geometry, info, layer_id, new_metadata
+from ..viewer.layers import ISOLINES, copy_geometry, find_layers, geometry, info, layer_id, new_metadata
 from ..viewer.planes import GEOMETRY_EVENTS, plane
 from .layers import colormap_of, is_map, look_of
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Shapes
 
-KIND = "isolines"
 Lines = list[tuple[float, NDArray[np.float64]]]
 
 
@@ -66,19 +65,19 @@ class Isolines(QObject):
     def drop(self, name: str) -> None:
         """Take the lines of a map away."""
         self._let_go(name)
-        if find_layers(self._viewer.layers, KIND, name):
+        if find_layers(self._viewer.layers, ISOLINES, name):
             self._pieces.do(self._remove(name))
 
     def _remove(self, name: str) -> Pieces:
         yield PAUSE  # napari takes long for each
-        for lines in find_layers(self._viewer.layers, KIND, name):
+        for lines in find_layers(self._viewer.layers, ISOLINES, name):
             self._viewer.layers.remove(lines)
         yield DRAW
 
     def prune(self) -> None:
         """Lines go with their map; call it when a layer was removed."""
         there = {layer_id(layer) for layer in self._viewer.layers if is_map(layer)}
-        for lines in find_layers(self._viewer.layers, KIND):
+        for lines in find_layers(self._viewer.layers, ISOLINES):
             if info(lines).get("source") not in there:
                 self._viewer.layers.remove(lines)
         for name in set(self._hooks) - there:
@@ -141,7 +140,7 @@ class Isolines(QObject):
             ndim=layer.ndim,
             face_color="transparent",
             visible=bool(layer.visible),
-            metadata=new_metadata(KIND, layer),
+            metadata=new_metadata(ISOLINES, layer),
             **geometry(layer, layer.ndim),
         )
 
@@ -152,7 +151,7 @@ class Isolines(QObject):
         self._viewer.layers.selection = set(selected)
 
     def _lines_of(self, layer: Image) -> Shapes | None:
-        found: list[Any] = find_layers(self._viewer.layers, KIND, layer_id(layer))
+        found: list[Any] = find_layers(self._viewer.layers, ISOLINES, layer_id(layer))
         return found[-1] if found else None
 
     def _show(self, layer: Image, event: Any = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from html import escape
+from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import (
@@ -162,3 +163,12 @@ class ModelBox(QObject):
         folder = QFileDialog.getExistingDirectory(self.picker, "The folder of a CLIP model (it holds config.json)")
         if folder:
             self.choose(folder)
+
+
+def follow_settings(asked: Any, model: ModelBox) -> None:
+    """Let a request, and the box that its model is chosen in, have device, precision and offline as they are now."""
+    looks = settings()
+    asked.device, asked.dtype = looks.torch_device, looks.precision
+    model.set_offline(looks.offline)
+    if looks.offline:
+        asked.download = False

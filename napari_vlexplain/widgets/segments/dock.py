@@ -20,12 +20,13 @@ from ..jobs.latest import LatestOnly
 from ..parts.copying import Copier
 from ..parts.hooks import Lifetime
 from ..parts.image_combo import NO_IMAGE
+from ..parts.model_box import follow_settings
 from ..parts.parts import hold
 from ..parts.runner import Runner
 from ..viewer.layers import find_layer, layer_id, layer_kind, pixel_to_world
 from ..viewer.picture import Picture
 from ..viewer.planes import plane
-from ..viewer.settings import follow_settings, settings
+from ..viewer.settings import settings
 from .layers import region_mask, show_box, show_eigenvectors, show_object, show_regions
 from .view import CLICK, SegmentsView
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 OUTLINED = 1 << 20  # pixels
 
+ISOLINES = "isolines"
+"""The kind of the lines that the *Look* dock draws on a heatmap."""
+
 
 def new_metadata(kind: str, source: Layer | None = None, **details: Any) -> dict[str, dict[str, Any]]:
     """The ``metadata=`` of a layer about to be made: a fresh id, its kind and the id of its source."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ..parts.model_box import ModelBox
+from typing import Any
 
 PLUGIN = "napari-vlexplain"
 PAGES = ("explain", "reading")
@@ -65,15 +62,6 @@ def remember_reader(name: str) -> None:
             from napari.settings import get_plugin_settings
 
             get_plugin_settings(PLUGIN).reading.reader = name
-
-
-def follow_settings(asked: Any, model: ModelBox) -> None:
-    """Let a request, and the box that its model is chosen in, have device, precision and offline as they are now."""
-    looks = settings()
-    asked.device, asked.dtype = looks.torch_device, looks.precision
-    model.set_offline(looks.offline)
-    if looks.offline:
-        asked.download = False
 
 
 def watch(callback: Callable[..., object]) -> None:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from ...io.dicom.voi import Limits, Window, window_of
+from ...io.voi import Limits, Window, window_of
 from ...reading_room.windowing import AUTO, Preset, function_of, presets
 from ..jobs.latest import LatestOnly
 from ..parts.hooks import Hooks

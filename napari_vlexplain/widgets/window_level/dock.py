@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...errors import VLExplainError
-from ...io.dicom.voi import Window
+from ...io.voi import Window
 from ..parts.hooks import Lifetime
 from ..parts.scroll import fill_scrolling
 from ..viewer.dicom_choice import open_dicom, opened_by_another

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from ...io.dicom.voi import sample_of
+from ...io.voi import sample_of
 from ...reading_room.windowing import dragged
 from ..parts.hooks import Hooks
 from ..viewer.planes import plane

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from ..parts.hooks import Hooks
+from .hooks import Hooks
 
 if TYPE_CHECKING:
     import napari
