@@ -31,11 +31,11 @@ $(VENV)/.torch: constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
 	@touch $@
 
-$(VENV)/.demo: pyproject.toml constraints.txt $(VENV)/.torch
+$(VENV)/.demo: pyproject.toml napari.yaml constraints.txt $(VENV)/.torch
 	$(PIP) --editable ".[pyqt5]"
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt $(VENV)/.torch
+$(VENV)/.test: pyproject.toml napari.yaml constraints.txt $(VENV)/.torch
 	$(PIP) --editable ".[test]"
 	@touch $@ $(VENV)/.demo
 

@@ -7,10 +7,11 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import VLExplainError, unknown
+from ..shipped import RESOURCES
 from .dataset import DataSet
 
 _HERE = "napari_vlexplain.datasets"
-PHANTOM_STUDY = Path(__file__).resolve().parent.parent / "resources" / "phantom-study"
+PHANTOM_STUDY = RESOURCES / "phantom-study"
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-RESOURCES = Path(__file__).resolve().parent.parent / "resources"
+from ..shipped import RESOURCES as RESOURCES
 
 PHOTOGRAPHS = ("a photo", "a picture", "an image")
 RADIOGRAPHS = ("a chest X-ray", "an X-ray image", "a medical image")

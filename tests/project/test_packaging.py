@@ -1,6 +1,7 @@
 """Wheel, sdist and editable install carry the manifest and the resources, each in an environment of its own."""
 
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -69,3 +70,22 @@ def test_sdist(built, tmp_path):
 
 def test_editable(tmp_path):
     check(installed(tmp_path / "env", "--editable", str(ROOT)))
+
+
+def test_a_clone_without_links_explains(tmp_path):
+    """As Git makes it on Windows; nothing is installed but what the code needs."""
+    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert [line for line in listed.splitlines() if line.startswith("120000")] == []
+    clone = tmp_path / "clone"
+    command = ["git", "-c", "core.symlinks=false", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), str(clone)]
+    subprocess.run(command, check=True, capture_output=True)
+    code = (
+        "import napari_vlexplain as v; from napari_vlexplain.datasets import samples; "
+        "from napari_vlexplain.widgets.viewer.docks import python_names; assert 'Explain' in python_names(); "
+        f"assert v.__file__.startswith({str(clone)!r}); scene = samples.sticker_scene(); "
+        "print(v.explain(scene.image, 'a photo of a dog').heatmap.max())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(clone)}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, cwd=clone, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert float(found.stdout) == 1.0

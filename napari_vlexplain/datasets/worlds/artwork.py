@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import VLExplainError
+from ...shipped import RESOURCES
 from .canvas import Array
 
-FOLDER = Path(__file__).parents[2] / "resources" / "stickers"
+FOLDER = RESOURCES / "stickers"
 STYLES = ("noto", "twemoji", "fluent")
 
 # The captions' articles, as the embedded model learned them: by letter, not by sound.

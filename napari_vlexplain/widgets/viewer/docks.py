@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from ...errors import unknown
+from ...shipped import MANIFEST
 
 
 @lru_cache(maxsize=1)
@@ -15,7 +15,7 @@ def python_names() -> dict[str, str]:
     """Name in the menu -> ``module:class``."""
     from npe2 import PluginManifest
 
-    found = PluginManifest.from_file(Path(__file__).resolve().parents[2] / "napari.yaml").contributions
+    found = PluginManifest.from_file(MANIFEST).contributions
     classes = {command.id: command.python_name for command in found.commands or ()}
     return {widget.display_name: str(classes[widget.command]) for widget in found.widgets or ()}
 
