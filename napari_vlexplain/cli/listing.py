@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
 from ..choices.explain import model_info
-from ..methods import MethodInfo, list_methods
+from ..methods import MethodInfo, catalogue, list_methods
 from ..methods.catalogue import method
-from ..models import ModelInfo, list_models
+from ..models import ModelInfo, list_models, zoo
 from ..models.files.places import is_here
 from . import options
-from .console import output, table, write_json
+from .console import output, say, table, write_json
 
 
 def models(
@@ -21,6 +22,7 @@ def models(
 ) -> None:
     """List the models, or what is known of one; the folder of a model works too."""
     found = list_models() if name is None else [model_info(name)]
+    _tell(zoo.problems())
     if as_json:
         shown = [_model(info) for info in found]
         write_json(shown if name is None else shown[0])
@@ -39,6 +41,12 @@ def models(
             f"{', '.join(warned) if len(warned) < len(found) / 2 else 'The others'}: {warning}", soft_wrap=True
         )
     console.print("vlexplain models NAME shows source, towers and intended use of one.", soft_wrap=True)
+
+
+def _tell(problems: Iterable[str]) -> None:
+    """On stderr, so that what is listed can be read by programs."""
+    for problem in problems:
+        say(problem)
 
 
 def _download(info: ModelInfo) -> str:
@@ -70,6 +78,7 @@ def methods(
 ) -> None:
     """List the methods, or the parameters of one."""
     found = list_methods() if name is None else [method(name)]
+    _tell(catalogue.problems())
     if as_json:
         listed = [_method(info) for info in found]
         write_json(listed if name is None else listed[0])

@@ -6,9 +6,9 @@ A family of methods has a module ``*_parameters`` with its parameter dataclasses
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.metadata import entry_points
 
 from ..errors import VLExplainError, unknown
+from ..running.plugins import Offered, offered
 from .attention import parameters as attention_parameters
 from .black_box import parameters as black_box_parameters
 from .bottleneck import parameters as m2ib_parameters
@@ -35,13 +35,18 @@ _OWN: tuple[MethodInfo, ...] = tuple(info for family in _FAMILIES for info in fa
 
 
 @lru_cache(maxsize=1)
+def _offered() -> Offered[MethodInfo]:
+    return offered("napari_vlexplain.methods", MethodInfo, {info.name: info for info in _OWN})
+
+
 def known_methods() -> dict[str, MethodInfo]:
     """Methods by name, those of other packages (entry points ``napari_vlexplain.methods``) included."""
-    found = {info.name: info for info in _OWN}
-    for entry in entry_points(group="napari_vlexplain.methods"):
-        info = entry.load()
-        found[info.name] = info
-    return found
+    return _offered().found
+
+
+def problems() -> tuple[str, ...]:
+    """A sentence for each method of another package that was left out."""
+    return _offered().problems
 
 
 def list_methods() -> list[MethodInfo]:

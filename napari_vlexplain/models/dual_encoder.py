@@ -96,9 +96,8 @@ class DualEncoder:
         """Readout row of each image: the first token. (count,)"""
         return torch.zeros(count, dtype=torch.long, device=self.device)
 
-    @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """(B, 3, h, w) -> embeddings (B, P), not normalised."""
+        """(B, 3, h, w) -> embeddings (B, P), not normalised; with gradients where ``pixels`` asks for them."""
         return self.image.tail(self.image.embed(pixels), 0, self.image_rows(len(pixels)))
 
     @torch.no_grad()

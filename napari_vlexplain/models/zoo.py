@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.metadata import entry_points
 
+from ..running.plugins import Offered, offered
 from .model_info import RESEARCH_ONLY, RESOURCES, ModelInfo
 from .published import PUBLISHED, QUESTION_MODELS
 
@@ -93,13 +93,18 @@ def other_door(name: str, family: str | None = None) -> str | None:
 
 
 @lru_cache(maxsize=1)  # asking what is installed takes 30 ms, and docks ask often
+def _offered() -> Offered[ModelInfo]:
+    return offered("napari_vlexplain.models", ModelInfo, {info.name: info for info in _KNOWN})
+
+
 def known_models() -> dict[str, ModelInfo]:
     """Models by name, those of other packages (entry points ``napari_vlexplain.models``) included."""
-    found = {info.name: info for info in _KNOWN}
-    for entry in entry_points(group="napari_vlexplain.models"):
-        info = entry.load()
-        found[info.name] = info
-    return found
+    return _offered().found
+
+
+def problems() -> tuple[str, ...]:
+    """A sentence for each model of another package that was left out."""
+    return _offered().problems
 
 
 def is_demonstration(name: str) -> bool:

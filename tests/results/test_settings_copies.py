@@ -179,10 +179,10 @@ def test_a_file_that_reads_otherwise_is_not_named(dock, viewer_model, qtbot, tmp
 
 
 def test_device_and_precision_are_copied(dock, viewer_model, qtbot, capsys, tmp_path, monkeypatch):
-    from napari_vlexplain.widgets.viewer import settings as _settings
+    from napari_vlexplain.widgets.parts import model_box
     from napari_vlexplain.widgets.viewer.settings import Settings
 
-    monkeypatch.setattr(_settings, "settings", lambda: Settings(device="cpu", precision="bfloat16"))
+    monkeypatch.setattr(model_box, "settings", lambda: Settings(device="cpu", precision="bfloat16"))
     Image.fromarray(COLOURS).save(tmp_path / "scene.png")
     viewer_model.open(str(tmp_path / "scene.png"))
     layers = explained(dock, qtbot, ["a photo of a dog"])

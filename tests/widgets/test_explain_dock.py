@@ -972,12 +972,12 @@ def test_tab_goes_down_the_dock(dock):
 
 
 def test_settings_decide_how_new_heatmaps_look(dock, viewer, fake, run, monkeypatch):
-    from napari_vlexplain.widgets.viewer import settings as _settings
+    from napari_vlexplain.widgets.parts import model_box
     from napari_vlexplain.widgets.viewer.settings import Settings
 
     viewer.add_image(pixels())
     looks = Settings(device="cpu", offline=True, colormap="viridis", fade=False, opacity=0.3)
-    for where in (module, _settings):
+    for where in (module, model_box):
         monkeypatch.setattr(where, "settings", lambda: looks)
     dock.view.model.choose("openai/clip-vit-base-patch32")
     dock.asked.download = True

@@ -7,15 +7,20 @@ from collections.abc import Iterable
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox
 
+from ...methods.catalogue import problems
 from ...methods.info import MethodInfo
 
 
 def offer_methods(combo: QComboBox, methods: Iterable[MethodInfo], chosen: str) -> None:
-    """Offer these, with one chosen (the first, if it is not among them), and emit nothing."""
+    """Offer these, with one chosen (the first, if it is not among them), and emit nothing; say which were left out."""
     blocker = QSignalBlocker(combo)
     combo.clear()
     for number, info in enumerate(methods):
         combo.addItem(info.title, info.name)
         combo.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
+    if problems():
+        combo.addItem("Left out: methods of other packages")
+        combo.setItemData(combo.count() - 1, "\n".join(problems()), Qt.ItemDataRole.ToolTipRole)
+        combo.setItemData(combo.count() - 1, Qt.ItemFlag.NoItemFlags, Qt.ItemDataRole.UserRole - 1)  # not to be chosen
     combo.setCurrentIndex(max(0, combo.findData(chosen)))
     blocker.unblock()

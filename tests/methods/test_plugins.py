@@ -1,0 +1,163 @@
+"""Methods and models of other packages: the template works everywhere, and what cannot be had is named and left out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_vlexplain.datasets import samples
+from napari_vlexplain.methods import MethodInfo, catalogue
+from napari_vlexplain.models import zoo
+from napari_vlexplain.running.plugins import offered
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "docs" / "method-template"
+
+
+def install(site: Path, package: str, entries: dict[str, str], group: str = "methods", version: str = "1.2") -> None:
+    """A package's metadata as pip leaves it."""
+    folder = site / f"{package.replace('-', '_')}-{version}.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    lines = "".join(f"{name} = {value}\n" for name, value in entries.items())
+    (folder / "entry_points.txt").write_text(f"[napari_vlexplain.{group}]\n{lines}")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for packages, searched from now on by this process and those that it starts."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    for known in (catalogue._offered, zoo._offered):
+        known.cache_clear()
+    yield folder
+    for known in (catalogue._offered, zoo._offered):
+        known.cache_clear()
+    sys.modules.pop("vlexplain_alike", None)
+
+
+@pytest.fixture
+def template(site: Path) -> Path:
+    """The template, installed by pip into that folder."""
+    copy = site.parent / "method-template"  # pip builds in the folder that it is given
+    shutil.copytree(TEMPLATE, copy)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", str(site), str(copy)], check=True, capture_output=True, timeout=120)
+    for known in (catalogue._offered, zoo._offered):
+        known.cache_clear()
+    return site
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "napari_vlexplain.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_the_template_in_the_library_and_in_the_dock(template: Path, qtbot, viewer_model) -> None:
+    from napari_vlexplain import explain
+    from napari_vlexplain.widgets.explain import ExplainDock
+    from napari_vlexplain.widgets.parts.form import ParameterRow
+
+    scene = samples.sticker_scene()
+    found = explain(scene.image, ["a photo of a dog", "a car"], "mini", "gradient_norm", power=2.0)
+    once = explain(scene.image, ["a photo of a dog", "a car"], "mini", "gradient_norm")
+    for squared, plain in zip(found, once, strict=True):
+        np.testing.assert_allclose(squared.patch_scores, plain.patch_scores**2, rtol=1e-5)
+    assert found[0].request.parameters == (("power", 2.0),)
+
+    viewer_model.add_image(scene.image, name="scene")
+    dock = ExplainDock(viewer_model)
+    qtbot.addWidget(dock)
+    combo = dock.view.method
+    assert combo.findData("gradient_norm") >= 0
+    combo.setCurrentIndex(combo.findData("gradient_norm"))
+    combo.activated.emit(combo.currentIndex())
+    assert [row.parameter.name for row in dock.view.form.findChildren(ParameterRow)] == ["power"]
+    dock.view.prompts.set_prompts(["a photo of a dog"])
+    dock.run()
+    qtbot.waitUntil(lambda: len(viewer_model.layers) == 2, timeout=60_000)
+    dock.close()
+
+
+def test_the_template_in_the_command_and_in_a_benchmark(template: Path, tmp_path: Path) -> None:
+    listed = run("methods", "gradient_norm")
+    assert "Gradient norm" in listed.stdout and "power" in listed.stdout and not listed.stderr
+    picture = tmp_path / "scene.png"
+    Image.fromarray(samples.sticker_scene().image).save(picture)
+    told = run("explain", str(picture), "a dog", "--method", "gradient_norm", "--param", "power=2", "--json")
+    assert told.returncode == 0, told.stderr
+    assert "gradient_norm" in told.stdout
+    out = tmp_path / "rows"
+    measured = run("benchmark", "stickers", "--methods", "gradient_norm", "--limit", "2", "--metrics", "pointing_game",
+                   "--out", str(out), "--workers", "1")  # fmt: skip
+    assert measured.returncode == 0, measured.stderr
+    assert "gradient_norm" in run("report", str(out)).stdout
+
+
+def test_what_cannot_be_had_is_named_and_the_rest_goes_on(site: Path) -> None:
+    (site / "good.py").write_text(
+        "from dataclasses import dataclass\nfrom napari_vlexplain.methods import MethodInfo\n"
+        "@dataclass(frozen=True)\nclass None_:\n    pass\n"
+        "def make(name): return MethodInfo(name, name, 'x', 'x', None_, frozenset(), 'good:f')\n"
+        "FINE, TAKEN = make('fine'), make('relevance')\nTEXT = 'no method'\n"
+    )
+    (site / "broken.py").write_text("import no_such_module_at_all\n")
+    (site / "leaving.py").write_text("raise SystemExit(3)\n")
+    install(site, "aaa-broken", {"one": "broken:INFO", "two": "leaving:INFO", "three": "good:MISSING"})
+    install(site, "good-pack", {"fine": "good:FINE", "taken": "good:TAKEN", "text": "good:TEXT"})
+    install(site, "zzz-late", {"fine": "good:FINE"})
+    names = list(catalogue.known_methods())
+    assert names[-1] == "fine" and names[:-1] == [info.name for info in catalogue._OWN]
+    told = " ".join(catalogue.problems())
+    assert len(catalogue.problems()) == 6
+    for part in (
+        "aaa-broken 1.2 offers 'one' (broken:INFO), but it cannot be imported (ModuleNotFoundError: No module named",
+        "(SystemExit",
+        "'three'",
+        "'relevance' is one of ours",
+        "is a str and must be a MethodInfo",
+        "zzz-late 1.2 offers 'fine' (good:FINE), but its name 'fine' is another package's",
+    ):
+        assert part in told
+    listed = run("methods")
+    assert listed.returncode == 0 and "no_such_module_at_all" in listed.stderr and "fine" in listed.stdout
+
+
+def test_the_dock_says_what_was_left_out(site: Path, qtbot) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QComboBox
+
+    from napari_vlexplain.widgets.parts.method_combo import offer_methods
+
+    install(site, "aaa-broken", {"one": "no_such_module_at_all:INFO"})
+    combo = QComboBox()
+    qtbot.addWidget(combo)
+    offer_methods(combo, catalogue.list_methods(), "rollout")
+    last = combo.count() - 1
+    assert combo.currentData() == "rollout" and combo.itemText(last).startswith("Left out")
+    assert "aaa-broken" in combo.itemData(last, Qt.ItemDataRole.ToolTipRole)
+    assert not combo.model().flags(combo.model().index(last, 0)) & Qt.ItemFlag.ItemIsEnabled
+
+
+def test_models_go_the_same_way(site: Path) -> None:
+    install(site, "bad-models", {"m": "no_such_module_at_all:INFO"}, "models")
+    assert list(zoo.known_models()) == [info.name for info in zoo._KNOWN]
+    assert "bad-models 1.2" in zoo.problems()[0]
+    assert "bad-models 1.2" in run("models").stderr
+
+
+def test_an_interrupt_is_not_swallowed(site: Path) -> None:
+    (site / "interrupting.py").write_text("raise KeyboardInterrupt\n")
+    install(site, "interrupting", {"one": "interrupting:INFO"})
+    with pytest.raises(KeyboardInterrupt):
+        offered("napari_vlexplain.methods", MethodInfo, {})
