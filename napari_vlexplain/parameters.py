@@ -51,7 +51,20 @@ def param(
     choices: tuple[str, ...] = (),
     symbol: str = "",
 ) -> Any:
-    """A field of a parameter dataclass; ``symbol`` is the paper's."""
+    """A field of a parameter dataclass.
+
+    Parameters
+    ----------
+    default : its value where nobody says otherwise; its type is the annotation's.
+    help : what it is, in half a line: shown in the dock, by ``vlexplain methods NAME`` and in the docs.
+    low, high : the least and the greatest value, or None where there is no limit.
+    choices : the values that text can take.
+    symbol : what the paper calls it.
+
+    Returns
+    -------
+    dataclasses.Field
+    """
     metadata = {"help": help, "low": low, "high": high, "choices": choices, "symbol": symbol}
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -68,10 +68,27 @@ def edit(
     controls : edits of as many random tokens, whose mean probabilities are the control.
     seed : of donors, controls and smoothing.
 
+    progress, cancel : as of :func:`napari_vlexplain.explain`.
+
+    Returns
+    -------
+    EditResult : class probabilities in [0, 1] before, after, and of as many random tokens; which tokens were edited at
+        which layer, and what they said.
+
     Raises
     ------
     VLExplainError : bad input, or a model whose tokens cannot be read.
     Cancelled : ``cancel`` returned True.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import edit
+    >>> from napari_vlexplain.latent_text import EditPlan
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> picture = sticker_scene().image
+    >>> found = edit("mini", picture, ["a dog", "a car"], EditPlan(find=("a dog",)), ["a dog", "a car", "a tree"])
+    >>> found.classes
+    ('a dog', 'a car')
     """
     run = Run(progress, cancel)
     chosen = (plans,) if isinstance(plans, EditPlan) else tuple(plans)

@@ -59,7 +59,7 @@ def interpret(
     ----------
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model.
     image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
-    vocabulary : see :func:`napari_vlexplain.latent_text.texts`; by default what suits the model.
+    vocabulary : see :func:`napari_vlexplain.latent_text.vocabulary`; by default what suits the model.
     template : sentence with ``{}`` for the text, or several to average; by default what suits the model.
     layers : which of 0 (before the first block) .. L (after the last); negative ones count from the end. All by
         default: the layers share one pass over the network.
@@ -74,10 +74,24 @@ def interpret(
     progress : called with (share in [0, 1], text) on this thread.
     cancel : polled between pieces of work.
 
+    Returns
+    -------
+    Interpretation : ``indices`` and ``scores`` (layers, tokens, k) of the nearest texts, cosines in [-1, 1];
+        ``says(layer, row, column)`` and other ways to read them; ``tokens`` (layers, tokens, P) in the shared space.
+
     Raises
     ------
     VLExplainError : bad input, or a model whose tokens cannot be read.
     Cancelled : ``cancel`` returned True.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import interpret
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> picture = sticker_scene().image
+    >>> found = interpret("mini", picture, ["a dog", "a car", "a tree"], layers=[-1], k=1)
+    >>> found.indices.shape, found.layers
+    ((1, 197, 1), (12,))
     """
     run = Run(progress, cancel)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:

@@ -50,7 +50,18 @@ def problems() -> tuple[str, ...]:
 
 
 def list_methods() -> list[MethodInfo]:
-    """The methods there are."""
+    """The methods there are, those of other packages included.
+
+    Returns
+    -------
+    list of MethodInfo : name, source, parameters and needs of each.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import list_methods
+    >>> [parameter.name for info in list_methods() if info.name == "relevance" for parameter in info.parameters][:2]
+    ['start_block', 'text_start_block']
+    """
     return list(known_methods().values())
 
 

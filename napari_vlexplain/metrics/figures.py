@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,14 +71,36 @@ def truth_notes(heatmap: NDArray, truth: NDArray[np.bool_], ignored: NDArray[np.
 
 
 def measure(
-    heatmap: ArrayLike, truth: ArrayLike, mode: Mode = "value", value: float = 0.5, ignored: ArrayLike | None = None
+    heatmap: Any, truth: ArrayLike, mode: Mode = "value", value: float = 0.5, ignored: ArrayLike | None = None
 ) -> Figures:
-    """All figures of a heatmap (H, W) against a ground truth mask (H, W); pixels ``ignored`` (H, W) count nowhere.
+    """All figures of a heatmap against a ground truth.
 
-    The threshold is set by ``mode``: "value" (keep ``heatmap >= value``), "quantile" (keep at most the
-    share 1 - value of the pixels) or "otsu". Raises VLExplainError for arrays that do not fit each other or
-    the task.
+    Parameters
+    ----------
+    heatmap : (H, W) real, NaN where there is no value; or an explanation or answer, whose heatmap is taken.
+    truth : (H, W) bool, the ground truth mask.
+    mode : how the threshold is set: ``value`` (keep ``heatmap >= value``), ``quantile`` (keep at most the share
+        1 - value of the pixels) or ``otsu``.
+    value : the threshold, or the quantile in [0, 1].
+    ignored : (H, W) bool, pixels that count nowhere.
+
+    Returns
+    -------
+    Figures : IoU, Dice, precision, recall, pointing, energy, shares; each in [0, 1], NaN where undefined.
+
+    Raises
+    ------
+    VLExplainError : arrays that do not fit each other or the task.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vlexplain import measure
+    >>> found = measure(np.array([[0.0, 0.2], [0.6, 1.0]]), np.array([[False, False], [False, True]]))
+    >>> found.iou, found.pointing, found.predicted
+    (0.5, 1.0, 0.5)
     """
+    heatmap = getattr(heatmap, "heatmap", heatmap)
     h, t = as_heatmap(without(heatmap, ignored)), as_mask(truth, "ground truth")
     same_shape(h, t)
     if ignored is not None:

@@ -34,11 +34,22 @@ def load_model(
     run : progress, and cancellation between pieces of a download; what has arrived is kept.
     dtype : of its matrix products: float32 (auto), bfloat16 or float16.
 
+    Returns
+    -------
+    DualEncoder : frozen, unpacked into towers, in evaluation mode; the same object as long as its files are the same.
+
     Raises
     ------
     Cancelled : the run was cancelled.
     VLExplainError : an unknown name, missing or damaged files, weights that would run code, or a precision that it does
         not run in.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import load_model
+    >>> model = load_model("mini", device="cpu")
+    >>> model.image.depth, model.image.grid
+    (12, (14, 14))
     """
     from .loading import load
     from .precision import in_precision

@@ -114,5 +114,16 @@ def is_demonstration(name: str) -> bool:
 
 
 def list_models() -> list[ModelInfo]:
-    """The models that can be named without a path, the embedded one first."""
+    """The models that can be named without a path, the embedded one first; those of other packages included.
+
+    Returns
+    -------
+    list of ModelInfo : name, licence, download size in MB, warning and more of each.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import list_models
+    >>> list_models()[0].name
+    'mini'
+    """
     return list(known_models().values())

@@ -79,10 +79,25 @@ def ask(
     detector : instead of ``regions``, weights of the bottom-up-attention detector that finds and describes boxes.
     parameters : of the method.
 
+    Returns
+    -------
+    Answer, or a list of them in the order of the questions: the answer's text, probability in [0, 1] and logit;
+        ``boxes`` (N, 4) float64 as (x0, y0, x1, y1) in source pixels with raw ``box_scores`` (N,), and
+        ``token_scores`` (T,).
+
     Raises
     ------
     VLExplainError : bad input, in one sentence.
     Cancelled : ``cancel`` returned True.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import ask
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> picture = sticker_scene().image
+    >>> found = ask(picture, "is there a dog?")
+    >>> found.answer, found.boxes.shape, found.heatmap.shape
+    ('yes', (36, 4), (672, 672))
     """
     run = Run(progress, cancel)
     questions = texts_of(question, "question", "what is in the picture?")

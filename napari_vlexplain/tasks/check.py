@@ -121,10 +121,27 @@ def check(
     unrelated : prompts that have nothing to do with the explained one; by default three of :data:`UNRELATED`.
     randomise : explain the model with random weights as well, twice the price of the explanation.
 
+    progress, cancel : as of :func:`napari_vlexplain.explain`.
+
+    Returns
+    -------
+    Explanation : the same, with ``provenance["sanity"]``: rank correlations in [-1, 1] of the map with those of
+        unrelated prompts and of random weights, and sentences where they say that the map should not be believed. Of
+        the second kind: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018.
+
     Raises
     ------
     VLExplainError : an explanation without its image, or too few prompts to compare with.
     Cancelled : ``cancel`` returned True.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import check, explain
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> picture = sticker_scene().image
+    >>> checked = check(explain(picture, "a photo of a dog"), randomise=False)
+    >>> sorted(checked.provenance["sanity"])
+    ['completeness', 'random_prompt', 'randomised', 'unrelated', 'warnings']
     """
     run = Run(progress, cancel)
     sanity = examine(explanation, model, unrelated, randomise, run)

@@ -170,19 +170,35 @@ def compare(
 
     Parameters
     ----------
+    image, prompts : as of :func:`napari_vlexplain.explain`.
     methods, models : in the order of the columns: all methods of the first model, then of the next.
     parameters : method -> its parameters; what is left out has its default.
     ground_truth : a mask (H, W) for all prompts, or one (or None) for each; or what
         :func:`napari_vlexplain.truth.reading.find_ground_truth` finds in place of masks.
     threshold : where heatmaps are cut for IoU and the like; by default where as many pixels are kept as the truth has.
     sanity : check each map too, see :mod:`napari_vlexplain.tasks.check`.
+    target, seed, progress, cancel, name : as of :func:`napari_vlexplain.explain`.
     options : contrast_limits, plane, truncate, device, download, dtype, as of :func:`napari_vlexplain.explain`.
+
+    Returns
+    -------
+    Comparison : ``cells``, a row for each prompt and in it an explanation (or why there is none) for each way, with
+        figures where a truth is known; ``records()`` has them as plain values, ``figure()`` draws them.
 
     Raises
     ------
     VLExplainError : bad input, or not one method fits one of the models. A single pair that does not fit is a cell
         with its ``problem``.
     Cancelled : ``cancel`` returned True.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import compare
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> picture = sticker_scene().image
+    >>> found = compare(picture, "a photo of a dog", ["relevance", "rollout"])
+    >>> found.titles, len(found.cells[0])
+    (('relevance', 'rollout'), 2)
     """
     from .explain import explain
 

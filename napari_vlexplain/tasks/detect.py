@@ -142,10 +142,20 @@ def detect(
     keep : explained are the objects whose class has at least this probability, in [0, 1].
     parameters : of the method.
 
+    Returns
+    -------
+    Detections : boxes (N, 4) float64 as (x0, y0, x1, y1) in source pixels, classes, probabilities in [0, 1], and for
+        each its raw scores on the feature map's cells.
+
     Raises
     ------
     VLExplainError : bad input, in one sentence.
     Cancelled : ``cancel`` returned True.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import detect
+    >>> found = detect("street.jpg", "facebook/detr-resnet-50", download=True)  # doctest: +SKIP
     """
     run = Run(progress, cancel)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 1:

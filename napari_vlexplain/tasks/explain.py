@@ -88,12 +88,27 @@ def explain(
 
     Returns
     -------
-    Explanation, or a list of them in the order of the prompts.
+    Explanation, or a list of them in the order of the prompts. Its ``patch_scores`` (gh, gw) and ``token_scores`` (T,)
+        are float32, raw and unscaled; its ``heatmap`` (H, W) float32 lies on the source's pixels, in [0, 1], NaN where
+        the model does not look; its ``warnings`` must be read with it.
 
     Raises
     ------
     VLExplainError : bad input, in one sentence.
     Cancelled : ``cancel`` returned True.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import explain
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> picture = sticker_scene().image
+    >>> dog, car = explain(picture, ["a photo of a dog", "a photo of a car"], target="softmax")
+    >>> dog
+    Explanation('a photo of a dog', relevance on mini, score 1)
+    >>> dog.heatmap.shape, dog.patch_scores.shape, float(dog.heatmap.max())
+    ((672, 672), (14, 14), 1.0)
+    >>> [word for word, score in car.word_scores()]
+    ['a', 'photo', 'of', 'a', 'car']
     """
     run = Run(progress, cancel)
     info = method_named(method)

@@ -55,10 +55,24 @@ def segment(
     parameters : fields of :class:`napari_vlexplain.spectral.parameters.EigenParameters` and ``CutParameters``; what
         is left out takes the model's recommended value, else the default.
 
+    Returns
+    -------
+    Segmentation : ``regions`` (H, W) int32 on the source's pixels, 0 the background; ``object_mask`` (H, W) bool and
+        its ``box`` (4,); ``eigenvectors`` of the graph of patches; ``recut`` cuts them otherwise without the model.
+
     Raises
     ------
     VLExplainError : bad input, in one sentence.
     Cancelled : ``cancel`` returned True.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import segment
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> picture = sticker_scene().image
+    >>> found = segment(picture)
+    >>> found.regions.shape, found.object_mask.dtype
+    ((672, 672), dtype('bool'))
     """
     run = Run(progress, cancel)
     split_parameters(parameters)  # refuse a typing error before loading anything

@@ -1,0 +1,81 @@
+"""What others build on: it is there, says what it takes and gives, and its examples run."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import napari_vlexplain
+from napari_vlexplain import methods
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = (
+    "explain", "ask", "detect", "segment", "compare", "check", "measure", "interpret", "edit",
+    "load_model", "list_models", "list_methods",
+)  # fmt: skip
+GIVEN_TO_ALL = {"parameters", "options"}  # keywords that a function passes on
+
+
+def sections(function: Any) -> dict[str, str]:
+    """The parts of a docstring by their titles; what stands before the first is "summary"."""
+    parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", inspect.getdoc(function) or "", flags=re.M)
+    return {"summary": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+def documented(text: str) -> list[str]:
+    return [name.strip() for line in re.findall(r"^(\w[\w, ]*) :", text, re.M) for name in line.split(",")]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_says_what_it_takes_gives_and_refuses(name: str) -> None:
+    function = getattr(napari_vlexplain, name)
+    found, signature = sections(function), inspect.signature(function)
+    assert found["summary"].strip() and found["Returns"].strip() and ">>>" in found["Examples"]
+    assert documented(found.get("Parameters", "")) == list(signature.parameters) or sorted(
+        documented(found["Parameters"])
+    ) == sorted(signature.parameters)
+    if signature.parameters:
+        assert "VLExplainError" in found["Raises"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_its_example_runs(name: str) -> None:
+    function = inspect.unwrap(getattr(napari_vlexplain, name))
+    (example,) = doctest.DocTestFinder(recurse=False).find(function, name, globs={})
+    assert example.examples
+    ended = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example)
+    assert ended.failed == 0
+
+
+def test_the_public_names_are_there_whatever_was_imported_before() -> None:
+    """A function is not hidden by a module of its name, such as ``tasks.explain``."""
+    code = (
+        "import napari_vlexplain.tasks.explain, napari_vlexplain.tasks.compare, napari_vlexplain.latent_text.editing\n"
+        "import napari_vlexplain as v, inspect\n"
+        f"assert all(inspect.isfunction(getattr(v, name)) for name in {FUNCTIONS!r})\n"
+        "assert all(inspect.isclass(getattr(v, name)) for name in v.__all__ if name[0].isupper())\n"
+        f"assert set({FUNCTIONS!r}) < set(v.__all__) <= set(dir(v))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+def test_what_methods_of_others_need_is_exported() -> None:
+    assert all(hasattr(methods, name) for name in methods.__all__)
+    for one in (methods.Inputs, methods.Scores, methods.MethodInfo, methods.param):
+        assert len(inspect.getdoc(one) or "") > 60
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))])
+def test_imports_that_the_pages_show_work(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = re.findall(r"^ *(?:>>> )?((?:from|import) napari_vlexplain[\w. ]*(?: import [\w, ]+)?)$", text, re.M)
+    if lines:
+        code = "\n".join(["import warnings; warnings.simplefilter('error', DeprecationWarning)", *dict.fromkeys(lines)])
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=240)
