@@ -112,7 +112,7 @@ def explain_case(asked: Asked, choice: MethodChoice) -> Maps:
     recommended = asked.model.info.recommended.get(info.name, {})
     filled = fill(info.parameters_form, {**recommended, **dict(choice.parameters)}, info.name)
     inputs = asked.inputs()
-    scores = info.function()(inputs, filled, Run())
+    scores = info.scores(inputs, filled, Run())
     image, text = scores.image.float().cpu().numpy(), scores.text.float().cpu().numpy()
     geometry = asked.pixels[1]
     maps = [
@@ -121,10 +121,10 @@ def explain_case(asked: Asked, choice: MethodChoice) -> Maps:
     ]
     settings = {p.name: getattr(filled, p.name) for p in describe(info.parameters_form)}
     took = (time.perf_counter() - began) / len(maps)
-    return Maps(maps, json.dumps(settings, sort_keys=True), took, _cautions(asked, inputs, scores.notes))
+    return Maps(maps, json.dumps(settings, sort_keys=True), took, _cautions(asked, inputs, scores.notes, image))
 
 
-def _cautions(asked: Asked, inputs: Inputs, notes: dict[str, Any]) -> tuple[dict[str, str], ...]:
+def _cautions(asked: Asked, inputs: Inputs, notes: dict[str, Any], image: NDArray) -> tuple[dict[str, str], ...]:
     """As :func:`napari_vlexplain.explain` tells them; the picture is not looked at again for most methods."""
     from ..tasks.explain import neutral_scores, unlike_training
 
@@ -139,6 +139,7 @@ def _cautions(asked: Asked, inputs: Inputs, notes: dict[str, Any]) -> tuple[dict
         common
         | {"no better than neutral": cautions.of_neutral(prompt.text, logits[k], neutral)}
         | {"sums": cautions.of_sums(notes, k)}
+        | {"highest in a sink": cautions.of_sinks(notes, image[k])}
         for k, prompt in enumerate(inputs.explained.prompts)
     ]
     return tuple({kind: " ".join(told) for kind, told in one.items() if told} for one in found)

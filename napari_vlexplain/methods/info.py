@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..parameters import Parameter, describe
+
+if TYPE_CHECKING:
+    from ..running.run import Run
+    from .inputs import Inputs, Scores
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,12 @@ class MethodInfo:
     def function(self) -> Callable[..., Any]:
         module, _, name = self.entry.partition(":")
         return getattr(import_module(module), name)
+
+    def scores(self, inputs: Inputs, parameters: Any, run: Run) -> Scores:
+        """What the method gives for one image; of one that has a choice of ``sinks``, these are noted and handled."""
+        found = self.function()(inputs, parameters, run)
+        if not hasattr(parameters, "sinks"):
+            return found
+        from .sinks import handled
+
+        return handled(found, inputs, parameters.sinks)

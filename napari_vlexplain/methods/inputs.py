@@ -38,6 +38,7 @@ class Inputs:
     seed: int
     case: str
     _embedding: list[Tensor] = field(default_factory=list, init=False, repr=False)
+    _growth: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
     @property
     def explained(self) -> TextBatch:
@@ -55,14 +56,35 @@ class Inputs:
         if not self._embedding:
             self._embedding.append(embedding.detach())
 
+    @property
+    def growth(self) -> Tensor:
+        """How far each patch's stream outgrows the others', (gh, gw): see :data:`napari_vlexplain.methods.sinks.RATIO`.
+
+        The largest ratio of its norm to the median patch's, behind any block but the last; 0 of a tower without blocks.
+        """
+        if not self._growth:
+            self.stream(max(0, self.model.image.depth - 1))
+        return self._growth[0]
+
     @torch.no_grad()
     def stream(self, block: int) -> Tensor:
-        """The image's residual stream before a block, (1, T, D). The way there serves :attr:`embedding` too."""
+        """The image's residual stream before a block, (1, T, D). The way there serves :attr:`embedding` and
+        :attr:`growth` too."""
         tower = self.model.image
-        z = tower.run(tower.embed(self.pixels), 0, block)
+        z = found = tower.embed(self.pixels)
+        last = max(block, tower.depth - 1)
+        growth = torch.zeros(grid(tower), device=z.device)
+        for index in range(block if self._embedding and self._growth else last):
+            z = tower.run(z, index, index + 1)
+            if index < tower.depth - 1:
+                norms = z[0, patches(tower, z.shape[1])].float().norm(dim=-1).unflatten(0, grid(tower))
+                growth = torch.maximum(growth, norms / norms.median())
+            found = z if index + 1 == block else found
+        if not self._growth:
+            self._growth.append(growth)
         if not self._embedding:
-            self.remember(tower.tail(z, block, self.model.image_rows(1)))
-        return z
+            self.remember(tower.tail(z, last, self.model.image_rows(1)))
+        return found
 
     def objective(self, similarity: Tensor) -> Tensor:
         """Cosines (..., K + contrasts) -> the target's scalar for each explained prompt, (..., K)."""

@@ -30,6 +30,11 @@ class Target:
     name: str = "similarity"
     against: tuple[str, ...] = ()
 
+    @property
+    def competes(self) -> bool:
+        """Does it set prompts against each other?"""
+        return self.name in _NEED_OTHERS
+
     def checked(self, prompts: int) -> Target:
         """Itself, if it makes sense for that many prompts to explain.
 
@@ -39,7 +44,7 @@ class Target:
         """
         if self.name not in TARGETS:
             raise unknown("target", self.name, TARGETS)
-        if self.name in _NEED_OTHERS and prompts + len(self.against) < 2:
+        if self.competes and prompts + len(self.against) < 2:
             raise VLExplainError(
                 f"The target {self.name} compares prompts, but there is only one: give several prompts, "
                 f"or Target({self.name!r}, against=('another prompt',))."

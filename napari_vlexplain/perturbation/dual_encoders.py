@@ -107,7 +107,7 @@ def _case(
             words = random_scores(len(prompt.content), seed, case.id, "text")
         else:
             info, filled = chosen[name]
-            scores = info.function()(inputs, filled, run)
+            scores = info.scores(inputs, filled, run)
             patches = scores.image[0].flatten().double().cpu().numpy()
             words = scores.text[0, list(prompt.content)].double().cpu().numpy()
         for sign in SIGNS:

@@ -6,7 +6,7 @@ rows and reports show the same sentences. No torch here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,3 +87,36 @@ def of_sums(notes: Mapping[str, Any], k: int) -> list[str]:
                 "it by more than all of it. Take more steps or samples, or choose another method."
             ]
     return []
+
+
+def of_sinks(notes: Mapping[str, Any], scores: NDArray) -> list[str]:
+    """Of patch scores (gh, gw) that are highest in a sink, see :mod:`napari_vlexplain.methods.sinks`.
+
+    notes : of the method's scores: ``sinks``, with ``patches`` (row, column) and ``choice``.
+    """
+    found = notes.get("sinks")
+    if not found or found["choice"] != "keep" or list(_peak(scores)) not in found["patches"]:
+        return []
+    return [
+        f"The map is highest in one of {len(found['patches'])} patches that attract attention whatever they show: "
+        "set sinks to interpolate, or read the rest of the map."
+    ]
+
+
+def of_peaks(maps: NDArray, prompts: Sequence[str], competing: bool) -> list[list[str]]:
+    """For each of several prompts, that others have the highest of their patch scores (K, gh, gw) in the same place.
+
+    competing : does the target set the prompts against each other already?
+    """
+    peaks = [_peak(each) for each in maps]
+    found = []
+    for k, prompt in enumerate(prompts):
+        same = [other for j, other in enumerate(prompts) if other != prompt and peaks[j] == peaks[k]]
+        remedy = "" if competing else "; the target softmax or margin shows what tells them apart"
+        names = ", ".join(f"“{other}”" for other in same[:3]) + (" and others" if len(same) > 3 else "")
+        found.append([f"This map has its peak where that of {names} has it{remedy}."] if same else [])
+    return found
+
+
+def _peak(scores: NDArray) -> tuple[int, ...]:
+    return tuple(int(at) for at in np.unravel_index(np.argmax(scores), scores.shape))

@@ -164,7 +164,7 @@ def _compute(
     texts = model.tokenize([*request.prompts, *request.target.against], request.truncate)
     pixels, geometry = model.pixels(rgb)
     inputs = Inputs(model, pixels, texts, len(request.prompts), request.target, request.seed, request.image.sha256)
-    scores = info.function()(inputs, filled, run)
+    scores = info.scores(inputs, filled, run)
     with torch.no_grad():
         similarity = model.similarity(inputs.embedding, model.encode_text(texts))
         values = inputs.objective(similarity)[0].tolist()
@@ -176,6 +176,11 @@ def _compute(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
     told = [*told, *cautions.of_picture(rgb), *unlike_training(model, pixels, inputs.embedding)]
+    shared = (
+        cautions.of_peaks(patches, request.prompts, request.target.competes)
+        if info.uses_prompt
+        else [[]] * len(patches)
+    )
     record = provenance(model, request.dtype, began, method=info.name, source=info.source, notes=scores.notes)
     record |= {} if neutral is None else {"neutral": neutral}
     return [
@@ -195,6 +200,8 @@ def _compute(
                 "warnings": [
                     *told,
                     *cautions.of_sums(scores.notes, k),
+                    *cautions.of_sinks(scores.notes, patches[k]),
+                    *shared[k],
                     *cautions.of_neutral(prompt.text, logits[k], neutral),
                 ],
             },

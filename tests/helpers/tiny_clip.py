@@ -82,7 +82,7 @@ def inputs_of(
 
 def scores_of(method: str, inputs: Inputs, run: Run | None = None, **parameters: Any) -> Scores:
     info = method_named(method)
-    return info.function()(inputs, fill(info.parameters_form, parameters, method), run or Run())
+    return info.scores(inputs, fill(info.parameters_form, parameters, method), run or Run())
 
 
 def parameters_of(model: DualEncoder) -> list[Tensor]:

@@ -165,7 +165,7 @@ def run(method: str, inputs: Inputs, **parameters: Any) -> Scores:
     from napari_vlexplain.methods.catalogue import method as named
 
     info = named(method)
-    return info.function()(inputs, fill(info.parameters_form, parameters, info.name), Run())
+    return info.scores(inputs, fill(info.parameters_form, parameters, info.name), Run())
 
 
 def alone(inputs: Inputs, k: int) -> Inputs:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
+from ..values import sinks
 
 _START = "first block that takes part; 0 is all of them, -1 only the last"
 
@@ -14,23 +15,26 @@ _START = "first block that takes part; 0 is all of them, -1 only the last"
 class Relevance:
     start_block: int = param(-1, f"image tower: {_START}", low=-64, high=64)
     text_start_block: int = param(-1, f"text tower: {_START}", low=-64, high=64)
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
 class RawAttention:
     block: int = param(-1, "block of the image tower; -1 is the last", low=-64, high=64)
     text_block: int = param(-1, "block of the text tower; -1 is the last", low=-64, high=64)
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
 class Rollout:
     start_block: int = param(0, f"image tower: {_START}", low=-64, high=64)
     text_start_block: int = param(0, f"text tower: {_START}", low=-64, high=64)
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
 class AttentionGradCAM:
-    pass
+    sinks: str = sinks()
 
 
 _CHEFER = "Chefer, Gur, Wolf, ICCV 2021"

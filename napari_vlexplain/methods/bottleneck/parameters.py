@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
+from ..values import sinks
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class M2IB:
         "logarithm of the noise share: stable, or as in the published code",
         choices=("stable", "reference"),
     )
+    sinks: str = sinks()
 
 
 METHODS = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...models.precisions import PRECISIONS
 from ...parameters import param
 from ..info import MethodInfo
-from ..values import FILLS, IMAGE_BASELINES
+from ..values import FILLS, IMAGE_BASELINES, sinks
 
 _LAYER = "block whose normalised input is read, -1 is the last; a convolutional tower has only its last feature map"
 
@@ -16,6 +16,7 @@ _LAYER = "block whose normalised input is read, -1 is the last; a convolutional 
 class GradCAM:
     layer: int = param(-1, f"image tower: {_LAYER}", low=-64, high=64)
     text_layer: int = param(-1, "text tower: the same", low=-64, high=64)
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
+from ..values import sinks
 
 _START = "first block that takes part; 0 is all of them, -1 only the last"
 
@@ -19,12 +20,14 @@ class LeGrad:
         "what is scored behind each block: the mean of all tokens, as published, or the model's own readout",
         choices=("tokens", "own"),
     )
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
 class GradECLIP:
     start_block: int = param(-1, f"image tower: {_START}", low=-64, high=64)
     text_start_block: int = param(-1, f"text tower: {_START}", low=-64, high=64)
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class CLIPSurgery:
         "the empty prompt; auto takes the list where it has two or more",
         choices=("auto", "list", "empty"),
     )
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class PatchSimilarity:
         "cosine of each patch, as published for BioViL; or its share of the image's cosine, where that is a sum",
         choices=("cosine", "share"),
     )
+    sinks: str = sinks()
 
 
 METHODS = (

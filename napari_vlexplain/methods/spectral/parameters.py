@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
+from ..values import sinks
 
 _BLOCK = "tokens are taken from the output of this block; -1 is the last"
 
@@ -14,6 +15,7 @@ _BLOCK = "tokens are taken from the output of this block; -1 is the last"
 class DSMI:
     block: int = param(-2, f"image tower: {_BLOCK}, whose patches nothing reads", low=-64, high=64)
     text_block: int = param(-1, f"text tower: {_BLOCK}", low=-64, high=64)
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class DSMIGrad:
         "how gradients and eigenvectors meet: matrix times vector, or element by element as in the published notebook",
         choices=("matmul", "notebook"),
     )
+    sinks: str = sinks()
 
 
 SOURCE = "DSMI (spectral attribution of multi-modal transformers), after Melas-Kyriazi et al., CVPR 2022"
