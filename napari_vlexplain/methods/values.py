@@ -14,10 +14,13 @@ PER_PATCH = ("sum", "mean", "max")
 """How a patch's pixels become one score."""
 
 
-def sinks() -> Any:
-    """The choice of all methods that read attention or tokens, see :mod:`napari_vlexplain.methods.sinks`."""
+def sinks(default: str = "keep") -> Any:
+    """The choice of all methods that read attention or tokens, see :mod:`napari_vlexplain.methods.sinks`.
+
+    The default follows what was measured on a real CLIP, see docs/sinks.md.
+    """
     return param(
-        "keep",
+        default,
         "patches that attract attention whatever they show: keep their scores, remove them, or interpolate around them",
         choices=("keep", "remove", "interpolate"),
     )

@@ -65,7 +65,7 @@ def test_the_way_to_a_block_is_still_the_towers_own(model: DualEncoder) -> None:
 def test_methods_that_read_tokens_have_the_choice() -> None:
     """And those that see only pixels and scores do not."""
     has = {info.name for info in list_methods() if any(p.name == "sinks" for p in info.parameters)}
-    assert {"relevance", "rollout", "raw_attention", "legrad", "grad_eclip", "patch_similarity", "dsmi"} <= has
+    assert {"relevance", "rollout", "raw_attention", "grad_cam", "m2ib", "patch_similarity", "dsmi"} <= has
     assert not {"rise", "saliency", "occlusion", "kernel_shap", "lattice_adapter"} & has
 
 

@@ -15,7 +15,7 @@ _START = "first block that takes part; 0 is all of them, -1 only the last"
 class Relevance:
     start_block: int = param(-1, f"image tower: {_START}", low=-64, high=64)
     text_start_block: int = param(-1, f"text tower: {_START}", low=-64, high=64)
-    sinks: str = sinks()
+    sinks: str = sinks("interpolate")
 
 
 @dataclass(frozen=True)

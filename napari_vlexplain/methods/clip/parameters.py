@@ -20,14 +20,12 @@ class LeGrad:
         "what is scored behind each block: the mean of all tokens, as published, or the model's own readout",
         choices=("tokens", "own"),
     )
-    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
 class GradECLIP:
     start_block: int = param(-1, f"image tower: {_START}", low=-64, high=64)
     text_start_block: int = param(-1, f"text tower: {_START}", low=-64, high=64)
-    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class PatchSimilarity:
         "cosine of each patch, as published for BioViL; or its share of the image's cosine, where that is a sum",
         choices=("cosine", "share"),
     )
-    sinks: str = sinks()
+    sinks: str = sinks("interpolate")
 
 
 METHODS = (

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
-from ..values import sinks
 
 _START = "first block that takes part; 0 is all of them, -1 only the last"
 
@@ -15,7 +14,6 @@ _START = "first block that takes part; 0 is all of them, -1 only the last"
 class TransformerAttribution:
     start_block: int = param(0, f"image tower: {_START}", low=-64, high=64)
     text_start_block: int = param(0, f"text tower: {_START}", low=-64, high=64)
-    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,6 @@ class PartialLRP:
         "vit: the older rules of the published ViT code, positive part; multimodal: today's rules, signed",
         choices=("vit", "multimodal"),
     )
-    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,6 @@ class AttnLRP:
         0.05, "how far linear layers favour the sign of their output; 0 is plain ε", low=0.0, high=10.0, symbol="γ"
     )
     epsilon: float = param(1e-6, "keeps denominators away from zero", low=0.0, high=1.0, symbol="ε")
-    sinks: str = sinks()
 
 
 _NEEDS = frozenset({"attention", "cls_readout", "gradients"})

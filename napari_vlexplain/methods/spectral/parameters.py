@@ -27,7 +27,6 @@ class DSMIGrad:
         "how gradients and eigenvectors meet: matrix times vector, or element by element as in the published notebook",
         choices=("matmul", "notebook"),
     )
-    sinks: str = sinks()
 
 
 SOURCE = "DSMI (spectral attribution of multi-modal transformers), after Melas-Kyriazi et al., CVPR 2022"
