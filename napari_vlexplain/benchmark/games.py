@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from ..methods.baselines import fill_id, image_baseline
@@ -29,15 +30,15 @@ Base = Literal["mean", "black", "rise_blur"]
 def base_image(inputs: Inputs, name: Base) -> Tensor:
     """What stands for a pixel that is not kept, normalised (1, 3, h, w).
 
-    ``rise_blur`` is RISE's: a Gaussian of 11 pixels with a standard deviation of 5.
+    ``rise_blur`` is RISE's: a point blurred with a standard deviation of 5 within 11 x 11 pixels and mirrored at their
+    border, so flatter than a Gaussian; black beyond the picture.
     """
     if name != "rise_blur":
         return image_baseline(inputs, name)
-    at = torch.arange(-5, 6, device=inputs.pixels.device, dtype=inputs.pixels.dtype)
-    line = torch.exp(-0.5 * (at / 5) ** 2)
-    kernel = torch.outer(line, line) / line.sum() ** 2
-    padded = F.pad(inputs.pixels, (5, 5, 5, 5), mode="reflect")
-    return F.conv2d(padded, kernel.expand(3, 1, 11, 11), groups=3)
+    point = np.zeros((11, 11))
+    point[5, 5] = 1
+    kernel = torch.from_numpy(gaussian_filter(point, 5)).to(inputs.pixels)
+    return F.conv2d(inputs.pixels, kernel.expand(3, 1, 11, 11), padding=5, groups=3)
 
 
 def image_game(inputs: Inputs, base: Base) -> Score:

@@ -78,6 +78,9 @@ def edit(
         str | None, typer.Option(metavar="SENTENCE", help='Sentence for the classes, such as "this is a {}".')
     ] = None,
     model: latent.Model = "mini",
+    class_axis: Annotated[
+        str, typer.Option(metavar="AXIS", help="Compare classes over: embedding (cosine) or token (as published).")
+    ] = "embedding",
     norm_axis: latent.NormAxis = "embedding",
     smooth: latent.Smooth = None,
     drift_images: latent.DriftImages = None,
@@ -139,7 +142,7 @@ def edit(
             latent.template_of(template),
             class_template=class_template,
             donor=[one.donor for one in edits],
-            reading=latent.reading_of(loaded, smooth, drift_images, legacy_drift, norm_axis),
+            reading=latent.reading_of(loaded, smooth, drift_images, legacy_drift, norm_axis, class_axis=class_axis),
             controls=controls,
             seed=seed,
             contrast_limits=limits,

@@ -12,19 +12,20 @@ from torch import Tensor
 
 from ..errors import VLExplainError
 from ..models.dual_encoder import DualEncoder
+from ..models.pools import RowPool
 from ..running.entrance import entrance
 from ..running.run import ProgressCallback, Run, generator
 from .changes import changes
 from .donors import Donors, donors
 from .edit_result import EditResult
-from .engine import control, edited, prepare
+from .engine import Edited, control, edited, prepare
 from .interpreting import PLAIN, bank_for, record
 from .pictures import Picture, donor_picture, opened, picture
 from .plan import EditPlan
 from .reading import Reading
 from .retrieval import class_probabilities, cosines
 from .selection import Reader, covering_bank
-from .tails import check_readable
+from .tails import check_readable, compare
 from .texts.banks import TextBank, encode
 from .texts.templates import Template, recommended
 from .texts.vocabularies import Vocabulary
@@ -130,8 +131,13 @@ def edit_picture(
     def noise(*purpose: str) -> torch.Generator:
         return generator(seed, scope, *purpose, device=model.device)
 
-    def probabilities(embedding: Tensor) -> Any:
-        return class_probabilities(cosines(embedding, class_weights), model.logit_scale)[0].float().cpu().numpy()
+    def probabilities(found: Edited, streams: Sequence[Tensor]) -> Any:
+        """Of the classes, by the axis that the reading compares them over."""
+        if reading.class_axis == "token" and isinstance(tower.pool, RowPool):
+            similarity = compare(tower.pool.tokens(streams[-1]), "token")[0, rows] @ class_weights.T
+        else:
+            similarity = cosines(found.embedding, class_weights)
+        return class_probabilities(similarity, model.logit_scale)[0].float().cpu().numpy()
 
     smoothing = reading.smoothing
     predicting = smoothing if smoothing is not None and smoothing.where == "final" and smoothing.predict else None
@@ -141,22 +147,25 @@ def edit_picture(
         pairs = list(zip(plans, given or [None] * len(plans), strict=True))
         steps = [prepare(plan, reader, z, _donors(plan, reader, z, donor)) for plan, donor in pairs]
         run.step(0.1, "Editing")
-        before = edited(tower, z, [], rows, noise("prediction"), predicting)
+        unchanged: list[Tensor] = []
+        before = edited(tower, z, [], rows, noise("prediction"), predicting, unchanged)
+        first = probabilities(before, unchanged)
         streams: list[Tensor] = []
         after = edited(tower, z, steps, rows, noise("edit"), predicting, streams)
         randoms = []
         for number in range(controls):
             run.step(0.3 + 0.7 * number / controls, "Editing random tokens instead")
             chance = control(tower, after, steps, noise("control", str(number)))
-            found = edited(tower, z, chance, rows, noise("control edit", str(number)), predicting)
-            randoms.append(probabilities(found.embedding))
+            passed: list[Tensor] = []
+            found = edited(tower, z, chance, rows, noise("control edit", str(number)), predicting, passed)
+            randoms.append(probabilities(found, passed))
         said = changes(reader, z, streams, after, steps)
-    first = probabilities(before.embedding)
+        last = probabilities(after, streams)
     assert tower.grid is not None
     return EditResult(
         classes=names,
         before=first,
-        after=probabilities(after.embedding),
+        after=last,
         control=sum(randoms[1:], randoms[0]) / len(randoms) if randoms else first,
         changed=after.changed.any(0)[:, 0].cpu().numpy(),
         changes=said,

@@ -23,13 +23,15 @@ def per_patch(scores: Tensor, tower: Tower, how: str = "sum") -> Tensor:
     return mean * (ph * pw) if how == "sum" else mean
 
 
-def per_pixel(scores: Tensor, tower: Tower, size: tuple[int, int]) -> Tensor:
+def per_pixel(scores: Tensor, tower: Tower, size: tuple[int, int], corners: bool = False) -> Tensor:
     """Patch scores (K, gh, gw) -> (K, h, w) at the model's input, bilinear between patch centres.
+
+    ``corners`` : the corner patches' centres are laid on the corners instead.
 
     Pixels behind the last whole patch go with their neighbours, and stretch nothing.
     """
     covered = [g * p for g, p in zip(grid(tower), patch_size(tower), strict=True)]
-    maps = F.interpolate(scores[:, None], size=covered, mode="bilinear", align_corners=False)
+    maps = F.interpolate(scores[:, None], size=covered, mode="bilinear", align_corners=corners)
     return F.pad(maps, (0, size[1] - covered[1], 0, size[0] - covered[0]), mode="replicate")[:, 0]
 
 

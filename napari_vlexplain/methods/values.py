@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from ..parameters import param
+
+T = TypeVar("T")
 
 IMAGE_BASELINES = ("mean", "black", "white", "blur")
 """What pixels are replaced by."""
@@ -12,6 +14,16 @@ FILLS = ("first", "pad")
 """Which token words are replaced by."""
 PER_PATCH = ("sum", "mean", "max")
 """How a patch's pixels become one score."""
+
+AS_PUBLISHED = "compute as the published code does where that departs from the paper"
+"""How every method says it in its parameter ``as_published``."""
+
+
+def settled(value: T | None, as_published: bool, published: T, ours: T) -> T:
+    """A parameter's value; of one that is automatic the published one, or ours."""
+    if value is not None:
+        return value
+    return published if as_published else ours
 
 
 def sinks(default: str = "keep") -> Any:

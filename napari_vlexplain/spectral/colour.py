@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -15,11 +15,13 @@ PASSES = ((20, 2.0), (10, 0.1))
 def colour_affinity(picture: Tensor, grid: tuple[int, int]) -> Tensor:
     """``W_knn`` (n, n) of a picture (3, h, w) in [0, 1] on the patch grid.
 
-    Points are (r, g, b, w x, w y) with x and y in [0, 1]; every pair (i, j), j among the nearest of i, itself
-    included, adds 1 to (i, j) and 1 to (j, i), in each of two passes.
+    The picture is made small as published, by Pillow's antialiased bilinear of 8-bit values. Points are
+    (r, g, b, w x, w y) with x and y in [0, 1]; every pair (i, j), j among the nearest of i, itself included, adds 1 to
+    (i, j) and 1 to (j, i), in each of two passes.
     """
-    small = F.interpolate(picture[None], size=grid, mode="bilinear", align_corners=False)[0]
-    colours = small.flatten(1).T.double().cpu().numpy()
+    shown = (255 * picture).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    small = Image.fromarray(shown).resize(grid[::-1], Image.Resampling.BILINEAR)
+    colours = np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255
     y, x = np.meshgrid(np.linspace(0, 1, grid[0]), np.linspace(0, 1, grid[1]), indexing="ij")
     place = np.stack([x.ravel(), y.ravel()], axis=1)
     n = len(colours)

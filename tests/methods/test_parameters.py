@@ -110,7 +110,7 @@ PUBLISHED = {
     "grad_cam": {"layer": -1, "text_layer": -1},
     "score_cam": {"weights": "increase"},
     "lime": {"samples": 1000, "kernel_width": 0.25, "ridge": 1.0},
-    "legrad": {"start_block": 0, "text_start_block": 0, "readout": "tokens"},
+    "legrad": {"start_block": None, "text_start_block": 0, "readout": "tokens", "as_published": False},
     "grad_eclip": {"start_block": -1, "text_start_block": -1},
     "clip_surgery": {"start_block": None, "redundant": "auto"},
 }  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...models.precisions import PRECISIONS
 from ...parameters import param
 from ..info import MethodInfo
-from ..values import FILLS, IMAGE_BASELINES
+from ..values import AS_PUBLISHED, FILLS, IMAGE_BASELINES
 
 _BASELINE = "what a hidden pixel becomes: mean colour of the training data, black, white, or the blurred image"
 _FILL = "what a hidden word becomes: token 0, or the padding token"
@@ -31,6 +31,7 @@ class RISE:
     fill: str = param("first", _FILL, choices=FILLS)
     precision: str = param("float32", _PRECISION, choices=PRECISIONS)
     chunk: int | None = param(None, _CHUNK, low=1, high=65536)
+    as_published: bool = param(False, f"{AS_PUBLISHED}: cells are mirrored at the border when masks are enlarged")
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def _image(inputs: Inputs, parameters: RISE, run: Run) -> Tensor:
     tower = inputs.model.image
     height, width = grid(tower)
     device = inputs.pixels.device
-    enlarge = Enlarge(inputs.pixels.shape[-2:], parameters.cells, device)
+    enlarge = Enlarge(inputs.pixels.shape[-2:], parameters.cells, device, parameters.as_published)
     # Scores are added up as differences to the image's own, which loses no digits; the offset returns at the end.
     offset = whole_values(inputs, parameters.precision)
     total = torch.zeros(inputs.count, height * width, device=device)
@@ -82,11 +82,11 @@ def normalised(total: Tensor, covered: Tensor, count: Tensor, everything: Tensor
 class Enlarge:
     """Coarse masks -> masks: bilinear to (s + 1) cells along each side, then cropped at a random shift."""
 
-    def __init__(self, size: torch.Size, cells: int, device: torch.device) -> None:
+    def __init__(self, size: torch.Size, cells: int, device: torch.device, mirrored: bool = False) -> None:
         self.cells = cells
         self.cell = [math.ceil(n / cells) for n in size]
         self.size = size
-        self.weights = [_stretch(cells, (cells + 1) * cell).to(device) for cell in self.cell]
+        self.weights = [_stretch(cells, (cells + 1) * cell, mirrored).to(device) for cell in self.cell]
 
     def __call__(self, drawn: Tensor) -> Tensor:
         """Cells and shifts (n, s * s + 2) -> (n, h, w) in [0, 1]."""
@@ -98,8 +98,17 @@ class Enlarge:
         return rows @ coarse @ columns.transpose(1, 2)
 
 
-def _stretch(cells: int, size: int) -> Tensor:
-    """(size, cells) bilinear interpolation, half-pixel centres."""
+def _stretch(cells: int, size: int, mirrored: bool = False) -> Tensor:
+    """(size, cells) bilinear interpolation, half-pixel centres; beyond the outer centres held, or mirrored there."""
+    if mirrored and cells > 1:
+        at = (torch.arange(size, dtype=torch.float64) + 0.5) * cells / size - 0.5
+        below = at.floor()
+        weights = torch.zeros(size, cells, dtype=torch.float64)
+        for index, share in ((below, 1 - (at - below)), (below + 1, at - below)):
+            cell = index.long().abs()
+            cell = torch.where(cell >= cells, 2 * (cells - 1) - cell, cell)
+            weights.scatter_add_(1, cell[:, None], share[:, None])
+        return weights.float()
     return F.interpolate(torch.eye(cells)[None], size=size, mode="linear", align_corners=False)[0].T.contiguous()
 
 

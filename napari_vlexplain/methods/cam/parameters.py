@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...models.precisions import PRECISIONS
 from ...parameters import param
 from ..info import MethodInfo
-from ..values import FILLS, IMAGE_BASELINES, sinks
+from ..values import AS_PUBLISHED, FILLS, IMAGE_BASELINES, sinks
 
 _LAYER = "block whose normalised input is read, -1 is the last; a convolutional tower has only its last feature map"
 
@@ -47,6 +47,9 @@ class ScoreCAM(GradCAM):
     fill: str = param("first", "what a hidden word becomes: token 0, or the padding token", choices=FILLS)
     precision: str = param("float32", "of the forward passes", choices=PRECISIONS)
     chunk: int | None = param(None, "masks in one forward pass; None fits them to memory", low=1, high=65536)
+    as_published: bool = param(
+        False, f"{AS_PUBLISHED}: masks are enlarged with the corner patches' centres on the picture's corners"
+    )
 
 
 def _info(name: str, title: str, summary: str, source: str, form: type, function: str, requires: str) -> MethodInfo:

@@ -49,7 +49,9 @@ def _image(inputs: Inputs, layer: int, parameters: ScoreCAM, run: Run) -> Tensor
 
     def draw(piece: slice) -> tuple[Tensor, Tensor]:
         maps = unit_range(a[:, piece].T).unflatten(1, grid(tower))
-        return torch.arange(a.shape[1], device=a.device)[piece], per_pixel(maps, tower, (height, width))
+        return torch.arange(a.shape[1], device=a.device)[piece], per_pixel(
+            maps, tower, (height, width), parameters.as_published
+        )
 
     def use(channels: Tensor, values: Tensor) -> None:
         scores[channels] = values

@@ -18,6 +18,7 @@ from ...models.towers import Tower
 from ...running.run import Run
 from ..features import layer_index
 from ..inputs import Inputs, Scores, no_words, on_grid
+from ..values import settled
 from .parameters import CLIPSurgery
 
 
@@ -30,19 +31,31 @@ def clip_surgery(inputs: Inputs, parameters: CLIPSurgery, run: Run) -> Scores:
     such path and score 0.
     """
     model, tower = inputs.model, inputs.model.image
-    chosen = tower.depth // 2 if parameters.start_block is None else parameters.start_block
+    chosen = settled(parameters.start_block, parameters.as_published, max(0, tower.depth - 6), tower.depth // 2)
     start = layer_index(tower, chosen, "start_block")
     run.step(0.0, "CLIP Surgery")
     z = inputs.stream(start)
     tokens, embedded = tower.pool.tokens(value_path(tower, z, start))[0], model.encode_text(inputs.texts)
-    similarity = model.similarity(tokens, embedded)
+    whole = inputs.embedding
+    if parameters.as_published:
+        # Each channel is divided by its length over all tokens; the readout keeps its value in the unchanged stream.
+        tokens = F.normalize(torch.cat([whole, tokens[1:]]), dim=0)
+        whole = tokens[:1]
+
+    def compared(tokens: Tensor, texts: Tensor) -> Tensor:
+        """Tokens with prompts, (T, K)."""
+        if parameters.as_published:
+            return tokens @ F.normalize(texts, dim=-1).T
+        return model.similarity(tokens, texts)
+
+    similarity = compared(tokens, embedded)
     redundant = parameters.redundant
     if redundant == "auto":
         redundant = "list" if len(inputs.texts) > 1 else "empty"
     if redundant == "list":
-        found = less_the_mean(similarity, model.similarity(inputs.embedding, embedded)[0])
+        found = less_the_mean(similarity, compared(whole, embedded)[0])
     else:
-        found = similarity - model.similarity(tokens, model.encode_text(_empty_prompt(inputs)))
+        found = similarity - compared(tokens, model.encode_text(_empty_prompt(inputs)))
     scores = inputs.objective(found).T
     notes: dict[str, Any] = {"start_block": start, "redundant": redundant, "words": "not defined by this method"}
     notes["prompts"] = [prompt.text for prompt in inputs.texts.prompts]

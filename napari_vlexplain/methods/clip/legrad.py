@@ -10,20 +10,23 @@ from ...models.towers import AttentionPool, Tower
 from ...running.run import Run, slices
 from ..forwards import cosines, has_words, prompts_at_once
 from ..inputs import Inputs, Scores, block_index, no_words, on_grid, per_prompt_gradients
+from ..values import settled
 from .parameters import LeGrad
 
 
 def legrad(inputs: Inputs, parameters: LeGrad, run: Run) -> Scores:
     """``Σ_l mean_{h, i} relu(dF_l / dA_l)[i, :]``: image tokens as keys, i over all queries. Range >= 0.
 
-    F_l is the target's scalar with the stream behind block l read out: the mean of its tokens, normed and projected.
+    F_l is the target's scalar with the stream behind block l read out: its tokens, normed and projected, averaged; as
+    published averaged, then normed and projected.
     Where the model reads by attention (SigLIP), that attention on the stream behind each block takes A_l's place.
     Words: the tower's own readout behind each block, whose row alone has a gradient; no mean over queries.
     """
     model = inputs.model
-    start = _start(model.image, parameters.start_block, "start_block")
+    asked = settled(parameters.start_block, parameters.as_published, -min(2, model.image.depth), 0)
+    start = _start(model.image, asked, "start_block")
     text_start = _start(model.text, parameters.text_start_block, "text_start_block")
-    image = _image(inputs, start, parameters.readout, run.part(0.0, 0.7))
+    image = _image(inputs, start, parameters, run.part(0.0, 0.7))
     run.step(0.7, "LeGrad of the words")
     words = _words(inputs, text_start) if has_words(inputs) else no_words(inputs)
     return Scores(on_grid(image, model.image), words, {"start_block": start, "text_start_block": text_start})
@@ -34,7 +37,7 @@ def _start(tower: Tower, index: int, name: str) -> int:
     return min(block_index(tower, index + (tower.depth if index < 0 else 0), name), max(tower.depth - 1, 0))
 
 
-def _image(inputs: Inputs, start: int, readout: str, run: Run) -> Tensor:
+def _image(inputs: Inputs, start: int, parameters: LeGrad, run: Run) -> Tensor:
     model, tower = inputs.model, inputs.model.image
     rows, embedded = model.image_rows(1), model.encode_text(inputs.texts)
     with torch.no_grad():
@@ -49,7 +52,7 @@ def _image(inputs: Inputs, start: int, readout: str, run: Run) -> Tensor:
                 read, a = tower.pool.record(after, track=True)
             else:
                 after, a = tower.blocks[index].explicit(z, track=True)
-                read = tower.pool.tokens(after).mean(dim=1) if readout == "tokens" else tower.pool(after, rows)
+                read = _read(tower, after, rows, parameters)
             values = inputs.objective(model.similarity(read, embedded))[0]
         z = after.detach()
         here = torch.empty(inputs.count, a.shape[-1], device=z.device)
@@ -61,6 +64,15 @@ def _image(inputs: Inputs, start: int, readout: str, run: Run) -> Tensor:
         found = here if found.shape[1] == 0 else found + here
     inputs.remember(tower.pool(z, rows))
     return found
+
+
+def _read(tower: Tower, z: Tensor, rows: Tensor, parameters: LeGrad) -> Tensor:
+    """What the stream z (B, T, D) behind a block says: (B, P)."""
+    if parameters.readout == "own":
+        return tower.pool(z, rows)
+    if parameters.as_published:
+        return tower.pool.tokens(z.mean(dim=1, keepdim=True))[:, 0]
+    return tower.pool.tokens(z).mean(dim=1)
 
 
 def _words(inputs: Inputs, start: int) -> Tensor:

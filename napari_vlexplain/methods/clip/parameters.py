@@ -6,38 +6,62 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
-from ..values import sinks
+from ..values import AS_PUBLISHED, sinks
 
 _START = "first block that takes part; 0 is all of them, -1 only the last"
 
 
 @dataclass(frozen=True)
 class LeGrad:
-    start_block: int = param(0, f"image tower: {_START}", low=-64, high=64)
+    start_block: int | None = param(
+        None, f"image tower: {_START}; automatic: all, or as published the last two", low=-64, high=64
+    )
     text_start_block: int = param(0, f"text tower: {_START}", low=-64, high=64)
     readout: str = param(
         "tokens",
-        "what is scored behind each block: the mean of all tokens, as published, or the model's own readout",
+        "what is scored behind each block: the mean of all tokens, or the model's own readout",
         choices=("tokens", "own"),
     )
+    as_published: bool = param(False, f"{AS_PUBLISHED}: tokens are averaged before the final norm, not behind it")
 
 
 @dataclass(frozen=True)
 class GradECLIP:
     start_block: int = param(-1, f"image tower: {_START}", low=-64, high=64)
     text_start_block: int = param(-1, f"text tower: {_START}", low=-64, high=64)
+    likeness: str | None = param(
+        None,
+        "of query and key: plain, or projected by the block's output with its bias; automatic: plain, or as published "
+        "projected",
+        choices=("plain", "projected"),
+    )
+    heads: str | None = param(
+        None,
+        "attention of the explained blocks: the model's own heads, or one of full width, which is another model; "
+        "automatic: own, or as published one",
+        choices=("own", "one"),
+    )
+    as_published: bool = param(
+        False, f"{AS_PUBLISHED}: likeness of words is scaled over the whole context, filled with id 0; likeness, heads"
+    )
 
 
 @dataclass(frozen=True)
 class CLIPSurgery:
     start_block: int | None = param(
-        None, "first block with value-value attention; None is the upper half", low=0, high=64
+        None,
+        "first block with value-value attention; automatic: the upper half, or as published the last six",
+        low=0,
+        high=64,
     )
     redundant: str = param(
         "auto",
         "what all prompts share is taken away: the mean over the prompts of the request and its contrasts (list), or "
         "the empty prompt; auto takes the list where it has two or more",
         choices=("auto", "list", "empty"),
+    )
+    as_published: bool = param(
+        False, f"{AS_PUBLISHED}: features are normalised over the tokens, not over the channels; the last six blocks"
     )
     sinks: str = sinks()
 

@@ -53,7 +53,7 @@ def dsmi_grad_attn(inputs: Inputs, parameters: DSMIGrad, run: Run) -> Scores:
 
 
 def _weighted(inputs: Inputs, parameters: DSMIGrad, run: Run, fuse: Fuse) -> Scores:
-    model, as_published = inputs.model, parameters.combine == "notebook"
+    model, as_published = inputs.model, parameters.as_published or parameters.combine == "notebook"
     start = _start(model.image, parameters.start_block, "start_block")
     run.step(0.0, "Graphs of the patches")
     image = _image(inputs, start, fuse, as_published, run)
@@ -62,7 +62,8 @@ def _weighted(inputs: Inputs, parameters: DSMIGrad, run: Run, fuse: Fuse) -> Sco
         return Scores(on_grid(image, model.image), no_words(inputs), {"start_block": start})
     first = _block if as_published else _start
     text_start = first(model.text, parameters.text_start_block, "text_start_block")
-    text = _text_as_published(inputs, text_start, fuse) if as_published else _text(inputs, text_start, fuse)
+    pad = 0 if parameters.as_published else model.tokenizer.pad
+    text = _text_as_published(inputs, text_start, fuse, pad) if as_published else _text(inputs, text_start, fuse)
     return Scores(on_grid(image, model.image), text, {"start_block": start, "text_start_block": text_start})
 
 
@@ -119,10 +120,10 @@ def _text(inputs: Inputs, start: int, fuse: Fuse) -> Tensor:
     return scores
 
 
-def _text_as_published(inputs: Inputs, start: int, fuse: Fuse) -> Tensor:
+def _text_as_published(inputs: Inputs, start: int, fuse: Fuse, pad: int) -> Tensor:
     """(K, T) as the notebook has it: padding to the context takes part, ``|v|`` of the end token weighs its row."""
     tower = inputs.model.text
-    padded = replace(inputs, texts=_padded(inputs))
+    padded = replace(inputs, texts=_padded(inputs, pad))
     scores = torch.zeros(inputs.explained.ids.shape, device=inputs.pixels.device)
 
     @torch.no_grad()
@@ -140,12 +141,10 @@ def _text_as_published(inputs: Inputs, start: int, fuse: Fuse) -> Tensor:
     return torch.where(total > 0, scores / total.clamp(min=torch.finfo(scores.dtype).tiny), scores)
 
 
-def _padded(inputs: Inputs) -> TextBatch:
-    """The prompts with padding up to the context, which then counts as their own."""
+def _padded(inputs: Inputs, pad: int) -> TextBatch:
+    """The prompts filled with the id ``pad`` up to the context, which then counts as their own."""
     tokenizer, device = inputs.model.tokenizer, inputs.pixels.device
-    prompts = tuple(
-        replace(p, ids=(*p.ids, *[tokenizer.pad] * (tokenizer.context - len(p.ids)))) for p in inputs.texts.prompts
-    )
+    prompts = tuple(replace(p, ids=(*p.ids, *[pad] * (tokenizer.context - len(p.ids)))) for p in inputs.texts.prompts)
     return TextBatch(prompts, torch.tensor([p.ids for p in prompts], device=device), inputs.texts.rows)
 
 

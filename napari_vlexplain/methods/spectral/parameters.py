@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
-from ..values import sinks
+from ..values import AS_PUBLISHED, sinks
 
 _BLOCK = "tokens are taken from the output of this block; -1 is the last"
 
@@ -27,6 +27,7 @@ class DSMIGrad:
         "how gradients and eigenvectors meet: matrix times vector, or element by element as in the published notebook",
         choices=("matmul", "notebook"),
     )
+    as_published: bool = param(False, f"{AS_PUBLISHED}: combine=notebook, with the context filled with id 0")
 
 
 SOURCE = "DSMI (spectral attribution of multi-modal transformers), after Melas-Kyriazi et al., CVPR 2022"

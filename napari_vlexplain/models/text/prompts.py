@@ -62,6 +62,14 @@ class TextBatch:
         return torch.tensor([len(p.ids) for p in self.prompts], device=self.ids.device)
 
 
+def to_context(texts: TextBatch, context: int, pad: int) -> TextBatch:
+    """The same prompts, each filled with the id ``pad`` up to the context."""
+    ids = torch.full((len(texts), context), pad, dtype=texts.ids.dtype, device=texts.ids.device)
+    for row, prompt in zip(ids, texts.prompts, strict=True):
+        row[: len(prompt.ids)] = torch.tensor(prompt.ids, dtype=ids.dtype, device=ids.device)
+    return TextBatch(texts.prompts, ids, texts.rows)
+
+
 class Tokenizer(Protocol):
     @property
     def context(self) -> int:
