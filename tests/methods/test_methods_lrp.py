@@ -180,39 +180,47 @@ def test_older_rules_do_not_conserve_it(inputs: Inputs) -> None:
     assert float((of_stream.sum(dim=(1, 2)) - relevance.sum(dim=1)).abs().min()) > 0.1
 
 
-def modified(tower: Tower, z: Tensor, rows: Tensor) -> Tensor:
+def modified(tower: Tower, z: Tensor, rows: Tensor, norm: str) -> Tensor:
     """What is read, by a network whose gradient times its input is AttnLRP with γ = ε = 0.
 
-    Norms and activations are multiplications by what they did, products pass half of their gradient to each factor;
-    linear layers, sums and softmax keep their gradients.
+    Activations are multiplications by what they did, norms too, or they hold their deviation; products pass half of
+    their gradient to each factor; linear layers, sums and softmax keep their gradients.
     """
 
     def as_factor(y: Tensor, x: Tensor) -> Tensor:
         return x * (y / x).detach()
+
+    def normed(layer: LayerNorm, x: Tensor) -> Tensor:
+        if norm == "identity":
+            return as_factor(layer(x), x)
+        centred = x - x.mean(dim=-1, keepdim=True)
+        deviation = (centred.square().mean(dim=-1, keepdim=True) + layer.eps).sqrt().detach()
+        return centred / deviation * layer.weight + layer.bias
 
     def half(left: Tensor, right: Tensor) -> Tensor:
         return (left @ right.detach() + left.detach() @ right) / 2
 
     mask = tower.mask(z)
     for block in tower.blocks:
-        x = as_factor(block.norm1(z), z)
+        x = normed(block.norm1, z)
         q, k, v = (layer(x).unflatten(-1, (block.heads, -1)).transpose(1, 2) for layer in
                    (block.query, block.key, block.value))  # fmt: skip
         scores = half(q * q.shape[-1] ** -0.5, k.transpose(-2, -1))
         a = (scores if mask is None else scores + mask).softmax(dim=-1)
         y = z + block.out(half(a, v).transpose(1, 2).flatten(2))
-        x = as_factor(block.norm2(y), y)
+        x = normed(block.norm2, y)
         hidden = block.mlp.first(x)
         z = y + block.mlp.second(as_factor(block.mlp.activation(hidden), hidden))
     row = z[torch.arange(len(z)), rows]
-    return as_factor(tower.pool.norm(row), row)
+    return normed(tower.pool.norm, row)
 
 
-def test_attn_lrp_is_the_gradient_of_a_modified_network(inputs: Inputs) -> None:
+@pytest.mark.parametrize("norm", ["identity", "deviation"])
+def test_attn_lrp_is_the_gradient_of_a_modified_network(inputs: Inputs, norm: str) -> None:
     model = inputs.model
-    found = toys.run("attn_lrp", inputs, gamma=0.0, epsilon=0.0)
+    found = toys.run("attn_lrp", inputs, gamma=0.0, epsilon=0.0, norm=norm)
     z = model.image.embed(inputs.pixels).requires_grad_()
-    read = modified(model.image, z, model.image_rows(1))
+    read = modified(model.image, z, model.image_rows(1), norm)
     for k in range(inputs.count):
         x = read.detach().requires_grad_()
         value = _image_scalars(inputs)(x)[k]
@@ -224,7 +232,7 @@ def test_attn_lrp_is_the_gradient_of_a_modified_network(inputs: Inputs) -> None:
     for k, prompt in enumerate(inputs.texts.prompts):
         texts = inputs.texts[k : k + 1]
         z = model.text.embed(texts.ids).requires_grad_()
-        read = modified(model.text, z, texts.rows)
+        read = modified(model.text, z, texts.rows, norm)
         x = read.detach().requires_grad_()
         (weight,) = torch.autograd.grad(_word_scalars(inputs, slice(k, k + 1))(x).sum(), [x])
         (g,) = torch.autograd.grad((read * weight).sum() / (weight * x.detach()).sum(), [z])

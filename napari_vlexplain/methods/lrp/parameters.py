@@ -31,6 +31,12 @@ class AttnLRP:
         0.05, "how far linear layers favour the sign of their output; 0 is plain ε", low=0.0, high=10.0, symbol="γ"
     )
     epsilon: float = param(1e-6, "keeps denominators away from zero", low=0.0, high=1.0, symbol="ε")
+    norm: str = param(
+        "deviation",
+        "deviation holds a norm's deviation alone, so that centring and bias take part, as in the published code; "
+        "identity hands relevance on channel by channel, and runs away on real weights",
+        choices=("deviation", "identity"),
+    )
 
 
 _NEEDS = frozenset({"attention", "cls_readout", "gradients"})

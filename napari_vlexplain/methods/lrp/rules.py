@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...models.blocks import LayerNorm
+
 Linear = Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor]
 """Input x (.., I), weight (O, I), bias (O,) or None, relevance of the output (K, .., O) -> of the input (K, .., I)."""
 
@@ -22,14 +24,24 @@ Softmax = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Scores, probabilities, relevance of the probabilities -> of the scores."""
 
 
+Norm = Callable[[Tensor, LayerNorm, Tensor], Tensor]
+"""Input x (.., D), the norm, relevance of its output (K, .., D) -> of the input."""
+
+
+def past_norm(x: Tensor, norm: LayerNorm, relevance: Tensor) -> Tensor:
+    """A norm as if it were not there: relevance goes on channel by channel."""
+    return relevance
+
+
 @dataclass(frozen=True)
 class Rules:
-    """One rule for each kind of operation. Norms, activations and scalings pass relevance on unchanged."""
+    """One rule for each kind of operation. Activations and scalings pass relevance on unchanged."""
 
     linear: Linear
     add: Add
     softmax: Softmax
     divide: Callable[[Tensor, Tensor], Tensor]
+    norm: Norm = past_norm
 
     def product(self, left: Tensor, right: Tensor, relevance: Tensor) -> tuple[Tensor, Tensor]:
         """Of ``left @ right``: ``R_L = L ⊙ (S R^T) / 2``, ``R_R = R ⊙ (L^T S) / 2`` with ``S = R_out / (L R)``."""
@@ -127,10 +139,23 @@ OLDER = Rules(positive_linear_twice, plain_add(safe_divide), passed_on, safe_div
 """Of the same authors' partial LRP on ViT."""
 
 
-def attention_aware(gamma: float, epsilon: float) -> Rules:
+def held_deviation(divide: Callable[[Tensor, Tensor], Tensor]) -> Norm:
+    """``R_i = x_i (u_i - mean_j u_j)`` with ``u_j = g_j R_j / (σ y_j)``: centring, gain and bias as a linear layer."""
+
+    def rule(x: Tensor, norm: LayerNorm, relevance: Tensor) -> Tensor:
+        deviation = (x.var(dim=-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+        gain = 1.0 if norm.weight is None else norm.weight
+        u = gain / deviation * divide(relevance, norm(x))
+        return x * (u - u.mean(dim=-1, keepdim=True))
+
+    return rule
+
+
+def attention_aware(gamma: float, epsilon: float, norm: str = "identity") -> Rules:
     """AttnLRP's."""
     divide = stabilised_divide(epsilon)
-    return Rules(gamma_linear(gamma, epsilon), plain_add(divide), taylor_softmax, divide)
+    of_norm = past_norm if norm == "identity" else held_deviation(divide)
+    return Rules(gamma_linear(gamma, epsilon), plain_add(divide), taylor_softmax, divide, of_norm)
 
 
 def _signs(x: Tensor) -> tuple[Tensor, Tensor]:

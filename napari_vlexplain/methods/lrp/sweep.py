@@ -64,30 +64,37 @@ def trace(block: Block, z: Tensor, mask: Tensor | None) -> tuple[Tensor, Trace]:
 def back(block: Block, t: Trace, relevance: Tensor, rules: Rules) -> tuple[Tensor, Tensor]:
     """Relevance of the block's output (K, T, D) -> of its input, and of its attention (K, H, T, T)."""
     mlp = mlp_of(block)
+    if block.post_norm:
+        relevance = rules.norm(t.y + t.m, block.norm2, relevance)
     of_y, of_m = rules.add(t.y, t.m, relevance)
     of_hidden = _linear(rules, t.hidden, mlp.second, of_m)
-    of_y = of_y + _linear(rules, t.x2, mlp.first, of_hidden)
+    of_x2 = _linear(rules, t.x2, mlp.first, of_hidden)
+    of_y = of_y + (of_x2 if block.post_norm else rules.norm(t.y, block.norm2, of_x2))
+    if block.post_norm:
+        of_y = rules.norm(t.z + t.attended, block.norm1, of_y)
     of_z, of_attended = rules.add(t.z, t.attended, of_y)
     of_heads = _split(_linear(rules, t.heads, block.out, of_attended), block.heads)
     of_a, of_v = rules.product(t.a, t.v, of_heads)
     of_scores = rules.softmax(t.scores, t.a, of_a)
     of_q, of_k = rules.product(t.q, t.k.transpose(-2, -1), of_scores)
-    of_x1 = sum(
+    of_query, of_key, of_value = (
         _linear(rules, t.x1, layer, _join(r))
         for layer, r in ((block.query, of_q), (block.key, of_k.transpose(-2, -1)), (block.value, of_v))
     )
-    return of_z + of_x1, of_a
+    of_x1 = of_query + of_key + of_value
+    return of_z + (of_x1 if block.post_norm else rules.norm(t.z, block.norm1, of_x1)), of_a
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A tower's forward pass: the traces of blocks ``start ..``, and what is read at the end."""
+    """A forward pass: the traces of blocks ``start ..``, ``row`` as it leaves them, and as it is ``read``, normed."""
 
     tower: Tower
     start: int
     traces: list[Trace]
     read: Tensor
     rows: Tensor
+    row: Tensor
 
     def sweep(self, relevance: Tensor, rules: Rules) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Blocks from the last to ``start``: their index, the relevance of their input and of their attention.
@@ -96,6 +103,9 @@ class Recorded:
         """
         length = self.traces[-1].z.shape[1]
         at = F.one_hot(self.rows, length).to(relevance.dtype)
+        pool = self.tower.pool
+        if isinstance(pool, RowPool) and pool.norm is not None:
+            relevance = rules.norm(self.row, pool.norm, relevance)
         r = at[:, :, None] * relevance[:, None]
         for index in range(self.tower.depth - 1, self.start - 1, -1):
             r, of_a = back(self.tower.blocks[index], self.traces[index - self.start], r, rules)
@@ -117,7 +127,7 @@ def record(tower: Tower, z: Tensor, start: int, rows: Tensor, lengths: Tensor | 
         z, one = trace(block, z, mask)
         traces.append(one)
     row = z[torch.arange(len(z), device=z.device), rows]
-    return Recorded(tower, start, traces, row if tower.pool.norm is None else tower.pool.norm(row), rows)
+    return Recorded(tower, start, traces, row if tower.pool.norm is None else tower.pool.norm(row), rows, row)
 
 
 def start_relevance(read: Tensor, value: Callable[[Tensor], Tensor], rules: Rules) -> Tensor:

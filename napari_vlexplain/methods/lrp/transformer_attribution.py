@@ -56,7 +56,7 @@ def partial_lrp(inputs: Inputs, parameters: PartialLRP, run: Run) -> Scores:
 
 def attn_lrp(inputs: Inputs, parameters: AttnLRP, run: Run) -> Scores:
     """Relevance of each token's embedding, summed over channels; signed. Biases keep their share of it."""
-    rules = attention_aware(parameters.gamma, parameters.epsilon)
+    rules = attention_aware(parameters.gamma, parameters.epsilon, parameters.norm)
 
     def read(recorded: Recorded, relevance: Tensor) -> Tensor:
         _, found, _ = deque(recorded.sweep(relevance, rules), maxlen=1).pop()
