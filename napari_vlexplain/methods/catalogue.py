@@ -1,37 +1,33 @@
 """Which methods there are. Their code is imported when they run, so that listing them needs no torch.
 
-A family of methods has a module ``*_parameters`` with its parameter dataclasses and a tuple ``METHODS``.
+A family is a folder here whose ``parameters.py`` has parameter dataclasses and a tuple ``METHODS``.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 
 from ..errors import VLExplainError, unknown
 from ..running.plugins import Offered, offered
-from .attention import parameters as attention_parameters
-from .black_box import parameters as black_box_parameters
-from .bottleneck import parameters as m2ib_parameters
-from .cam import parameters as cam_parameters
-from .clip import parameters as clip_parameters
-from .gradient import parameters as gradient_parameters
 from .info import MethodInfo
-from .lrp import parameters as lrp_parameters
-from .self_explaining import parameters as lattice_parameters
-from .spectral import parameters as dsmi_parameters
 
-_FAMILIES = (
-    attention_parameters,
-    m2ib_parameters,
-    dsmi_parameters,
-    gradient_parameters,
-    black_box_parameters,
-    cam_parameters,
-    lrp_parameters,
-    clip_parameters,
-    lattice_parameters,
+_FIRST = ("attention", "bottleneck", "spectral", "gradient", "black_box", "cam", "lrp", "clip")
+"""Families in the order of the lists; others follow by name."""
+
+
+def _families() -> list[str]:
+    found = sorted(module.name for module in iter_modules([str(Path(__file__).parent)]) if module.ispkg)
+    return [*_FIRST, *(name for name in found if name not in _FIRST)]
+
+
+_OWN: tuple[MethodInfo, ...] = tuple(
+    info
+    for family in _families()
+    for info in getattr(import_module(f"{__package__}.{family}.parameters"), "METHODS", ())
 )
-_OWN: tuple[MethodInfo, ...] = tuple(info for family in _FAMILIES for info in family.METHODS)
 
 
 @lru_cache(maxsize=1)
