@@ -53,16 +53,20 @@ def plugins(manifest: PluginManifest) -> Iterator[PluginManager]:
         manager.unregister(manifest.name)
 
 
-def test_the_package_sees_the_manifest_at_the_root():
-    assert (ROOT / "napari_vlexplain" / "napari.yaml").read_bytes() == FILE.read_bytes()
+def test_the_package_sees_the_manifest_and_the_resources_at_the_root():
+    from napari_vlexplain.shipped import MANIFEST, RESOURCES
+
+    assert (MANIFEST, RESOURCES) == (FILE, ROOT / "resources")
 
 
 def test_name_and_entry_point_agree(manifest):
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, build = settings["project"], settings["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert manifest.name == project["name"]
-    assert project["entry-points"]["napari.manifest"] == {manifest.name: "napari_vlexplain:napari.yaml"}
+    assert project["entry-points"]["napari.manifest"] == {manifest.name: "napari_vlexplain_manifest:napari.yaml"}
+    assert build["force-include"] == {"napari.yaml": "napari_vlexplain_manifest/napari.yaml"}
 
 
 def test_every_command_that_is_used_is_declared_and_every_declared_one_used(raw):
