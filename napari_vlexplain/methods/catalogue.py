@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 
 from ..errors import VLExplainError, unknown
@@ -19,7 +18,8 @@ _FIRST = ("attention", "bottleneck", "spectral", "gradient", "black_box", "cam",
 
 
 def _families() -> list[str]:
-    found = sorted(module.name for module in iter_modules([str(Path(__file__).parent)]) if module.ispkg)
+    here = import_module(__package__ or "")
+    found = sorted(module.name for module in iter_modules(here.__path__) if module.ispkg)
     return [*_FIRST, *(name for name in found if name not in _FIRST)]
 
 

@@ -29,18 +29,23 @@ class Offered(Generic[T]):
 def offered(group: str, kind: type[T], ours: Mapping[str, T]) -> Offered[T]:
     """Ours, and what other packages offer in ``group``: instances of ``kind``, in the order of the packages' names.
 
-    Left out, and told, is what cannot be imported, what is of another kind, and what takes a name that is taken.
+    Left out, and told, is what cannot be imported, what is of another kind or without a name, and what takes a name
+    that is taken.
     """
     found, problems = dict(ours), []
     for entry in sorted(entry_points(group=group), key=lambda entry: (_package(entry), entry.name)):
         who = f"{_package(entry)} offers {entry.name!r} ({entry.value}), but "
         try:
             loaded = entry.load()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever it does, the rest goes on
             problems.append(f"{who}it cannot be imported ({type(error).__name__}: {first_line(error)}).")
             continue
         if not isinstance(loaded, kind):
             problems.append(f"{who}that is a {type(loaded).__name__} and must be a {kind.__name__}.")
+        elif not isinstance(loaded.name, str):
+            problems.append(f"{who}its name is {loaded.name!r} and must be text.")
         elif loaded.name in found:
             whose = "one of ours" if loaded.name in ours else "another package's"
             problems.append(f"{who}its name {loaded.name!r} is {whose}; it must have its own.")

@@ -109,20 +109,27 @@ def test_what_cannot_be_had_is_named_and_the_rest_goes_on(site: Path) -> None:
         "from dataclasses import dataclass\nfrom napari_vlexplain.methods import MethodInfo\n"
         "@dataclass(frozen=True)\nclass None_:\n    pass\n"
         "def make(name): return MethodInfo(name, name, 'x', 'x', None_, frozenset(), 'good:f')\n"
-        "FINE, TAKEN = make('fine'), make('relevance')\nTEXT = 'no method'\n"
+        "FINE, TAKEN, ODD = make('fine'), make('relevance'), make([])\nTEXT = 'no method'\n"
     )
     (site / "broken.py").write_text("import no_such_module_at_all\n")
     (site / "leaving.py").write_text("raise SystemExit(3)\n")
-    install(site, "aaa-broken", {"one": "broken:INFO", "two": "leaving:INFO", "three": "good:MISSING"})
-    install(site, "good-pack", {"fine": "good:FINE", "taken": "good:TAKEN", "text": "good:TEXT"})
+    (site / "stopping.py").write_text("import asyncio\nraise asyncio.CancelledError\n")
+    install(
+        site,
+        "aaa-broken",
+        {"one": "broken:INFO", "two": "leaving:INFO", "three": "good:MISSING", "four": "stopping:INFO"},
+    )
+    install(site, "good-pack", {"fine": "good:FINE", "taken": "good:TAKEN", "text": "good:TEXT", "odd": "good:ODD"})
     install(site, "zzz-late", {"fine": "good:FINE"})
     names = list(catalogue.known_methods())
     assert names[-1] == "fine" and names[:-1] == [info.name for info in catalogue._OWN]
     told = " ".join(catalogue.problems())
-    assert len(catalogue.problems()) == 6
+    assert len(catalogue.problems()) == 8
     for part in (
         "aaa-broken 1.2 offers 'one' (broken:INFO), but it cannot be imported (ModuleNotFoundError: No module named",
         "(SystemExit",
+        "(CancelledError",
+        "its name is [] and must be text",
         "'three'",
         "'relevance' is one of ours",
         "is a str and must be a MethodInfo",
