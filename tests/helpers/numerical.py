@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-COMPUTES = re.compile(r"\b(torch|toys|tiny_\w+|linear_clip|question_models|family_checks|load_model|captum)\b")
+COMPUTES = re.compile(
+    r"\b(torch|toys|toy_probes|hooked_libraries|tiny_\w+|linear_clip|question_models|family_checks|load_model|captum)\b"
+)
 """What the source of a file says whose numbers come from torch's kernels."""
 
 ONCE = (
