@@ -52,6 +52,7 @@ class Tower:
     prefix_tokens : CLS and registers in front of the patches.
     grid, patch : patches (gh, gw) and their size in model pixels; None for text.
     masks_padding : is padding hidden from all tokens?
+    any_size : do pixels of any whole number of patches do, positions interpolated as the library does it?
     """
 
     embed: Callable[[Tensor], Tensor]
@@ -62,6 +63,7 @@ class Tower:
     grid: tuple[int, int] | None = None
     patch: tuple[int, int] | None = None
     masks_padding: bool = False
+    any_size: bool = False
 
     @property
     def depth(self) -> int:

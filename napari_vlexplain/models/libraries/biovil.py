@@ -137,6 +137,7 @@ def _image_tower(weights: Path, device: torch.device) -> tuple[Tower, int]:
         pool=MeanPool(before=projector, after=None, project=lambda x: x, prefix_tokens=0),
         grid=(crop // 32, crop // 32),
         patch=(32, 32),
+        any_size=True,
     )
     return tower, crop
 

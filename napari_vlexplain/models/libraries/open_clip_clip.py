@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import VLExplainError
@@ -86,14 +87,32 @@ def image_tower(model: Any) -> Tower:
     else:
         raise VLExplainError(f"The pooling {visual.pool_type!r} of this model's image tower is not supported.")
     height, width = visual.grid_size
+
+    def embed(pixels: Tensor) -> Tensor:
+        x = visual.conv1(pixels)
+        grid = (x.shape[2], x.shape[3])
+        first = visual.class_embedding.expand(len(x), 1, -1)
+        z = torch.cat([first, x.flatten(2).transpose(1, 2)], dim=1)
+        return visual.ln_pre(z + _positions(visual.positional_embedding, (height, width), grid))
+
     return Tower(
-        embed=visual._embeds,
+        embed=embed,
         blocks=tuple(_block(layer) for layer in visual.transformer.resblocks),
         pool=pool,
         prefix_tokens=1,
         grid=(height, width),
         patch=tuple(visual.patch_size),
+        any_size=True,
     )
+
+
+def _positions(own: Tensor, grid: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+    """Positions (1 + gh gw, D) on another grid, as open_clip's ``resize_pos_embed`` has them."""
+    if grid == wanted:
+        return own
+    patches = own[1:].T.reshape(1, -1, *grid)
+    resized = F.interpolate(patches, size=wanted, mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([own[:1], resized[0].flatten(1).T])
 
 
 def _resnet(visual: Any) -> Tower:

@@ -86,6 +86,7 @@ def image_tower(trunk: Any, head: Map) -> Tower:
             "choose one whose trunk is a timm VisionTransformer."
         )
     prefix = trunk.num_prefix_tokens
+    _take_any_size(trunk)
 
     def embed(pixels: Tensor) -> Tensor:
         return trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(pixels)))
@@ -113,4 +114,14 @@ def image_tower(trunk: Any, head: Map) -> Tower:
         prefix_tokens=prefix,
         grid=(height, width),
         patch=tuple(trunk.patch_embed.patch_size),
+        any_size=trunk.attn_pool is None or trunk.attn_pool.pos_embed is None,
     )
+
+
+def _take_any_size(trunk: Any) -> None:
+    """As if it were made with ``dynamic_img_size``: timm interpolates positions where they do not fit."""
+    from timm.layers import Format
+
+    trunk.dynamic_img_size = True
+    trunk.patch_embed.strict_img_size, trunk.patch_embed.flatten = False, False
+    trunk.patch_embed.output_fmt = Format.NHWC

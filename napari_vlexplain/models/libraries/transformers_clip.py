@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..blocks import MLP, Activation, Block, linear, norm
@@ -35,10 +34,7 @@ def image_tower(model: Any) -> Tower:
     side = config.image_size // patch
 
     def embed(pixels: Tensor) -> Tensor:
-        patches = embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2)
-        first = embeddings.class_embedding.expand(len(pixels), 1, -1)
-        z = torch.cat([first, patches], dim=1) + embeddings.position_embedding.weight
-        return vision.pre_layrnorm(z)
+        return vision.pre_layrnorm(embeddings(pixels, interpolate_pos_encoding=True))
 
     return Tower(
         embed=embed,
@@ -47,6 +43,7 @@ def image_tower(model: Any) -> Tower:
         prefix_tokens=1,
         grid=(side, side),
         patch=(patch, patch),
+        any_size=True,
     )
 
 

@@ -24,7 +24,7 @@ def image_tower(model: Any) -> Tower:
     side = config.image_size // patch
 
     def embed(pixels: Tensor) -> Tensor:
-        return embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2) + embeddings.position_embedding.weight
+        return embeddings(pixels, interpolate_pos_encoding=True)
 
     def finish(x: Tensor) -> Tensor:
         return x + head.mlp(head.layernorm(x))
@@ -45,6 +45,7 @@ def image_tower(model: Any) -> Tower:
         ),
         grid=(side, side),
         patch=(patch, patch),
+        any_size=True,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -53,14 +56,21 @@ def tower(body: Any, pool: Pool, size: tuple[int, int], prefix_tokens: int) -> T
             f"This model is given pictures of {size[0]} x {size[1]} pixels, which hold none of its patches of "
             f"{height} x {width}: its preprocessing is another model's."
         )
+    # DINOv2 interpolates unasked, and its function has no such word.
+    named = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in _words(body.embeddings) else {}
     return Tower(
-        embed=body.embeddings,
+        embed=partial(body.embeddings, **named),
         blocks=tuple(_block(layer, body.config.num_attention_heads) for layer in layers),
         pool=pool,
         prefix_tokens=prefix_tokens,
         grid=(size[0] // height, size[1] // width),
         patch=(height, width),
+        any_size=True,
     )
+
+
+def _words(embeddings: Any) -> Mapping[str, Parameter]:
+    return signature(embeddings.forward).parameters
 
 
 def head_of(model: Any) -> tuple[Linear, int]:

@@ -169,6 +169,7 @@ def of_timm(given: Mapping[str, Any], takes: Pair, file: str) -> Preprocess:
         std=std,
         resample=_named(config["interpolation"], file, TIMM_FILTERS),
         half_up=True,
+        share=share,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ from PIL import Image
 from ...errors import VLExplainError
 from ...geometry import Fit, Geometry, Pair, centred
 from .resampling import resized_part
-from .resizing import Resizing, Sides
+from .resizing import Resizing, Sides, grown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,8 @@ class Preprocess:
     half_up : rounding of an odd margin, see :func:`napari_vlexplain.geometry.centred`.
     canvas : (h, w) of a black canvas onto which the image is letterboxed first, with a Lanczos filter, and which is
         then resized to ``size``: the two steps of CheXzero.
+    share : of the sides of ``resize`` those of ``size``, where the library says it and rounds (timm's ``crop_pct``).
+    own : of one for another input the model's own.
     """
 
     size: Pair
@@ -51,6 +54,8 @@ class Preprocess:
     resample: Image.Resampling = Image.Resampling.BICUBIC
     half_up: bool = False
     canvas: Pair | None = None
+    share: float | None = None
+    own: Preprocess | None = None
 
     def __call__(self, image: NDArray, grid: Pair, patch: Pair) -> tuple[Tensor, Geometry]:
         """(H, W, 3), uint8 or float in [0, 1] -> normalised pixels (1, 3, h, w) float32 and their geometry.
@@ -73,6 +78,25 @@ class Preprocess:
             framed = resized_part(canvas, self.size, self.resample, (0, self.size[0]), (0, self.size[1]))
             geometry = shrunk(fit.geometry(source, self.canvas, grid, patch), self.size)
         return normalised(framed, self.mean, self.std), geometry
+
+    def at(self, size: Pair) -> Preprocess:
+        """The same for another input (h, w): it shows the same part of a picture in more or fewer pixels."""
+        own = self.own or self
+        if size == own.size:
+            return own
+
+        def side(length: int, axis: int) -> int:
+            if own.share is not None:
+                return math.floor(size[axis] / own.share)
+            return max(1, length * size[axis] // own.size[axis])
+
+        # A canvas that is smaller than the input would take away what the input is large for.
+        canvas = None if own.canvas is None else (max(own.canvas[0], size[0]), max(own.canvas[1], size[1]))
+        return replace(own, size=size, resize=grown(own.resize, side), canvas=canvas, own=own)
+
+    def whole(self, size: Pair) -> Preprocess:
+        """The same for another input (h, w), to which the whole picture is resized."""
+        return replace(self, size=size, resize=Sides(*size), place="exact", canvas=None, own=self.own or self)
 
     def squashed(self) -> Preprocess:
         """The same with the whole picture squashed to the input's size."""

@@ -6,7 +6,8 @@ libraries fail on a strip that is thinner than that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from ...geometry import Pair, shorter_side
 
@@ -63,3 +64,12 @@ class AsItIs:
 
 
 Resizing = Shorter | Sides | Keeping | AsItIs
+
+
+def grown(rule: Resizing, side: Callable[[int, int], int]) -> Resizing:
+    """The rule for another input; ``side`` tells what a number of pixels along an axis (0 rows, 1 columns) becomes."""
+    if isinstance(rule, Shorter):
+        return Shorter(side(rule.edge, 0), None if rule.longest is None else side(rule.longest, 0))
+    if isinstance(rule, AsItIs):
+        return rule
+    return replace(rule, height=side(rule.height, 0), width=side(rule.width, 1))

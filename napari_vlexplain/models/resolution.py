@@ -1,0 +1,90 @@
+"""Models that look at pictures in another resolution than their own: positions interpolated, as their library does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import lcm
+
+from ..errors import VLExplainError
+from ..geometry import Pair
+from .dual_encoder import DualEncoder
+from .vision.preprocess import Preprocess
+
+MOST_PATCHES = 16_384
+"""Of one picture; attention between more of them does not fit into memory."""
+
+
+def at_size(model: DualEncoder, size: int | None) -> DualEncoder:
+    """The model with an input of ``size`` x ``size`` pixels; None leaves it as it is. The original stays as it is.
+
+    A picture is brought to it as to the model's own input, so the model sees the same part of it.
+
+    Raises
+    ------
+    VLExplainError : no whole number of patches, more of them than can be, or a tower that takes one size alone.
+    """
+    if size is None:
+        return model
+    own = model.preprocess.own or model.preprocess
+    wanted = (checked_size(size), size)
+    if wanted != own.size:
+        refuse_fixed(model)
+        _refuse_part(model, size)
+    return model if wanted == model.preprocess.size else looking(model, model.preprocess.at(wanted))
+
+
+def looking(model: DualEncoder, preprocess: Preprocess) -> DualEncoder:
+    """The model with pictures prepared in another way, and in another size; its texts stay what they are."""
+    assert model.image.patch is not None
+    height, width = (side // patch for side, patch in zip(preprocess.size, model.image.patch, strict=True))
+    found = replace(model, image=replace(model.image, grid=(height, width)), preprocess=preprocess)
+    found._texts = model._texts
+    return found
+
+
+def size_of(model: DualEncoder) -> int | None:
+    """The side of the model's input, where it is not its own."""
+    return None if model.preprocess.own is None else model.preprocess.size[0]
+
+
+def checked_size(size: int) -> int:
+    """
+    Raises
+    ------
+    VLExplainError : no whole number of pixels.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise VLExplainError(f"size is {size!r}, but it must be a whole number of pixels, such as 384.")
+    return size
+
+
+def refuse_fixed(model: DualEncoder) -> None:
+    """
+    Raises
+    ------
+    VLExplainError : a tower that takes pictures of its own size alone.
+    """
+    if not model.image.any_size:
+        height, width = model.preprocess.size
+        raise VLExplainError(
+            f"{model.info.name} takes pictures of {height} x {width} pixels alone; leave the size out, or choose a "
+            "model with a ViT."
+        )
+
+
+def _refuse_part(model: DualEncoder, size: int) -> None:
+    assert model.image.patch is not None
+    height, width = model.image.patch
+    step = lcm(height, width)
+    if size % step:
+        below, above = size // step * step, -(-size // step) * step
+        near = f"{below} or {above}" if below else str(above)
+        raise VLExplainError(
+            f"size is {size}, but {model.info.name} looks at patches of {height} x {width} pixels: choose a multiple "
+            f"of {step}, such as {near}."
+        )
+    if (size // height) * (size // width) > MOST_PATCHES:
+        raise VLExplainError(
+            f"size is {size}, which makes {size // height} x {size // width} patches, but at most {MOST_PATCHES} "
+            "fit into memory: choose a smaller one."
+        )
