@@ -133,7 +133,7 @@ def _cautions(asked: Asked, inputs: Inputs, notes: dict[str, Any], image: NDArra
     neutral = neutral_scores(model, inputs.embedding)
     common = {
         "even picture": cautions.of_picture(asked.rgb),
-        "unlike its training": unlike_training(model, inputs.pixels, inputs.embedding),
+        "unlike its training": unlike_training(model, asked.rgb, inputs.pixels, inputs.embedding),
     }
     found = [
         common

@@ -54,6 +54,7 @@ class Explaining:
     download: bool = False
     device: str | None = None
     dtype: str = "auto"
+    size: int | None = None
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -135,6 +136,7 @@ class Explaining:
             "method": self.method,
             **({} if self.asks else {"target": self._target(), "seed": self.seed}),
             "dtype": self.dtype,
+            **({} if self.asks else {"size": self.size}),
             "truncate": self.truncate,
             "device": self.device,
             "download": self.download,
@@ -153,7 +155,7 @@ class Explaining:
         """The request that it comes to for a model that scores prompts, before any model is loaded."""
         return Request(
             image, self.prompts, self.model, self.method, tuple(sorted(self.values().items())), self._target(),
-            self.seed, self.truncate, resolved(self.dtype),
+            self.seed, self.truncate, resolved(self.dtype), self.size,
         )  # fmt: skip
 
     def _request(self, image: ImageIdentity) -> Request | QuestionRequest:

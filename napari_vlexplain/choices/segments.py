@@ -35,6 +35,7 @@ class SegmentChoices:
     download: bool = False
     device: str | None = None
     dtype: str = "auto"
+    size: int | None = None
     seed: int = 0
     parameters: dict[str, Any] = field(default_factory=dict)
 
@@ -72,11 +73,11 @@ class SegmentChoices:
     def options(self) -> dict[str, Any]:
         """Keyword arguments of :func:`napari_vlexplain.segment`, the image excepted."""
         chosen = {"model": self.model, "seed": self.seed, "device": self.device, "download": self.download}
-        return {**chosen, "dtype": self.dtype, **self.values([*EIGEN, *CUT])}
+        return {**chosen, "dtype": self.dtype, "size": self.size, **self.values([*EIGEN, *CUT])}
 
     def as_python(self, image: ImageSource) -> str:
         """A program that computes it: from the image's file where there is one, else from the viewer's layer."""
-        place = image.place(self.device).keywords(image.identity, False, resolved(self.dtype))
+        place = image.place(self.device).keywords(image.identity, False, resolved(self.dtype), self.size)
         values = sorted(self.values([*EIGEN, *CUT]).items())
         given = [("model", self.model), ("seed", self.seed), *place, *values]
         return f"from napari_vlexplain import segment\n\n{call('segmentation = segment', [image.code], given)}"
@@ -89,7 +90,7 @@ class SegmentChoices:
                 words += [] if value else [_FLAGS[name]]
             elif value is not None:
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        words += image.place(self.device).words(image.identity, False, resolved(self.dtype))
+        words += image.place(self.device).words(image.identity, False, resolved(self.dtype), self.size)
         return shlex.join([*words, "--", image.identity.name])
 
 

@@ -44,6 +44,7 @@ def compare(
     check: options.Check = False,
     device: options.Device = None,
     dtype: options.Dtype = "auto",
+    size: options.Size = None,
     contrast_limits: options.ContrastLimits = None,
     window: options.Window = None,
     plane: options.Plane = None,
@@ -85,6 +86,7 @@ def compare(
             truncate=truncate,
             contrast_limits=limits,
             dtype=dtype,
+            size=size,
         )
         files = _save(found, Path(out), Path(image).stem) if out else []
     if as_json:

@@ -88,6 +88,7 @@ def edit(
     controls: Annotated[int, typer.Option(min=0, help="Edits of as many random tokens, for comparison.")] = 8,
     device: options.Device = None,
     dtype: options.Dtype = "auto",
+    size: options.Size = None,
     seed: options.Seed = 0,
     contrast_limits: options.ContrastLimits = None,
     window: options.Window = None,
@@ -114,7 +115,7 @@ def edit(
         from ..models import load_model
 
         edits = [edit_of(text) for text in plan or []]
-        loaded = load_model(model, device, download, dtype=dtype)
+        loaded = load_model(model, device, download, dtype=dtype, size=size)
         tower = check_readable(loaded)
         assert tower.grid is not None
         if not edits:

@@ -32,6 +32,7 @@ def explain(
     check: options.Check = False,
     device: options.Device = None,
     dtype: options.Dtype = "auto",
+    size: options.Size = None,
     seed: options.Seed = 0,
     contrast_limits: options.ContrastLimits = None,
     window: options.Window = None,
@@ -68,6 +69,7 @@ def explain(
             device=device,
             download=download,
             dtype=dtype,
+            size=size,
             name=image,
             **parameters,
         )

@@ -15,7 +15,7 @@ from ..errors import Cancelled, VLExplainError
 from ..lattice_adapter import Options
 from ..parameters import describe
 from .console import output, progress, say, table, write_json
-from .options import AsJson, Device, Download, listed, typed_values
+from .options import AsJson, Device, Download, Size, listed, typed_values
 
 if TYPE_CHECKING:
     from ..lattice_adapter.data import TrainingData
@@ -63,6 +63,7 @@ def train_adapter(
     classes: Classes = None,
     workers: Workers = 0,
     device: Device = None,
+    size: Size = None,
     download: Download = False,
     options: Annotated[
         bool, typer.Option("--options", help="List the options of training and stop.", is_eager=True, callback=_listed)
@@ -82,7 +83,7 @@ def train_adapter(
             from ..models import load_model
 
             data = _open(dataset, root, chosen.seed, scenes, classes)
-            loaded = load_model(model, device, download, Run(report, stopped))
+            loaded = load_model(model, device, download, Run(report, stopped), size=size)
             found = train(
                 loaded, data, chosen, folder, resume=resume, workers=workers, run=Run(report, stopped), on_epoch=_tell
             )

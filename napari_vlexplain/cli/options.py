@@ -44,6 +44,10 @@ Check = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")]
 Dtype = Annotated[str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")]
+Size = Annotated[
+    int | None,
+    typer.Option(metavar="PIXELS", help="Of the model's input, such as 384, positions interpolated; else its own."),
+]
 Seed = Annotated[int, typer.Option(help="Of every random number.")]
 SeedFrom0 = Annotated[int, typer.Option(min=0, help="Of every random number.")]
 ContrastLimits = Annotated[

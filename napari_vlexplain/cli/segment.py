@@ -41,6 +41,10 @@ def segment(
     patches: Annotated[bool, typer.Option("--patches", help="Outlines along the edges of patches.")] = False,
     device: options.Device = None,
     dtype: options.Dtype = "auto",
+    size: Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", help="About the shorter side of what the model sees; else its input's."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the clustering.")] = 0,
     contrast_limits: options.ContrastLimits = None,
     window: options.Window = None,
@@ -76,6 +80,7 @@ def segment(
             device=device,
             download=download,
             dtype=dtype,
+            size=size,
             name=image,
             **parameters,
         )

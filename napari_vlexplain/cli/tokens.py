@@ -47,6 +47,7 @@ def tokens(
     legacy_drift: latent.LegacyDrift = False,
     device: options.Device = None,
     dtype: options.Dtype = "auto",
+    size: options.Size = None,
     seed: options.Seed = 0,
     contrast_limits: options.ContrastLimits = None,
     window: options.Window = None,
@@ -65,7 +66,7 @@ def tokens(
         from ..latent_text import interpret
         from ..models import load_model
 
-        loaded = load_model(model, device, download, dtype=dtype)
+        loaded = load_model(model, device, download, dtype=dtype, size=size)
         found = interpret(
             loaded,
             pixels,

@@ -13,6 +13,7 @@ from ..errors import VLExplainError
 from ..io.images import as_rgb, read_image
 from ..models.dual_encoder import DualEncoder
 from ..models.precision import precision_of
+from ..models.resolution import size_of
 from ..running.entrance import entrance
 from ..running.run import Run, slices
 from .smoothing import Drift, Smoothing, drift
@@ -20,7 +21,7 @@ from .smoothing import Drift, Smoothing, drift
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SEED = 20_240_519
 """Of the sticker scenes that are drawn to calibrate; no experiment is scored on these."""
-_of_stickers: dict[tuple[str, str, str, int, bool], Drift] = {}
+_of_stickers: dict[tuple[str, str, str, int | None, int, bool], Drift] = {}
 
 
 @entrance("Measuring the drift")
@@ -46,7 +47,7 @@ def smoothing_for(
     if images is not None:
         statistics = drift(model, batches(model, folder_images(images, count), run=run), legacy)
     else:
-        key = (model.weights_hash(), str(model.device), precision_of(model), count, legacy)
+        key = (model.weights_hash(), str(model.device), precision_of(model), size_of(model), count, legacy)
         if key not in _of_stickers:
             _of_stickers.clear()
             _of_stickers[key] = drift(model, batches(model, sticker_images(count), run=run), legacy)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import VLExplainError
+from ..models import opened
 from ..models.dual_encoder import DualEncoder
 from ..models.pools import RowPool
 from ..running.entrance import entrance
@@ -20,7 +21,7 @@ from .donors import Donors, donors
 from .edit_result import EditResult
 from .engine import Edited, control, edited, prepare
 from .interpreting import PLAIN, bank_for, record
-from .pictures import Picture, donor_picture, opened, picture
+from .pictures import Picture, donor_picture, picture
 from .plan import EditPlan
 from .reading import Reading
 from .retrieval import class_probabilities, cosines
@@ -51,6 +52,7 @@ def edit(
     device: str | None = None,
     download: bool = False,
     dtype: str = "auto",
+    size: int | None = None,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> EditResult:
@@ -58,9 +60,9 @@ def edit(
 
     Parameters
     ----------
-    model, image, vocabulary, template, reading, contrast_limits, plane, name, device, download, dtype : as for
-        :func:`napari_vlexplain.latent_text.interpret`; texts that the plans name and the vocabulary lacks are added to
-        it.
+    model, image, vocabulary, template, reading, contrast_limits, plane, name, device, download, dtype, size : as
+        for :func:`napari_vlexplain.latent_text.interpret`; texts that the plans name and the vocabulary lacks are
+        added to it.
     classes : what the image may show; probabilities are the softmax of the model's logits over them.
     plans : what to change; several are applied in order at every layer.
     class_template : sentence for the classes; by default what suits the model.
@@ -96,7 +98,7 @@ def edit(
     if not chosen:
         raise VLExplainError("There is nothing to edit; give at least one EditPlan.")
     names = checked_classes(classes)
-    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype)
+    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype, size)
     check_readable(loaded)
     shown = picture(loaded, image, contrast_limits, name, plane)
     each = list(donor) if isinstance(donor, list | tuple) else [donor] * len(chosen)

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from ..errors import VLExplainError
+from ..models import opened
 from ..models.dual_encoder import DualEncoder
 from ..models.precision import precision_of
+from ..models.resolution import size_of
 from ..running.entrance import entrance
 from ..running.run import ProgressCallback, Run, generator
 from .interpretation import Interpretation
-from .pictures import Picture, opened, picture
+from .pictures import Picture, picture
 from .reading import Reading
 from .retrieval import nearest
 from .tails import check_readable, latent_tokens, layer_index
@@ -47,6 +49,7 @@ def interpret(
     device: str | None = None,
     download: bool = False,
     dtype: str = "auto",
+    size: int | None = None,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Interpretation:
@@ -70,7 +73,7 @@ def interpret(
     contrast_limits : (low, high) of the image's values that become black and white.
     plane : of a file or an array that holds a stack, the index of the image along each leading axis.
     name : what to call the image in records; by default its path.
-    device, download, dtype : as for :func:`napari_vlexplain.explain`.
+    device, download, dtype, size : as for :func:`napari_vlexplain.explain`.
     progress : called with (share in [0, 1], text) on this thread.
     cancel : polled between pieces of work.
 
@@ -96,7 +99,7 @@ def interpret(
     run = Run(progress, cancel)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise VLExplainError(f"k is {k!r}, but it must be a whole number of at least 1.")
-    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype)
+    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype, size)
     tower = check_readable(loaded)
     chosen = sorted({layer_index(tower, layer) for layer in layers}) if layers is not None else range(tower.depth + 1)
     if not chosen:
@@ -184,6 +187,7 @@ def record(
         "seed": seed,
         "device": str(model.device),
         "dtype": precision_of(model),
+        "size": size_of(model),
         "versions": versions(),
         "seconds": round(time.perf_counter() - began, 4),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -10,12 +10,9 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from ..io.images import as_rgb
-from ..models import load_model
 from ..models.dual_encoder import DualEncoder
-from ..models.precision import in_precision
 from ..results import cautions
 from ..results.request import ImageIdentity
-from ..running.run import Run
 from ..tasks.explain import source_of, unlike_training
 from .plan import Donor
 
@@ -51,7 +48,7 @@ def picture(
     source, called, limits = source_of(image, name, contrast_limits, plane, of_file)
     rgb = as_rgb(source, limits)
     pixels, geometry = model.pixels(rgb)
-    told = (*of_file, *cautions.of_picture(rgb), *unlike_training(model, pixels))
+    told = (*of_file, *cautions.of_picture(rgb), *unlike_training(model, rgb, pixels))
     return Picture(pixels, geometry, ImageIdentity.of(source, called, limits, plane), source, told)
 
 
@@ -60,10 +57,3 @@ def donor_picture(model: DualEncoder, donor: Any) -> Picture | None:
     if isinstance(donor, Donor):
         return picture(model, donor.image, donor.contrast_limits, donor.name, donor.plane)
     return None if donor is None else picture(model, donor)
-
-
-def opened(model: str | DualEncoder, device: str | None, download: bool, run: Run, dtype: str = "auto") -> DualEncoder:
-    """A model by name, or itself, in the precision that is asked for."""
-    if isinstance(model, str):
-        return load_model(model, device, download, run, dtype)
-    return in_precision(model, dtype)

@@ -72,7 +72,7 @@ class LatentChoices:
         words += ["--template", asked.template] if asked.template else []
         words += ["--smooth", asked.smooth] if asked.smooth else []
         words += ["--drift-images", asked.drift_images] if asked.drift_images else []
-        words += image.place(asked.device).words(image.identity, False, resolved(asked.dtype))
+        words += image.place(asked.device).words(image.identity, False, resolved(asked.dtype), asked.size)
         return shlex.join([*words, "--", image.identity.name])
 
     @property
@@ -82,7 +82,8 @@ class LatentChoices:
     def _model_options(self) -> list[str]:
         asked, dtype = self.asked, resolved(self.asked.dtype)
         found = [f"device={asked.device!r}"] if asked.device else []
-        return [*found, f"dtype={dtype!r}"] if dtype != "float32" else found
+        found += [f"dtype={dtype!r}"] if dtype != "float32" else []
+        return [*found, f"size={asked.size}"] if asked.size else found
 
     def _vocabulary(self) -> str:
         """As the commands take it; a list of one text, or of texts with commas, begins with an empty line."""

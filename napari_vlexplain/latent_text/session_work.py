@@ -42,6 +42,7 @@ class Asked:
     device: str | None = None
     download: bool = False
     dtype: str = "auto"
+    size: int | None = None
     k: int = 5
 
 
@@ -119,7 +120,7 @@ def compute_read(
 
     run = Run(progress, cancel)
     run.step(0.0, "Loading the model")
-    model = load_model(asked.model, asked.device, asked.download, run.part(0.0, 0.15), asked.dtype)
+    model = load_model(asked.model, asked.device, asked.download, run.part(0.0, 0.15), asked.dtype, asked.size)
     tower = check_readable(model)
     chosen = from_pasted(asked.pasted) if asked.pasted.strip() else asked.vocabulary or None
     words = chosen if chosen is None else vocabulary(chosen)

@@ -20,6 +20,7 @@ from ..models.lattice_adapter.checkpoint import MODEL_TYPE, Progress
 from ..models.lattice_adapter.network import LatticeNetwork, Output
 from ..models.lattice_adapter.options import Options
 from ..models.lattice_adapter.trained import fitted
+from ..models.resolution import size_of
 from ..running.entrance import entrance
 from ..running.run import Run
 from ..tasks.explain import versions
@@ -122,6 +123,7 @@ def configuration(model: DualEncoder, data: TrainingData, options: Options) -> d
         "model_type": MODEL_TYPE,
         "base": model.info.name,
         "base_sha256": model.weights_hash(),
+        **({} if size_of(model) is None else {"base_size": size_of(model)}),
         "classes": list(data.classes),
         "taps": list(options.tapped(model.image.depth)) if model.image.depth else [],
         "options": options.to_dict(),

@@ -21,6 +21,7 @@ def load_model(
     download: bool = False,
     run: Run | None = None,
     dtype: str = "auto",
+    size: int | None = None,
 ) -> DualEncoder:
     """Load a model, or return it if it is loaded already.
 
@@ -33,6 +34,7 @@ def load_model(
     download : may weights be fetched that are not on this machine?
     run : progress, and cancellation between pieces of a download; what has arrived is kept.
     dtype : of its matrix products: float32 (auto), bfloat16 or float16.
+    size : of its input, size x size pixels, its positions interpolated; by default its own.
 
     Returns
     -------
@@ -41,8 +43,8 @@ def load_model(
     Raises
     ------
     Cancelled : the run was cancelled.
-    VLExplainError : an unknown name, missing or damaged files, weights that would run code, or a precision that it does
-        not run in.
+    VLExplainError : an unknown name, missing or damaged files, weights that would run code, or a precision or a
+        size that it does not run in.
 
     Examples
     --------
@@ -54,6 +56,24 @@ def load_model(
     from .loading import load
     from .precision import in_precision
     from .precisions import resolved
+    from .resolution import at_size
 
     resolved(dtype)
-    return in_precision(load(name, device, download, run or Run()), dtype)
+    return at_size(in_precision(load(name, device, download, run or Run()), dtype), size)
+
+
+def opened(
+    model: str | DualEncoder,
+    device: str | None = None,
+    download: bool = False,
+    run: Run | None = None,
+    dtype: str = "auto",
+    size: int | None = None,
+) -> DualEncoder:
+    """A model by name, see :func:`load_model`, or a loaded one, in the precision and the size that are asked for."""
+    if isinstance(model, str):
+        return load_model(model, device, download, run, dtype, size)
+    from .precision import in_precision
+    from .resolution import at_size
+
+    return at_size(in_precision(model, dtype), size)

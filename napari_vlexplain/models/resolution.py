@@ -10,8 +10,11 @@ from ..geometry import Pair
 from .dual_encoder import DualEncoder
 from .vision.preprocess import Preprocess
 
-MOST_PATCHES = 16_384
-"""Of one picture; attention between more of them does not fit into memory."""
+MOST_PATCHES = 9_216
+"""Of one picture, 96 x 96: what is kept of pairs of more of them does not fit into memory."""
+
+LONGEST = 4
+"""How many times the shorter side the longer one may be, where the whole picture is looked at."""
 
 
 def at_size(model: DualEncoder, size: int | None) -> DualEncoder:
@@ -42,9 +45,39 @@ def looking(model: DualEncoder, preprocess: Preprocess) -> DualEncoder:
     return found
 
 
+def at_whole(model: DualEncoder, picture: Pair, size: int | None = None) -> DualEncoder:
+    """The model with an input for one picture (H, W): all of it, in whole patches, proportions kept as far as these go.
+
+    ``size`` is about the shorter side, by default that of the model's own input. A model of a fixed input stays as it
+    is.
+
+    Raises
+    ------
+    VLExplainError : no number of pixels, more patches than can be, or a size for a tower that takes one alone.
+    """
+    if size is not None:
+        checked_size(size)
+        refuse_fixed(model)
+    if not model.image.any_size:
+        return model
+    assert model.image.patch is not None
+    shorter = size or min(model.preprocess.size)
+    scale = min(shorter / min(picture), LONGEST * shorter / max(picture))
+    sides = [max(1, round(side * scale / patch)) for side, patch in zip(picture, model.image.patch, strict=True)]
+    _refuse_many(shorter, sides[0], sides[1])
+    height, width = (count * patch for count, patch in zip(sides, model.image.patch, strict=True))
+    return looking(model, model.preprocess.whole((height, width)))
+
+
 def size_of(model: DualEncoder) -> int | None:
     """The side of the model's input, where it is not its own."""
     return None if model.preprocess.own is None else model.preprocess.size[0]
+
+
+def in_own_size(model: DualEncoder) -> DualEncoder:
+    """The model with the input that it was made for."""
+    own = model.preprocess.own
+    return model if own is None else looking(model, own)
 
 
 def checked_size(size: int) -> int:
@@ -83,8 +116,12 @@ def _refuse_part(model: DualEncoder, size: int) -> None:
             f"size is {size}, but {model.info.name} looks at patches of {height} x {width} pixels: choose a multiple "
             f"of {step}, such as {near}."
         )
-    if (size // height) * (size // width) > MOST_PATCHES:
+    _refuse_many(size, size // height, size // width)
+
+
+def _refuse_many(size: int, rows: int, columns: int) -> None:
+    if rows * columns > MOST_PATCHES:
         raise VLExplainError(
-            f"size is {size}, which makes {size // height} x {size // width} patches, but at most {MOST_PATCHES} "
-            "fit into memory: choose a smaller one."
+            f"size is {size}, which makes {rows} x {columns} patches, but at most {MOST_PATCHES} fit into memory: "
+            "choose a smaller one."
         )

@@ -17,10 +17,12 @@ from ..models.precisions import PRECISIONS
 
 
 def plain(request: Any) -> dict[str, Any]:
-    """A request as plain values, its parameters by name; the plane of an image that has none is left out."""
+    """A request as plain values, its parameters by name; a plane and a size that there is not are left out."""
     found = {**asdict(request), "parameters": dict(request.parameters)}
     if not found["image"]["plane"]:
         del found["image"]["plane"]
+    if found.get("size") is None:
+        found.pop("size", None)
     return found
 
 
@@ -85,28 +87,31 @@ class Place:
     device: str | None = None
     options: tuple[str, ...] = ()
 
-    def keywords(self, image: ImageIdentity, truncate: bool, dtype: str = "float32") -> list[tuple[str, Any]]:
+    def keywords(
+        self, image: ImageIdentity, truncate: bool, dtype: str = "float32", size: int | None = None
+    ) -> list[tuple[str, Any]]:
         """Arguments of :func:`napari_vlexplain.explain` and its like, those that are not the default."""
         given = {
             "contrast_limits": image.contrast_limits,
             "plane": self.plane or image.plane or None,
             "truncate": truncate or None,
             "dtype": dtype if dtype != "float32" else None,
+            "size": size,
             "device": self.device,
         }
         return [(name, value) for name, value in given.items() if value is not None]
 
-    def words(self, image: ImageIdentity, truncate: bool, dtype: str = "float32") -> list[str]:
+    def words(self, image: ImageIdentity, truncate: bool, dtype: str = "float32", size: int | None = None) -> list[str]:
         """The same as options of the command."""
         found: list[str] = []
-        for name, value in self.keywords(image, truncate, dtype):
+        for name, value in self.keywords(image, truncate, dtype, size):
             found.append(f"--{name.replace('_', '-')}")
             if name == "contrast_limits":
                 found += map(repr, value)
             elif name == "plane":
                 found.append(",".join(map(str, value)))
             elif name != "truncate":
-                found.append(value)
+                found.append(str(value))
         return [*found, *self.options]
 
 
@@ -121,6 +126,7 @@ class Request:
     """One image, one or more prompts, a model, a method with all its parameters resolved, a target and a seed.
 
     dtype : of the model's matrix products, see :mod:`napari_vlexplain.models.precision`.
+    size : the side of the model's input, where it is not its own, see :mod:`napari_vlexplain.models.resolution`.
     """
 
     image: ImageIdentity
@@ -132,6 +138,7 @@ class Request:
     seed: int
     truncate: bool = False
     dtype: str = "float32"
+    size: int | None = None
 
     @property
     def key(self) -> str:
@@ -149,13 +156,14 @@ class Request:
             target=Target(data["target"]["name"], tuple(data["target"]["against"])),
             seed=data["seed"],
             truncate=data["truncate"],
+            size=data.get("size"),
         )
 
     def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
         target = self.target if self.target.against else self.target.name
         named = [("model", self.model), ("method", self.method), ("target", target), ("seed", self.seed)]
-        named += [*(place or Place()).keywords(self.image, self.truncate, self.dtype), *self.parameters]
+        named += [*(place or Place()).keywords(self.image, self.truncate, self.dtype, self.size), *self.parameters]
         program = call("explanations = explain", [repr(self.image.name), repr(list(self.prompts))], named)
         also = "from napari_vlexplain.methods.targets import Target\n" if self.target.against else ""
         return f"from napari_vlexplain import explain\n{also}\n{program}"
@@ -168,7 +176,7 @@ class Request:
         words += ["--target", self.target.name, "--seed", str(self.seed)]
         for prompt in self.target.against:
             words += ["--against", prompt]
-        words += (place or Place()).words(self.image, self.truncate, self.dtype)
+        words += (place or Place()).words(self.image, self.truncate, self.dtype, self.size)
         # Behind "--" nothing is taken for an option, whatever it begins with.
         return shlex.join([*words, "--", self.image.name, *self.prompts])
 
@@ -232,13 +240,17 @@ class QuestionRequest:
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """One image, a model, all parameters resolved and a seed, which is that of k-means."""
+    """One image, a model, all parameters resolved and a seed, which is that of k-means.
+
+    size : about the shorter side of what the model looks at, where it is not that of its own input.
+    """
 
     image: ImageIdentity
     model: str
     parameters: tuple[tuple[str, Any], ...]
     seed: int
     dtype: str = "float32"
+    size: int | None = None
 
     @property
     def key(self) -> str:
@@ -249,4 +261,4 @@ class SegmentRequest:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:
-        return cls(**common(data), seed=int(data["seed"]))
+        return cls(**common(data), seed=int(data["seed"]), size=data.get("size"))

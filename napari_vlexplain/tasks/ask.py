@@ -261,7 +261,7 @@ def _answer(
 def _told(model: QuestionModel, rgb: NDArray) -> list[str]:
     """What must be told beside the answers of a picture, see :mod:`napari_vlexplain.results.cautions`."""
     eyes = getattr(model.see, "model", None)  # a question model may see by the tower of a dual encoder
-    unlike = [] if eyes is None else unlike_training(eyes, eyes.pixels(rgb)[0])
+    unlike = [] if eyes is None else unlike_training(eyes, rgb)
     return [*cautions.of_picture(rgb), *unlike]
 
 

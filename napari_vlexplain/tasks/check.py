@@ -235,6 +235,7 @@ def explain_again(explanation: Explanation, model: DualEncoder, prompts: Sequenc
             contrast_limits=request.image.contrast_limits,
             truncate=request.truncate,
             dtype=request.dtype,
+            size=request.size,
             name=request.image.name,
             **dict(request.parameters),
         )

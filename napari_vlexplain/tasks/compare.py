@@ -178,7 +178,7 @@ def compare(
     threshold : where heatmaps are cut for IoU and the like; by default where as many pixels are kept as the truth has.
     sanity : check each map too, see :mod:`napari_vlexplain.tasks.check`.
     target, seed, progress, cancel, name : as of :func:`napari_vlexplain.explain`.
-    options : contrast_limits, plane, truncate, device, download, dtype, as of :func:`napari_vlexplain.explain`.
+    options : contrast_limits, plane, truncate, device, download, dtype, size, as of :func:`napari_vlexplain.explain`.
 
     Returns
     -------

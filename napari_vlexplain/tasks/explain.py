@@ -22,7 +22,7 @@ from ..methods.catalogue import method as method_named
 from ..methods.catalogue import refuse_unfit
 from ..methods.info import MethodInfo
 from ..methods.targets import Target
-from ..models import load_model
+from ..models import opened
 from ..parameters import fill
 from ..results import cautions
 from ..results.explanation import Explanation
@@ -61,6 +61,7 @@ def explain(
     device: str | None = None,
     download: bool = False,
     dtype: str = "auto",
+    size: int | None = None,
     name: str | None = None,
     **parameters: Any,
 ) -> Explanation | list[Explanation]:
@@ -83,6 +84,8 @@ def explain(
     device : cpu, cuda, ...; by default the fastest there is.
     download : may weights be fetched that are not on this machine?
     dtype : of the model's matrix products: float32 (auto), bfloat16 or float16; everything else is float32.
+    size : of the model's input, size x size pixels (384), its positions interpolated; by default its own. The map has
+        a patch for each of the model's, so it is finer with more pixels.
     name : what to call the image in records; by default its path.
     parameters : of the method; what is left out takes the model's recommended value, else the method's default.
 
@@ -120,10 +123,10 @@ def explain(
     told: list[str] = []
     source, called, contrast_limits = source_of(image, name, contrast_limits, plane, told)
     rgb = as_rgb(source, contrast_limits)
-    from ..models.precision import in_precision, precision_of
+    from ..models.precision import precision_of
+    from ..models.resolution import size_of
 
-    part = run.part(0.0, 0.1)
-    loaded = load_model(model, device, download, part, dtype) if isinstance(model, str) else in_precision(model, dtype)
+    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype, size)
     refuse_unfit(info, loaded.info.name, loaded.capabilities)
     chosen.refuse_unfit(loaded.info.name, loaded.capabilities)
     if "prompts" in loaded.capabilities:
@@ -140,6 +143,7 @@ def explain(
         seed=int(seed),
         truncate=truncate,
         dtype=precision_of(loaded),
+        size=size_of(loaded),
     )
     found = _compute(request, source, rgb, loaded, info, filled, run.part(0.1, 1.0), told)
     run.step(1.0, "Done")
@@ -175,7 +179,7 @@ def _compute(
         raise VLExplainError(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
-    told = [*told, *cautions.of_picture(rgb), *unlike_training(model, pixels, inputs.embedding)]
+    told = [*told, *cautions.of_picture(rgb), *unlike_training(model, rgb, pixels, inputs.embedding)]
     shared = (
         cautions.of_peaks(patches, request.prompts, request.target.competes)
         if info.uses_prompt
@@ -223,17 +227,24 @@ def neutral_scores(model: DualEncoder, embedding: Tensor) -> dict[str, Any] | No
     return {"prompts": list(model.info.neutral), "similarity": similarity[0].tolist(), "logit": logits}
 
 
-def unlike_training(model: DualEncoder, pixels: Tensor, embedding: Tensor | None = None) -> list[str]:
-    """A sentence where the picture (1, 3, h, w) is unlike what the model was trained on, as far as its folder says.
+def unlike_training(
+    model: DualEncoder, rgb: NDArray, pixels: Tensor | None = None, embedding: Tensor | None = None
+) -> list[str]:
+    """A sentence where a picture (H, W, 3) is unlike what the model was trained on, as far as its folder says.
 
-    ``embedding`` (1, P) of the picture, where it is known.
+    It is judged as the model's own input, in whose size it was trained. ``pixels`` (1, 3, h, w) of the picture and its
+    ``embedding`` (1, P) serve where they are of that size.
     """
     from ..models.reference import reference_of
+    from ..models.resolution import in_own_size
 
     reference = reference_of(model.info.sees_like or model.info.name)
     if reference is None:
         return []
-    tower = model.image if model.lattice is None else model.lattice.tower
+    own = in_own_size(model)
+    if pixels is None or own is not model:
+        pixels, embedding = own.pixels(rgb)[0], None
+    tower = own.image if own.lattice is None else own.lattice.tower
     if embedding is None or model.lattice is not None:
         embedding = tower.tail(tower.embed(pixels), 0, model.image_rows(1))
     return reference.cautions(model.info.name, tower, pixels, embedding)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import VLExplainError
 from ..io.images import as_rgb
-from ..models import load_model
+from ..models import opened
 from ..results import cautions
 from ..results.request import ImageIdentity
 from ..results.segmentation import Segmentation, SegmentRequest
@@ -41,6 +41,7 @@ def segment(
     device: str | None = None,
     download: bool = False,
     dtype: str = "auto",
+    size: int | None = None,
     name: str | None = None,
     **parameters: Any,
 ) -> Segmentation:
@@ -52,6 +53,9 @@ def segment(
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model; any with an image tower.
     seed : of k-means.
     progress, cancel, contrast_limits, plane, device, download, dtype, name : see :func:`napari_vlexplain.explain`.
+    size : about the shorter side, in pixels, of what the model looks at; by default that of its own input. A model
+        whose positions can be interpolated sees the whole picture, proportions kept, both sides whole patches; any
+        other the part that it sees of every picture.
     parameters : fields of :class:`napari_vlexplain.spectral.parameters.EigenParameters` and ``CutParameters``; what
         is left out takes the model's recommended value, else the default.
 
@@ -81,14 +85,15 @@ def segment(
     of_file: list[str] = []
     source, called, contrast_limits = source_of(image, name, contrast_limits, plane, of_file)
     rgb = as_rgb(source, contrast_limits)
-    from ..models.precision import in_precision, precision_of
+    from ..models.precision import precision_of
+    from ..models.resolution import at_whole, size_of
 
-    part = run.part(0.0, 0.3)
-    loaded = load_model(model, device, download, part, dtype) if isinstance(model, str) else in_precision(model, dtype)
+    loaded = opened(model, device, download, run.part(0.0, 0.3), dtype)
+    whole = at_whole(loaded, (rgb.shape[0], rgb.shape[1]), size)
     asked, cutting = split_parameters({**loaded.info.recommended.get(RECOMMENDED, {}), **parameters})
     began = time.perf_counter()
     run.step(0.3, "Looking at the image, and its eigenvectors")
-    found, facts = eigenvectors_of(loaded, rgb, asked)
+    found, facts = eigenvectors_of(whole, rgb, asked)
     run.step(0.8, "Cutting regions")
     pieces = cut(found, cutting, int(seed))
     run.step(1.0, "Done")
@@ -98,7 +103,8 @@ def segment(
         parameters=tuple(sorted({**asdict(asked), **asdict(cutting)}.items())),
         seed=int(seed),
         dtype=precision_of(loaded),
+        size=size or size_of(loaded),
     )
-    told = [*of_file, *cautions.of_picture(rgb), *unlike_training(loaded, loaded.pixels(rgb)[0])]
+    told = [*of_file, *cautions.of_picture(rgb), *unlike_training(loaded, rgb)]
     record = provenance(loaded, request.dtype, began, source=SOURCE, warnings=told, **facts)
     return Segmentation(request, found, pieces, record, source)

@@ -20,6 +20,7 @@ from ..files.weights import read_state_dict
 from ..libraries.peft import refuse_adapter
 from ..model_info import ModelInfo
 from ..pools import RowPool
+from ..resolution import at_size
 from ..towers import SelfExplaining, Tower
 from ..vision.preprocess import Preprocess
 from .checkpoint import CONFIG, WEIGHTS, load_network
@@ -80,6 +81,7 @@ def open_folder(
             f"The adapter in {folder} was trained over other weights of {base.info.name} than those on this machine "
             f"(or over other files beside them): {config.get('base_sha256')!r:.14}…, not {base.weights_hash():.12}."
         )
+    base = at_size(base, config.get("base_size"))
     network = LatticeNetwork(base.image, base.preprocess.size, len(classes), options, base.info.name)
     load_network(network, read_state_dict(file), file)
     return as_model(network.to(device), base, classes, info)

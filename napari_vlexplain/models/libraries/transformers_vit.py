@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from inspect import Parameter, signature
-from typing import Any
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -56,21 +55,28 @@ def tower(body: Any, pool: Pool, size: tuple[int, int], prefix_tokens: int) -> T
             f"This model is given pictures of {size[0]} x {size[1]} pixels, which hold none of its patches of "
             f"{height} x {width}: its preprocessing is another model's."
         )
-    # DINOv2 interpolates unasked, and its function has no such word.
-    named = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in _words(body.embeddings) else {}
+    side = body.config.image_size
+    own = (side, side) if isinstance(side, int) else tuple(side)
     return Tower(
-        embed=partial(body.embeddings, **named),
+        embed=_embedding(body.embeddings, own),
         blocks=tuple(_block(layer, body.config.num_attention_heads) for layer in layers),
         pool=pool,
         prefix_tokens=prefix_tokens,
         grid=(size[0] // height, size[1] // width),
         patch=(height, width),
-        any_size=True,
+        any_size=own[0] == own[1],  # the library takes positions for those of a square
     )
 
 
-def _words(embeddings: Any) -> Mapping[str, Parameter]:
-    return signature(embeddings.forward).parameters
+def _embedding(embeddings: Any, own: tuple[int, int]) -> Callable[[Tensor], Tensor]:
+    """Positions interpolated where pixels are not of the size (h, w) that they were made for."""
+    if "interpolate_pos_encoding" not in signature(embeddings.forward).parameters:
+        return cast(Callable[[Tensor], Tensor], embeddings)  # DINOv2's asks nobody
+
+    def embed(pixels: Tensor) -> Tensor:
+        return embeddings(pixels, interpolate_pos_encoding=tuple(pixels.shape[2:]) != own)
+
+    return embed
 
 
 def head_of(model: Any) -> tuple[Linear, int]:
