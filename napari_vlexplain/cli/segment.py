@@ -35,6 +35,9 @@ def segment(
     threshold: Annotated[
         float | None, typer.Option(help="Of the object, as a share of the first eigenvector's magnitude, -1 to 1.")
     ] = None,
+    object_side: Annotated[
+        str | None, typer.Option(metavar="SIDE", help="The object is inside (less border for its size), or smaller.")
+    ] = None,
     whole: Annotated[
         bool, typer.Option("--whole", help="The object may be several pieces, not only the largest.")
     ] = False,
@@ -62,6 +65,7 @@ def segment(
         "colour_weight": colour_weight,
         "laplacian": laplacian,
         "threshold": threshold,
+        "object_side": object_side,
     }
     parameters: dict[str, Any] = {name: value for name, value in typed.items() if value is not None}
     parameters |= {"largest_only": False} if whole else {}

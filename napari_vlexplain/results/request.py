@@ -261,4 +261,6 @@ class SegmentRequest:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:
-        return cls(**common(data), seed=int(data["seed"]), size=data.get("size"))
+        older = {"object_side": "smaller"}  # before there was a choice
+        known = {**data, "parameters": {**older, **data["parameters"]}}
+        return cls(**common(known), seed=int(data["seed"]), size=data.get("size"))

@@ -42,7 +42,7 @@ class Segmentation:
 
     @property
     def object_mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool: what the first eigenvector takes for the object."""
+        """(H, W) bool: the side of the first eigenvector that is taken for the object."""
         return self.cut.object_mask
 
     @property

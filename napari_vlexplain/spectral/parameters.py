@@ -42,6 +42,12 @@ class CutParameters:
     threshold: float = param(
         0.0, "the object is where the first eigenvector exceeds this share of its magnitude", low=-1.0, high=1.0
     )
+    object_side: str = param(
+        "inside",
+        "which side of the first eigenvector is the object: the one that holds less of the picture's border for its "
+        "size, or the smaller one, as published",
+        choices=("inside", "smaller"),
+    )
     largest_only: bool = param(True, "the object is one piece: its largest connected component")
     smooth: bool = param(True, "outlines between patches; off, regions follow the edges of patches")
 

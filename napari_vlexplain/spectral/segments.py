@@ -17,6 +17,7 @@ from .parameters import CutParameters
 
 EIGHT = np.ones((3, 3), dtype=bool)
 STARTS, ROUNDS = 10, 100
+PLAIN = CutParameters()
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,37 +41,61 @@ class Cut:
 
 def cut(found: Eigenvectors, parameters: CutParameters | None = None, seed: int = 0) -> Cut:
     """Cluster and threshold; ``seed`` is that of k-means."""
-    asked = parameters or CutParameters()
+    asked = parameters or PLAIN
     labels = regions(found, asked.clusters, seed)
-    part = object_mask(found, asked.threshold, asked.largest_only)
+    part = object_mask(found, asked)
     if asked.smooth:
-        full, whole = smooth_regions(found, labels), smooth_object(found, asked.threshold, asked.largest_only)
+        full, whole = smooth_regions(found, labels), smooth_object(found, asked)
     else:
         full, whole = to_source(labels, found.geometry), to_source(part, found.geometry).astype(bool)
     return Cut(full, whole, bounding_box(part, found.geometry), labels, part)
 
 
-def object_mask(found: Eigenvectors, threshold: float = 0.0, largest_only: bool = True) -> NDArray[np.bool_]:
-    """The object as the first eigenvector cuts it, (gh, gw): ``v_1 > threshold max|v_1|``.
+def object_mask(found: Eigenvectors, asked: CutParameters = PLAIN) -> NDArray[np.bool_]:
+    """The object as the first eigenvector cuts it, (gh, gw): ``s v_1 > threshold max|v_1|``, s = 1 or -1 its side.
 
-    The smaller side is the object; an empty side gives the full image. ``largest_only`` keeps the largest connected
-    component (8 neighbours).
+    An empty side gives the full image. ``largest_only`` keeps the largest connected component (8 neighbours).
     """
-    return _object(found.vectors[0], threshold, largest_only, float(np.abs(found.vectors[0]).max()))
+    v = _turned(found.vectors[0], asked.object_side)
+    return _object(v, asked, float(np.abs(v).max()))
 
 
-def smooth_object(found: Eigenvectors, threshold: float = 0.0, largest_only: bool = True) -> NDArray[np.bool_]:
+def smooth_object(found: Eigenvectors, asked: CutParameters = PLAIN) -> NDArray[np.bool_]:
     """The same at source pixels (H, W), from the eigenvector between patch centres."""
-    v = found.geometry.scores_to_source(found.vectors[0])
-    part = _object(np.nan_to_num(v, nan=-np.inf), threshold, largest_only, float(np.abs(found.vectors[0]).max()))
+    patches = _turned(found.vectors[0], asked.object_side)
+    v = found.geometry.scores_to_source(patches)
+    part = _object(np.nan_to_num(v, nan=-np.inf), asked, float(np.abs(patches).max()))
     return part & ~np.isnan(v)
 
 
-def _object(v: NDArray, threshold: float, largest_only: bool, magnitude: float) -> NDArray[np.bool_]:
-    mask = v > threshold * magnitude
+def _object(v: NDArray, asked: CutParameters, magnitude: float) -> NDArray[np.bool_]:
+    mask = v > asked.threshold * magnitude
     if not mask.any():
         return np.ones_like(mask)
-    return _largest_component(mask) if largest_only else mask
+    return _largest_component(mask) if asked.largest_only else mask
+
+
+def _turned(v: NDArray[np.float32], side: str) -> NDArray[np.float32]:
+    """The eigenvector (gh, gw) with the object on its positive side, which as it comes is the smaller one.
+
+    Photographs are filled by their object: then the smaller side is the background, and lies along the border.
+    """
+    positive = v > 0
+    if side == "smaller" or positive.all() or not positive.any():
+        return v
+    return -v if _along_border(positive) > _along_border(~positive) else v
+
+
+def _along_border(side: NDArray[np.bool_]) -> float:
+    """The share of the border that a side holds, as a multiple of its share of the picture."""
+    return float(_border(side).mean() / side.mean())
+
+
+def _border(grid: NDArray) -> NDArray:
+    """The values (n,) of the outermost patches, each once."""
+    outside = np.ones(grid.shape, dtype=bool)
+    outside[1:-1, 1:-1] = False
+    return grid[outside]
 
 
 def bounding_box(mask: NDArray[np.bool_], geometry: Geometry) -> NDArray[np.float64]:
@@ -162,7 +187,7 @@ def _lloyd(points: NDArray[np.float64], centres: NDArray[np.float64]) -> tuple[f
 
 def _background_first(labels: NDArray) -> NDArray[np.int32]:
     """Numbered by size behind the background, which is 0."""
-    border = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    border = _border(labels)
     sizes = np.bincount(labels.ravel())
     background = np.bincount(border, minlength=len(sizes)).argmax()
     sizes[background] = labels.size + 1

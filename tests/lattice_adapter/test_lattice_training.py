@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from napari_vlexplain import explain
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.lattice_adapter import Options
 from napari_vlexplain.lattice_adapter.batches import Look, augmented, batches, order
@@ -22,6 +23,7 @@ from napari_vlexplain.lattice_adapter.opening import open_training
 from napari_vlexplain.lattice_adapter.scenes import Scene
 from napari_vlexplain.lattice_adapter.training import train
 from napari_vlexplain.models import load_model
+from napari_vlexplain.models.resolution import at_size
 from napari_vlexplain.running.run import Run
 
 TINY = Options(width=8, heads=2, layers=2, taps="0,1", perception_width=4, epochs=3, batch=4, learning_rate=1e-3)
@@ -79,6 +81,16 @@ def test_a_run_leaves_a_model_a_log_and_its_state(model, root, tmp_path):
     assert sorted(p.name for p in found.folder.iterdir()) == [
         "config.json", "log.csv", "model.safetensors", "state.safetensors",
     ]  # fmt: skip
+
+
+def test_an_adapter_over_a_larger_input(model, root, tmp_path):
+    folder = train(at_size(model, 48), open_training("folder", root), replace(TINY, epochs=1), tmp_path / "run").folder
+    assert json.loads((folder / "config.json").read_text())["base_size"] == 48
+    found = load_model(str(folder), device="cpu")
+    assert found.preprocess.size == (48, 48) and found.image.grid == (6, 6)
+    assert explain(tiny_clip.picture(), "bee", found, "lattice_adapter").patch_scores.shape == (6, 6)
+    with pytest.raises(VLExplainError, match="48 x 48 pixels alone"):
+        load_model(str(folder), size=64)
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 7])

@@ -40,20 +40,40 @@ TWO = blob((slice(1, 3), slice(1, 4)), (slice(4, 5), slice(6, 7)))
 def test_the_object_is_the_largest_piece_above_the_threshold():
     mask = segments.object_mask(found(TWO))
     assert mask.sum() == 6 and mask[1:3, 1:4].all()
-    assert segments.object_mask(found(TWO), largest_only=False).sum() == 7
-    assert segments.object_mask(found(TWO), threshold=-0.5).all()
+    assert segments.object_mask(found(TWO), CutParameters(largest_only=False)).sum() == 7
+    assert segments.object_mask(found(TWO), CutParameters(threshold=-0.5)).all()
     assert segments.object_mask(found(-np.ones(GRID))).all(), "an empty side gives the full image"
 
 
 def test_the_threshold_is_a_share_of_the_magnitude():
     ramp = np.linspace(-0.5, 0.25, 48).reshape(GRID)
     for threshold in (-0.5, 0.0, 0.3):
-        assert (segments.object_mask(found(ramp), threshold) == (ramp > threshold * 0.5)).all()
-        assert (segments.object_mask(found(1e-3 * ramp), threshold) == (ramp > threshold * 0.5)).all()
+        asked = CutParameters(threshold=threshold, object_side="smaller")
+        assert (segments.object_mask(found(ramp), asked) == (ramp > threshold * 0.5)).all()
+        assert (segments.object_mask(found(1e-3 * ramp), asked) == (ramp > threshold * 0.5)).all()
+
+
+def test_an_object_that_fills_the_picture_is_not_its_background():
+    frame = np.full(GRID, 0.3)
+    frame[1:-1, 1:-1] = -0.2
+    frame[2:, 3:5] = -0.2  # it stands on the lower border; the frame is the smaller side, and comes positive
+    frame[1, 1] = 0.3
+    smaller = segments.object_mask(found(frame), CutParameters(object_side="smaller"))
+    assert np.array_equal(smaller, frame > 0)
+    for smooth in (False, True):
+        whole = segments.cut(found(frame), CutParameters(clusters=2, smooth=smooth))
+        assert np.array_equal(whole.patch_object, frame < 0)
+        assert whole.object_mask[24, 32] and not whole.object_mask[0].any()
+
+
+def test_a_small_object_in_the_middle_is_itself_by_either_rule():
+    v = blob((slice(2, 4), slice(3, 5)))
+    for side in ("inside", "smaller"):
+        assert np.array_equal(segments.object_mask(found(v), CutParameters(object_side=side)), v > 0)
 
 
 def test_diagonal_neighbours_touch():
-    v = blob((slice(0, 2), slice(0, 2)), (slice(2, 3), slice(2, 3)))
+    v = blob((slice(1, 3), slice(1, 3)), (slice(3, 4), slice(3, 4)))
     assert segments.object_mask(found(v)).sum() == 5
 
 
