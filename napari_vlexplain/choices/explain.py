@@ -20,7 +20,7 @@ from ..models.precisions import resolved
 from ..models.zoo import MINI, known_models
 from ..parameters import Parameter, check
 from ..results.answer import QuestionRequest
-from ..results.reproduce import ImageSource
+from ..results.reproduce import Origin
 from ..results.request import ImageIdentity, Request
 from ..running.entrance import unexpected
 from ..running.run import ProgressCallback, Run, is_out_of_memory, release_memory
@@ -143,11 +143,11 @@ class Explaining:
             **self.values(),
         }
 
-    def as_python(self, image: ImageSource) -> str:
+    def as_python(self, image: Origin) -> str:
         """A program that computes it: from the image's file where there is one, else from the viewer's layer."""
         return image.in_code(self._request(image.identity).as_python(image.place(self.device)))
 
-    def as_command(self, image: ImageSource) -> str:
+    def as_command(self, image: Origin) -> str:
         """The same as a command line; an image that lies in no file stands as IMAGE."""
         return self._request(image.identity).as_command(image.place(self.device))
 

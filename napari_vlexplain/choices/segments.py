@@ -13,7 +13,7 @@ from ..errors import VLExplainError
 from ..models.precisions import resolved
 from ..models.zoo import MINI
 from ..parameters import Parameter, check, describe
-from ..results.reproduce import ImageSource
+from ..results.reproduce import Origin
 from ..results.request import call
 from ..running.run import ProgressCallback, Run
 from ..spectral.parameters import RECOMMENDED, CutParameters, EigenParameters
@@ -75,14 +75,14 @@ class SegmentChoices:
         chosen = {"model": self.model, "seed": self.seed, "device": self.device, "download": self.download}
         return {**chosen, "dtype": self.dtype, "size": self.size, **self.values([*EIGEN, *CUT])}
 
-    def as_python(self, image: ImageSource) -> str:
+    def as_python(self, image: Origin) -> str:
         """A program that computes it: from the image's file where there is one, else from the viewer's layer."""
         place = image.place(self.device).keywords(image.identity, False, resolved(self.dtype), self.size)
         values = sorted(self.values([*EIGEN, *CUT]).items())
         given = [("model", self.model), ("seed", self.seed), *place, *values]
         return f"from napari_vlexplain import segment\n\n{call('segmentation = segment', [image.code], given)}"
 
-    def as_command(self, image: ImageSource) -> str:
+    def as_command(self, image: Origin) -> str:
         """The same as a command line; an image that lies in no file stands as IMAGE."""
         words = ["vlexplain", "segment", "--model", self.model, "--seed", str(self.seed)]
         for name, value in self.values([*EIGEN, *CUT]).items():

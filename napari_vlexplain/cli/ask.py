@@ -10,9 +10,11 @@ import typer
 from rich.console import Console
 
 from ..io.files import slug, unique_slugs
+from ..models.options import RunOptions
 from ..scale import written
 from . import options
 from .console import looking, output, print_end, table, write_json
+from .folding import folded
 from .results import coloured_words, plain_words, print_warnings
 
 if TYPE_CHECKING:
@@ -21,8 +23,13 @@ if TYPE_CHECKING:
 SHOWN_BOXES = 5
 
 
+RUN = options.RUN.only("device", "dtype", "truncate", "download")
+
+
+@folded
 def ask(
-    image: options.Image,
+    source: options.Source,
+    run: Annotated[RunOptions, RUN],
     questions: Annotated[
         list[str], typer.Argument(metavar="QUESTION", help="What to ask; one or more.", show_default=False)
     ],
@@ -40,13 +47,6 @@ def ask(
     detector: Annotated[
         str | None, typer.Option(metavar="FILE", help="Weights of a bottom-up-attention detector that finds boxes.")
     ] = None,
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    contrast_limits: options.ContrastLimits = None,
-    window: options.Window = None,
-    plane: options.Plane = None,
-    truncate: options.Truncate = False,
-    download: options.Download = False,
     out: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Save a folder for each question in here: boxes and relevance as pictures."),
@@ -54,15 +54,15 @@ def ask(
     as_json: options.AsJson = False,
 ) -> None:
     """Ask questions about an image; show the answers and what they rest on."""
-    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
+    with looking(source) as (report, seen):
         from .. import ask as compute
         from ..methods.questions.parameters import co_attention_method
         from ..models.question_loading import load_question_model
 
-        loaded = load_question_model(model, device, download, dtype=dtype)
+        loaded = load_question_model(model, run.device, run.download, dtype=run.dtype)
         info = co_attention_method(method, loaded.architecture, loaded.info.name)
         answers: list[Answer] = compute(
-            pixels,
+            seen,
             questions,
             model=loaded,
             method=method,
@@ -70,12 +70,10 @@ def ask(
             regions=regions,
             detector=detector,
             progress=report,
-            contrast_limits=limits,
-            truncate=truncate,
-            name=image,
+            truncate=run.truncate,
             **options.values_of(info, param or []),
         )
-        folders = save_answers(answers, out, Path(image).stem)
+        folders = save_answers(answers, out, Path(seen.name).stem)
     if as_json:
         write_json(as_document(answers, folders))
     else:

@@ -13,9 +13,11 @@ import typer
 
 from ..datasets.catalogue import DATASETS, dataset_info, open_dataset
 from ..errors import VLExplainError
+from ..models.options import RunOptions
 from ..running.run import ProgressCallback
 from . import options
 from .console import output, progress, say, table, write_json
+from .folding import folded
 
 if TYPE_CHECKING:
     from ..benchmark.runner import Outcome
@@ -25,8 +27,13 @@ TELL_SECONDS = 30.0
 SHOWN_PROBLEMS = 5
 
 
+RUN = options.RUN.only("seed", "device", "dtype", "download")
+
+
+@folded
 def benchmark(
     dataset: options.DataSetName,
+    run: Annotated[RunOptions, RUN],
     root: options.Root = None,
     models: Annotated[
         list[str] | None, typer.Option(metavar="NAME,...", help="See 'vlexplain models'; by default mini.")
@@ -44,7 +51,6 @@ def benchmark(
         str | None, typer.Option(metavar="DIR", help="Where the images are, if not in the data set's folder.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many cases, drawn by the seed.")] = None,
-    seed: options.SeedFrom0 = 0,
     out: Annotated[
         str, typer.Option(metavar="DIR", help="Where rows go; the same folder goes on.")
     ] = "benchmark-output",
@@ -54,11 +60,8 @@ def benchmark(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://10.0.0.5:8786.")
     ] = None,
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
     floors: Annotated[bool, typer.Option(help="Measure uniform, random, centre and edge maps too.")] = True,
     retry: Annotated[bool, typer.Option("--retry", help="Compute again what failed.")] = False,
-    download: options.Download = False,
 ) -> None:
     """Measure methods on a data set; what was finished is never computed twice."""
     from ..benchmark.plan import make_plan
@@ -66,11 +69,11 @@ def benchmark(
 
     if workers is not None and scheduler is not None:
         raise VLExplainError("Give --workers or --scheduler, not both.")
-    data = open_dataset(dataset, root, split=split, images=images, limit=limit, seed=seed)
+    data = open_dataset(dataset, root, split=split, images=images, limit=limit, seed=run.seed)
     tell_problems(data)
     plan = make_plan(
         data, options.listed(models) or ["mini"], options.listed(methods) or ["relevance"], options.listed(metrics),
-        target, seed, floors, device, download, dtype,
+        target, floors=floors, **RUN.given(run),
     )  # fmt: skip
     folder = Path(out)
     try:

@@ -14,6 +14,7 @@ from ..methods.catalogue import list_methods, method
 from ..scale import written
 from . import options
 from .console import looking, output, print_end, table, write_json
+from .folding import folded
 from .results import make_folder, notes_by_prompt
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 _SHOWN = {"pointing": "pointing", "energy": "energy", "iou": "IoU", "dice": "Dice", "chance": "chance"}
 
 
+@folded
 def compare(
-    image: options.Image,
+    source: options.Source,
     prompts: options.Prompts,
+    run: options.RunFully,
     methods: Annotated[
         str, typer.Option(metavar="A,B,...", help="Methods, or 'all'; see 'vlexplain methods'.")
     ] = "relevance,attention_grad_cam,raw_attention,rollout",
@@ -42,15 +45,6 @@ def compare(
         typer.Option(metavar="T", help="Cut heatmaps at 0.5, q0.75 or otsu; by default as large as the ground truth."),
     ] = None,
     check: options.Check = False,
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    size: options.Size = None,
-    contrast_limits: options.ContrastLimits = None,
-    window: options.Window = None,
-    plane: options.Plane = None,
-    seed: options.Seed = 0,
-    truncate: options.Truncate = False,
-    download: options.Download = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Save a picture of the grid, and its figures as CSV, in here.")
     ] = None,
@@ -64,12 +58,12 @@ def compare(
         raise VLExplainError("--threshold serves --ground-truth; give one as well.")
     if out:
         make_folder(Path(out))
-    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
-        truths = options.truths_of(ground_truth, label, pixels, image, prompts)
+    with looking(source) as (report, seen):
+        truths = options.truths_of(ground_truth, label, seen, prompts)
         from ..tasks.compare import compare as compute
 
         found = compute(
-            pixels,
+            seen,
             prompts,
             list(dict.fromkeys(names)),
             list(dict.fromkeys(options.listed(models))),
@@ -77,20 +71,13 @@ def compare(
             ground_truth=truths,
             threshold=options.threshold_of_text(threshold) if threshold else None,
             target=explained,
-            seed=seed,
             sanity=check,
             progress=report,
-            name=image,
-            device=device,
-            download=download,
-            truncate=truncate,
-            contrast_limits=limits,
-            dtype=dtype,
-            size=size,
+            **vars(run),
         )
-        files = _save(found, Path(out), Path(image).stem) if out else []
+        files = _save(found, Path(out), Path(seen.name).stem) if out else []
     if as_json:
-        write_json({"image": image, "records": found.records(), "files": [str(file) for file in files]})
+        write_json({"image": seen.name, "records": found.records(), "files": [str(file) for file in files]})
     else:
         _print(output(), found, files)
 

@@ -11,17 +11,15 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..io.source import ImageSource, LoadedImage
 from ..running.run import ProgressCallback
-from .options import plane_of_text
 
 _PIPED_WIDTH = 160
-Limits = tuple[float, float]
 
 
 class Output(Console):
@@ -83,20 +81,13 @@ def progress() -> Iterator[ProgressCallback]:
 
 
 @contextmanager
-def looking(
-    image: str, contrast_limits: Limits | None, plane: str | None, window: str | None
-) -> Iterator[tuple[ProgressCallback, NDArray, Limits | None]]:
-    """:func:`progress` with the image (H, W) or (H, W, C) that a command was given, and its contrast limits."""
-    from ..io.images import read_shown
-
+def looking(source: ImageSource) -> Iterator[tuple[ProgressCallback, LoadedImage]]:
+    """:func:`progress` with the image that a command was given."""
     with progress() as report:
         report(0.0, "Reading the image")
-        told: list[str] = []
-        pixels, limits = read_shown(image, contrast_limits, plane_of_text(plane), window, told)
-        for sentence in told:
-            say(sentence)
+        seen = source.load()
         report(0.0, "Starting the engine")
-        yield report, pixels, limits
+        yield report, seen
 
 
 def hide_stdout() -> None:

@@ -12,10 +12,12 @@ from rich.console import Console
 from ..errors import VLExplainError
 from ..io.files import slug
 from ..latent_text.interpretation import remarks
+from ..models.options import RunOptions
 from ..scale import written
 from . import latent_options as latent
 from . import options
 from .console import looking, output, print_end, table, write_json
+from .folding import folded
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -26,14 +28,17 @@ SHOWN_CLASSES = 12
 SHOWN_TEXTS = 8
 
 
+@folded
 def edit(
-    image: options.Image,
+    source: options.Source,
     classes: Annotated[
         list[str],
         typer.Option(
             metavar="NAMES", help="What the image may show: names with commas, or @list; repeat.", show_default=False
         ),
     ],
+    run: Annotated[RunOptions, latent.RUN],
+    texts: latent.ReadoutOptions,
     find: Annotated[
         list[str] | None,
         typer.Option(metavar="TEXT", help="Edit tokens that say this; @words is a packaged list; repeat for more."),
@@ -72,8 +77,6 @@ def edit(
         list[str] | None,
         typer.Option(metavar="JSON", help="A whole edit, as results record it, instead of the above; repeat for more."),
     ] = None,
-    vocabulary: latent.Vocabulary = None,
-    template: latent.Template = None,
     class_template: Annotated[
         str | None, typer.Option(metavar="SENTENCE", help='Sentence for the classes, such as "this is a {}".')
     ] = None,
@@ -81,19 +84,7 @@ def edit(
     class_axis: Annotated[
         str, typer.Option(metavar="AXIS", help="Compare classes over: embedding (cosine) or token (as published).")
     ] = "embedding",
-    norm_axis: latent.NormAxis = "embedding",
-    smooth: latent.Smooth = None,
-    drift_images: latent.DriftImages = None,
-    legacy_drift: latent.LegacyDrift = False,
     controls: Annotated[int, typer.Option(min=0, help="Edits of as many random tokens, for comparison.")] = 8,
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    size: options.Size = None,
-    seed: options.Seed = 0,
-    contrast_limits: options.ContrastLimits = None,
-    window: options.Window = None,
-    plane: options.Plane = None,
-    download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Save the result as JSON and CSV in here.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -106,16 +97,15 @@ def edit(
         raise VLExplainError("Give --plan, which holds a whole edit, or the options that describe one; not both.")
     if out:
         make_folder(Path(out))
-    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
+    with looking(source) as (report, seen):
         from .. import latent_text
         from ..latent_text.plan import expanded
         from ..latent_text.reproducing import edit_of
         from ..latent_text.session_work import Edit
         from ..latent_text.tails import check_readable
-        from ..models import load_model
 
         edits = [edit_of(text) for text in plan or []]
-        loaded = load_model(model, device, download, dtype=dtype, size=size)
+        loaded = run.opened(model)
         tower = check_readable(loaded)
         assert tower.grid is not None
         if not edits:
@@ -136,21 +126,19 @@ def edit(
             edits = [Edit(described, None if donor is None else latent_text.Donor(donor, donor))]
         found = latent_text.edit(
             loaded,
-            pixels,
+            seen,
             expanded(options.listed(classes)),
             [one.plan for one in edits],
-            latent.vocabulary_of(vocabulary),
-            latent.template_of(template),
+            texts.words(),
+            texts.sentences(),
             class_template=class_template,
             donor=[one.donor for one in edits],
-            reading=latent.reading_of(loaded, smooth, drift_images, legacy_drift, norm_axis, class_axis=class_axis),
+            reading=texts.reading(loaded, class_axis=class_axis),
             controls=controls,
-            seed=seed,
-            contrast_limits=limits,
-            name=image,
+            seed=run.seed,
             progress=report,
         )
-        stem = slug(Path(image).stem)
+        stem = slug(Path(seen.name).stem)
         endings = ("json", "csv") if out else ()
         files = [file for ending in endings for file in found.save(Path(out or "") / f"{stem}_edit.{ending}")]
     if as_json:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import VLExplainError
 from ..io.files import writing
+from ..models.options import RunOptions
 from . import latent_options as latent
 from . import options
 from .console import output, print_end, progress, table, write_json
+from .folding import folded
 
 if TYPE_CHECKING:
     from ..latent_text.experiments.report import Table
     from ..models.dual_encoder import DualEncoder
     from ..running.run import Run
+
+Work = Callable[["DualEncoder", "Run"], "Table"]
 
 experiment = typer.Typer(
     name="experiment",
@@ -37,20 +43,61 @@ def _folder(name: str, layout: str) -> object:
     return typer.Option(f"--{name}", metavar="DIR", help=f"Run on {layout} instead of drawn scenes.")
 
 
-@experiment.command()
+def _experiment(command: Callable[..., Work]) -> Callable[..., None]:
+    """An experiment as a command: a function of the seed and of options of its own, which gives what is to be done.
+
+    What all have in common is here: the model, how it runs, and what becomes of the table.
+    """
+    own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def run_it(run: RunOptions, model: str, out: str | None, as_json: bool, **given: Any) -> None:
+        if out is not None and Path(out).suffix.lower() not in (".json", ".md"):
+            raise VLExplainError(f"--out is {out!r}, but it must end in .json or .md.")
+        work = command(run.seed, **given)
+        with progress() as report:
+            report(0.0, "Starting the engine")
+            from ..latent_text.tails import check_readable
+            from ..models.precision import precision_of
+            from ..running.run import Run
+
+            loaded = run.opened(model)
+            check_readable(loaded)
+            found = work(loaded, Run(report))
+            found.settings["dtype"] = precision_of(loaded)
+        if out is not None:
+            _save(found, Path(out))
+        if as_json:
+            write_json({**found.to_dict(), "warning": loaded.info.warning})
+        else:
+            _show(found, loaded.info.warning)
+
+    shared = inspect.signature(_shared, eval_str=True).parameters.values()
+    parameters = [*(one for one in own if one.name != "seed"), *shared]
+    run_it.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    )
+    experiment.command()(folded(run_it))
+    return run_it
+
+
+def _shared(
+    run: Annotated[RunOptions, latent.RUN],
+    model: latent.Model = "mini",
+    out: SaveTable = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """The parameters that every experiment has beside its own."""
+
+
+@_experiment
 def typographic(
+    seed: int,
     imagenet: Annotated[str | None, _folder("imagenet", "ImageNet validation images")] = None,
     count: Count = None,
     tune: Annotated[int, typer.Option(min=1, help="Images to choose layers and thresholds on; none is scored.")] = 32,
     samples: Samples = 50,
-    model: latent.Model = "mini",
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    seed: options.Seed = 0,
-    download: options.Download = False,
-    out: SaveTable = None,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Work:
     """Repair typographic attacks by zeroing tokens that read as printed text."""
 
     def work(loaded: DualEncoder, run: Run) -> Table:
@@ -64,22 +111,16 @@ def typographic(
             scored = attacks.imagenet_attacks(imagenet, seed, count, skip=max(tune, 10))
         return typographic.typographic(loaded, tuning, scored, samples, seed, run)
 
-    _run(work, model, device, dtype, download, out, as_json)
+    return work
 
 
-@experiment.command()
+@_experiment
 def entities(
+    seed: int,
     uc_merced: Annotated[str | None, _folder("uc-merced", "the UC Merced land use images")] = None,
     count: Count = None,
     samples: Samples = 20,
-    model: latent.Model = "mini",
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    seed: options.Seed = 0,
-    download: options.Download = False,
-    out: SaveTable = None,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Work:
     """Replace the tokens of cars by those of airplanes, and see the prediction follow."""
 
     def work(loaded: DualEncoder, run: Run) -> Table:
@@ -92,22 +133,16 @@ def entities(
         )
         return entities.entities(loaded, data, samples, seed=seed, run=run)
 
-    _run(work, model, device, dtype, download, out, as_json)
+    return work
 
 
-@experiment.command()
+@_experiment
 def spurious(
+    seed: int,
     celeba: Annotated[str | None, _folder("celeba", "the CelebA faces")] = None,
     count: Count = None,
     samples: Samples = 10,
-    model: latent.Model = "mini",
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    seed: options.Seed = 0,
-    download: options.Download = False,
-    out: SaveTable = None,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Work:
     """Train a head on biased images, with and without the tokens that carry the bias."""
 
     def work(loaded: DualEncoder, run: Run) -> Table:
@@ -119,23 +154,17 @@ def spurious(
             data, head = spurious.celeba_bias(celeba, seed, count), spurious.CELEBA_HEAD
         return spurious.spurious(loaded, data, head, samples, seed, run)
 
-    _run(work, model, device, dtype, download, out, as_json)
+    return work
 
 
-@experiment.command()
+@_experiment
 def verify(
+    seed: int,
     uc_merced: Annotated[
         str | None, _folder("uc-merced", "the UC Merced images: patches of beaches and forests")
     ] = None,
     count: Count = None,
-    model: latent.Model = "mini",
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    seed: options.Seed = 0,
-    download: options.Download = False,
-    out: SaveTable = None,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Work:
     """Black out objects and see texts change; see what tokens attend to, and whether patches know the class."""
 
     def work(loaded: DualEncoder, run: Run) -> Table:
@@ -150,38 +179,7 @@ def verify(
         )
         return replace(found, more=(validity.validity(loaded, pairs, run.part(0.9, 1.0)),))
 
-    _run(work, model, device, dtype, download, out, as_json)
-
-
-def _run(
-    work: Callable[[DualEncoder, Run], Table],
-    model: str,
-    device: str | None,
-    dtype: str,
-    download: bool,
-    out: str | None,
-    as_json: bool,
-) -> None:
-    if out is not None and Path(out).suffix.lower() not in (".json", ".md"):
-        raise VLExplainError(f"--out is {out!r}, but it must end in .json or .md.")
-    with progress() as report:
-        report(0.0, "Starting the engine")
-        from ..latent_text.tails import check_readable
-        from ..models import load_model
-        from ..models.precision import precision_of
-        from ..running.run import Run
-
-        loaded = load_model(model, device, download, dtype=dtype)
-        check_readable(loaded)
-        found = work(loaded, Run(report))
-        found.settings["dtype"] = precision_of(loaded)
-        warning = loaded.info.warning
-    if out is not None:
-        _save(found, Path(out))
-    if as_json:
-        write_json({**found.to_dict(), "warning": warning})
-    else:
-        _show(found, warning)
+    return work
 
 
 def _show(found: Table, warning: str) -> None:

@@ -10,15 +10,18 @@ import typer
 from ..errors import VLExplainError
 from . import options
 from .console import looking, output, write_json
+from .folding import folded
 from .results import Result, as_document, make_folder, print_results, save_results
 
 if TYPE_CHECKING:
     from ..results.explanation import Explanation
 
 
+@folded
 def explain(
-    image: options.Image,
+    source: options.Source,
     prompts: options.Prompts,
+    run: options.RunFully,
     model: options.Model = "mini",
     method: Annotated[str, typer.Option(help="See 'vlexplain methods'.")] = "relevance",
     param: options.Param = None,
@@ -30,15 +33,6 @@ def explain(
         str | None, typer.Option(metavar="T", help="Cut the heatmap at a value (0.5), a quantile (q0.75), or otsu.")
     ] = None,
     check: options.Check = False,
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    size: options.Size = None,
-    seed: options.Seed = 0,
-    contrast_limits: options.ContrastLimits = None,
-    window: options.Window = None,
-    plane: options.Plane = None,
-    truncate: options.Truncate = False,
-    download: options.Download = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Save a folder for each prompt, and a picture, in here.")
     ] = None,
@@ -52,25 +46,18 @@ def explain(
     explained = options.target_of(target, against)
     if out:
         make_folder(Path(out))
-    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
-        truths = options.truths_of(ground_truth, label, pixels, image, prompts)
+    with looking(source) as (report, seen):
+        truths = options.truths_of(ground_truth, label, seen, prompts)
         from .. import explain as compute
 
         found: list[Explanation] = compute(
-            pixels,
+            seen,
             prompts,
             model=model,
             method=method,
             target=explained,
-            seed=seed,
             progress=report,
-            contrast_limits=limits,
-            truncate=truncate,
-            device=device,
-            download=download,
-            dtype=dtype,
-            size=size,
-            name=image,
+            **vars(run),
             **parameters,
         )
         if check:
@@ -79,7 +66,7 @@ def explain(
             report(0.0, "Checking")
             found = [examined(each, progress=report) for each in found]
         results = [Result.of(each, truth, mode, value) for each, truth in zip(found, truths, strict=True)]
-        picture = save_results(results, Path(out), Path(image).stem, threshold is not None) if out else None
+        picture = save_results(results, Path(out), Path(seen.name).stem, threshold is not None) if out else None
     if as_json:
         write_json(as_document(results, picture))
     else:

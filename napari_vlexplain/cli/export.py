@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import VLExplainError
+from ..models.options import RunOptions
 from ..running.run import Run
 from . import options
 from .console import output, progress, say, write_json
+from .folding import folded
 
 if TYPE_CHECKING:
     from ..reading_room.journal import Journal
@@ -21,10 +23,15 @@ if TYPE_CHECKING:
 SHOWN_NOTES = 8
 
 
+RUN = options.RUN.only("device", "download")
+
+
+@folded
 def export(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="A study's folder, or a data set by name.", show_default=False)
     ],
+    run: Annotated[RunOptions, RUN],
     out: Annotated[str, typer.Option(metavar="PATH", help="A folder, or a zip.", show_default=False)],
     what: Annotated[
         str,
@@ -53,8 +60,6 @@ def export(
         ),
     ] = None,
     prompt: Annotated[str, typer.Option(help="Asked of cases that come without a phrase.")] = "",
-    device: options.Device = None,
-    download: options.Download = False,
     paths: Annotated[
         bool,
         typer.Option(
@@ -106,7 +111,7 @@ def export(
         session = _session(study, journal, reader, prompt)
         if asked is not None:
             session.threshold = Threshold(*asked)  # for this export: the journal is the reader's
-        _ask(session, model, method, param or [], device, download)
+        _ask(session, model, method, param or [], run)
         if model is not None or method is not None:
             problems += session.explain_all(Run(report).part(0.0, 0.8).step, None)
         records: Iterable[CaseRecord] = session.records(None, problems)
@@ -146,12 +151,10 @@ def _reader(journal: Journal, asked: str | None) -> str:
     return known[0] if known else ""
 
 
-def _ask(
-    session: ReadingSession, model: str | None, method: str | None, typed: list[str], device: str | None, download: bool
-) -> None:
+def _ask(session: ReadingSession, model: str | None, method: str | None, typed: list[str], run: RunOptions) -> None:
     from ..choices.explain import Explaining
 
-    asked = Explaining(device=device, download=download)
+    asked = Explaining(**RUN.given(run))
     if model is not None:
         asked.model = model
     if method is not None:

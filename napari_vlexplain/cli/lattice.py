@@ -13,9 +13,11 @@ import typer
 
 from ..errors import Cancelled, VLExplainError
 from ..lattice_adapter import Options
+from ..models.options import RunOptions
 from ..parameters import describe
 from .console import output, progress, say, table, write_json
-from .options import AsJson, Device, Download, Size, listed, typed_values
+from .folding import folded
+from .options import RUN, AsJson, listed, typed_values
 
 if TYPE_CHECKING:
     from ..lattice_adapter.data import TrainingData
@@ -47,8 +49,23 @@ def _listed(asked: bool) -> None:
     raise typer.Exit
 
 
+TRAINING = RUN.only(
+    "device",
+    "size",
+    "download",
+    seed=Annotated[int, typer.Option(min=0, help="Of weights, order, crops, scenes and splits.")],
+)
+EVALUATION = RUN.only(
+    "device",
+    "download",
+    seed=Annotated[int, typer.Option(min=0, help="Of the scenes and splits, as in training.")],
+)
+
+
+@folded
 def train_adapter(
     dataset: DataSetName,
+    run: Annotated[RunOptions, TRAINING],
     root: Root = None,
     model: Annotated[str, typer.Option(help="A name, see 'vlexplain models', or a folder; with a ViT.")] = "mini",
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder of the run, and then of the model.")] = "adapter",
@@ -57,14 +74,10 @@ def train_adapter(
         typer.Option(metavar="NAME=VALUE", help="An option of training, see --options; repeat for more."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most.", show_default="120")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order, crops, scenes and splits.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
     scenes: Scenes = None,
     classes: Classes = None,
     workers: Workers = 0,
-    device: Device = None,
-    size: Size = None,
-    download: Download = False,
     options: Annotated[
         bool, typer.Option("--options", help="List the options of training and stop.", is_eager=True, callback=_listed)
     ] = False,
@@ -74,16 +87,15 @@ def train_adapter(
     from ..running.run import Run
 
     asked = typed_values(describe(Options), param or [], "train-adapter", "option")
-    chosen = Options(**{"seed": seed, **({} if epochs is None else {"epochs": epochs}), **asked})
+    chosen = Options(**{"seed": run.seed, **({} if epochs is None else {"epochs": epochs}), **asked})
     folder = Path(out)
     try:
         with progress() as report, stopping() as stopped:
             report(0.0, "Starting the engine")
             from ..lattice_adapter.training import train
-            from ..models import load_model
 
             data = _open(dataset, root, chosen.seed, scenes, classes)
-            loaded = load_model(model, device, download, Run(report, stopped), size=size)
+            loaded = run.opened(model, Run(report, stopped))
             found = train(
                 loaded, data, chosen, folder, resume=resume, workers=workers, run=Run(report, stopped), on_epoch=_tell
             )
@@ -104,8 +116,10 @@ def train_adapter(
     console.print(loaded.info.warning, style="yellow", soft_wrap=True)
 
 
+@folded
 def evaluate_adapter(
     dataset: DataSetName,
+    run: Annotated[RunOptions, EVALUATION],
     root: Root = None,
     model: Annotated[str, typer.Option(help="What train-adapter left in DIR, or mini-lattice.")] = "mini-lattice",
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
@@ -117,12 +131,9 @@ def evaluate_adapter(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of these curves, both ends included.")] = 100,
     fill: Annotated[str, typer.Option(help="What stands for a pixel taken away: black or mean.")] = "black",
-    seed: Annotated[int, typer.Option(min=0, help="Of the scenes and splits, as in training.")] = 0,
     scenes: Scenes = None,
     classes: Classes = None,
     workers: Workers = 0,
-    device: Device = None,
-    download: Download = False,
     as_json: AsJson = False,
 ) -> None:
     """Mean IoU beside the floor of all-ones masks, insertion, deletion and ID of a trained adapter."""
@@ -130,18 +141,17 @@ def evaluate_adapter(
         report(0.0, "Starting the engine")
         from ..lattice_adapter.data import SPLITS
         from ..lattice_adapter.evaluate import evaluate
-        from ..models import load_model
         from ..running.run import Run
 
         if split not in SPLITS:
             raise VLExplainError(f"--split is {split!r}, but it must be {', '.join(SPLITS)}.")
-        data = _open(dataset, root, seed, scenes, classes)
-        loaded = load_model(model, device, download, Run(report))
+        data = _open(dataset, root, run.seed, scenes, classes)
+        loaded = run.opened(model, Run(report))
         _same_classes(loaded, data)
         items = {"train": data.train, "val": data.val, "test": data.test}[split]
         found = evaluate(
-            loaded, items, rule=rule, tune=data.val, curves=curves, steps=steps, fill=fill, workers=workers, seed=seed,
-            run=Run(report),
+            loaded, items, rule=rule, tune=data.val, curves=curves, steps=steps, fill=fill, workers=workers,
+            seed=run.seed, run=Run(report),
         )  # fmt: skip
     document = {"model": model, "dataset": data.name, "split": split, **found.to_dict()}
     if loaded.lattice is not None:

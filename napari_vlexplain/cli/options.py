@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from ..io.source import ImageSource, LoadedImage
 from ..methods.catalogue import method
 from ..methods.info import MethodInfo
 from ..methods.targets import Target
 from ..metrics.thresholds import Mode
+from ..models.options import RunOptions
 from ..parameters import Parameter, parse
 from ..truth.laying import GroundTruth as Laid
 from ..truth.picture import Picture
 from ..truth.reading import find_ground_truth
+from .folding import Fields
 
-Image = Annotated[str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)]
 Prompts = Annotated[
     list[str], typer.Argument(metavar="PROMPT", help="What to look for; one or more.", show_default=False)
 ]
@@ -42,26 +43,59 @@ Label = Annotated[int | None, typer.Option(metavar="N", help="Of a ground truth 
 Check = Annotated[
     bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")]
-Dtype = Annotated[str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")]
-Size = Annotated[
-    int | None,
-    typer.Option(metavar="PIXELS", help="Of the model's input, such as 384, positions interpolated; else its own."),
-]
-Seed = Annotated[int, typer.Option(help="Of every random number.")]
-SeedFrom0 = Annotated[int, typer.Option(min=0, help="Of every random number.")]
-ContrastLimits = Annotated[
-    tuple[float, float] | None,
-    typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
-]
-Window = Annotated[
-    str | None,
-    typer.Option(metavar="NAME|N", help="Of a DICOM file's windows the one to see it through: its name, or 1, 2, ..."),
-]
-Plane = Annotated[str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")]
-Truncate = Annotated[bool, typer.Option("--truncate", help="Cut what is too long for the model to read.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch weights if need be.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+
+def _source(
+    image: str, contrast_limits: tuple[float, float] | None, window: str | None, plane: str | None
+) -> ImageSource:
+    return ImageSource(image, contrast_limits, plane_of_text(plane), window)
+
+
+Source = Annotated[
+    ImageSource,
+    Fields(
+        ImageSource,
+        {
+            "image": Annotated[
+                str, typer.Argument(metavar="IMAGE", help="PNG, JPEG, WebP, TIFF or DICOM.", show_default=False)
+            ],
+            "contrast_limits": Annotated[
+                tuple[float, float] | None,
+                typer.Option(metavar="LOW HIGH", help="The image's values that become black and white."),
+            ],
+            "window": Annotated[
+                str | None,
+                typer.Option(
+                    metavar="NAME|N", help="Of a DICOM file's windows the one to see it through: its name, or 1, 2, ..."
+                ),
+            ],
+            "plane": Annotated[
+                str | None, typer.Option(metavar="I[,J...]", help="Which image of a stack, counted from 0.")
+            ],
+        },
+        _source,
+    ),
+]
+RUN = Fields(
+    RunOptions,
+    {
+        "device": Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the fastest there is.")],
+        "dtype": Annotated[
+            str, typer.Option(help="Of the model's matrix products: float32 (auto), bfloat16 or float16.")
+        ],
+        "size": Annotated[
+            int | None,
+            typer.Option(
+                metavar="PIXELS", help="Of the model's input, such as 384, positions interpolated; else its own."
+            ),
+        ],
+        "seed": Annotated[int, typer.Option(min=0, help="Of every random number.")],
+        "truncate": Annotated[bool, typer.Option("--truncate", help="Cut what is too long for the model to read.")],
+        "download": Annotated[bool, typer.Option("--download", help="Fetch weights if need be.")],
+    },
+)
+RunFully = Annotated[RunOptions, RUN]
 
 
 def parameters_of(name: str, typed: list[str]) -> dict[str, Any]:
@@ -143,8 +177,8 @@ def target_of(name: str, against: list[str] | None) -> Target:
     return Target(name, tuple(against or ()))
 
 
-def truths_of(file: str | None, label: int | None, image: NDArray, path: str, prompts: list[str]) -> list[Laid | None]:
-    """``--ground-truth`` and ``--label`` of an image (H, W) or (H, W, C), read from ``path``, for each prompt.
+def truths_of(file: str | None, label: int | None, seen: LoadedImage, prompts: list[str]) -> list[Laid | None]:
+    """``--ground-truth`` and ``--label`` of an image, for each prompt.
 
     Raises
     ------
@@ -154,7 +188,7 @@ def truths_of(file: str | None, label: int | None, image: NDArray, path: str, pr
         if label is not None:
             raise VLExplainError("--label names a label of --ground-truth; give one as well.")
         return [None] * len(prompts)
-    picture = Picture.of(image, path)
+    picture = Picture.of(seen.pixels, seen.name)
     return [find_ground_truth(file, picture, prompt, label) for prompt in prompts]
 
 

@@ -10,18 +10,31 @@ from rich.console import Console
 
 from ..errors import VLExplainError
 from ..io.files import writing
+from ..models.options import RunOptions
 from ..perturbation.published import PUBLISHED, SOURCE
 from . import options
 from .console import output, progress, table, write_json
+from .folding import folded
 
 if TYPE_CHECKING:
     from ..perturbation.result import How, Perturbed
+    from ..running.run import Run
 
 HEADINGS = {"image": "image", "text": "words"}
 MARKS = {"positive": "+", "negative": "-"}
 
 
+RUN = options.RUN.only(
+    "device",
+    "dtype",
+    "download",
+    seed=Annotated[int, typer.Option(min=0, help="Of the scenes and of the random order.")],
+)
+
+
+@folded
 def perturb(
+    run: Annotated[RunOptions, RUN],
     model: Annotated[
         str, typer.Option(help="mini-vqa, the folder of a LXMERT or VisualBERT; or a model that scores prompts.")
     ] = "mini-vqa",
@@ -39,10 +52,6 @@ def perturb(
     rounding: Annotated[
         str, typer.Option(help="Of how many parts stay: published (as the code has it) or exact.")
     ] = "published",
-    seed: Annotated[int, typer.Option(help="Of the scenes and of the random order.")] = 0,
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Write all figures and curves as JSON.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -56,9 +65,11 @@ def perturb(
     if out and Path(out).is_dir():
         raise VLExplainError(f"--out names the folder {out}; name a file.")
     names = None if methods == "all" else options.listed(methods)
+    from ..running.run import Run
+
     with progress() as report:
         report(0.0, "Starting the engine")
-        found = _run(model, names, cases, data, regions, rounding, seed, device, dtype, download, report)
+        found = _run(model, names, cases, data, regions, rounding, run, Run(report))
     from ..perturbation.result import document
 
     figures = {**document(found), "published": _published(found)}
@@ -79,39 +90,35 @@ def _run(
     data: str | None,
     regions: str | None,
     rounding: Any,
-    seed: int,
-    device: str | None,
-    dtype: str,
-    download: bool,
-    report: Any,
+    options: RunOptions,
+    run: Run,
 ) -> Perturbed:
     from ..models.zoo import known_models, other_door
     from ..perturbation.cases import SEED, fresh_captions, fresh_questions
-    from ..running.run import Run
 
-    run = Run(report)
     info = known_models().get(model)
     answers = info.kind == "question" if info else other_door(model, _family(model)) is not None
     if not answers:
-        from ..models import load_model
         from ..perturbation.dual_encoders import perturb_captions
 
         if data:
             raise VLExplainError(f"{model} answers no questions, so --data has none for it; leave it out.")
-        encoder = load_model(model, device, download, run.part(0.0, 0.05), dtype)
-        drawn = fresh_captions(count, SEED + seed)
-        return perturb_captions(encoder, drawn, count, names, rounding=rounding, seed=seed, run=run.part(0.05, 1.0))
+        encoder = options.opened(model, run.part(0.0, 0.05))
+        drawn = fresh_captions(count, SEED + options.seed)
+        return perturb_captions(
+            encoder, drawn, count, names, rounding=rounding, seed=options.seed, run=run.part(0.05, 1.0)
+        )
     from ..models.question_loading import load_question_model
     from ..perturbation.questions import perturb_questions
 
-    loaded = load_question_model(model, device, download, run.part(0.0, 0.05), dtype)
-    asked: Any = fresh_questions(count, SEED + seed)
+    loaded = load_question_model(model, options.device, options.download, run.part(0.0, 0.05), options.dtype)
+    asked: Any = fresh_questions(count, SEED + options.seed)
     if data:
         from ..perturbation.vqa import vqa_cases
 
         asked = vqa_cases(data, count, regions)
         count = len(asked)
-    return perturb_questions(loaded, asked, count, names, rounding=rounding, seed=seed, run=run.part(0.05, 1.0))
+    return perturb_questions(loaded, asked, count, names, rounding=rounding, seed=options.seed, run=run.part(0.05, 1.0))
 
 
 def _family(model: str) -> str | None:

@@ -9,17 +9,24 @@ import typer
 
 from ..datasets.catalogue import open_dataset
 from ..errors import VLExplainError
+from ..models.options import RunOptions
 from . import options
 from .benchmark import tell_problems
 from .console import output, progress, say, table, write_json
+from .folding import folded
 from .perturb import write_file
 
 if TYPE_CHECKING:
     from ..benchmark.roar import RoarTable
 
 
+RUN = options.RUN.only("seed", "device", "download")
+
+
+@folded
 def roar(
     dataset: options.DataSetName,
+    run: Annotated[RunOptions, RUN],
     root: options.Root = None,
     model: Annotated[str, typer.Option(help="See 'vlexplain models'; its image tower needs patches.")] = "mini",
     methods: Annotated[str, typer.Option(metavar="NAME,...", help="As for 'vlexplain benchmark'.")] = "relevance",
@@ -29,14 +36,10 @@ def roar(
     epochs: Annotated[int, typer.Option(min=1, help="Of fine-tuning.")] = 5,
     batch: Annotated[int, typer.Option(min=2, help="Pairs that are told apart at a time.")] = 64,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = 1e-6,
-    seed: options.SeedFrom0 = 0,
-    device: options.Device = None,
-    download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Write all rows as JSON.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """ROAR+: fine-tune copies of a model on pairs that lost what methods find relevant, and on whole ones."""
-    from .. import load_model
     from ..benchmark.plan import MethodChoice
     from ..benchmark.roar import measure_roar
     from ..metrics.roar import FineTuning
@@ -45,12 +48,12 @@ def roar(
     if out and not Path(out).expanduser().resolve().parent.is_dir():
         raise VLExplainError(f"--out names {out}, whose folder does not exist; make it first.")
     choices = [MethodChoice.parse(word) for word in options.listed(methods)]
-    data = open_dataset(dataset, root, limit=limit, seed=seed)
+    data = open_dataset(dataset, root, limit=limit, seed=run.seed)
     tell_problems(data)
-    tuning = FineTuning(epochs, batch, learning_rate, seed=seed)
+    tuning = FineTuning(epochs, batch, learning_rate, seed=run.seed)
     with progress() as report:
         report(0.0, "Loading the model")
-        loaded = load_model(model, device, download)
+        loaded = run.opened(model)
         found = measure_roar(data, loaded, choices, share, repetitions, tuning, Run(report))
     for why in found.left_out:
         say(f"Left out: {why}")

@@ -9,16 +9,32 @@ import typer
 from rich.console import Console
 
 from ..io.files import slug
+from ..models.options import RunOptions
 from . import options
 from .console import looking, output, print_end, table, write_json
+from .folding import folded
 from .results import make_folder, print_warnings
 
 if TYPE_CHECKING:
     from ..results.segmentation import Segmentation
 
 
+RUN = options.RUN.only(
+    "device",
+    "dtype",
+    "download",
+    size=Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", help="About the shorter side of what the model sees; else its input's."),
+    ],
+    seed=Annotated[int, typer.Option(min=0, help="Of the clustering.")],
+)
+
+
+@folded
 def segment(
-    image: options.Image,
+    source: options.Source,
+    run: Annotated[RunOptions, RUN],
     model: Annotated[str, typer.Option(help="A name, see 'vlexplain models', or a folder; best is DINOv2.")] = "mini",
     features: Annotated[
         str | None, typer.Option(metavar="X", help="keys or values of a block's attention, or its output.")
@@ -42,17 +58,6 @@ def segment(
         bool, typer.Option("--whole", help="The object may be several pieces, not only the largest.")
     ] = False,
     patches: Annotated[bool, typer.Option("--patches", help="Outlines along the edges of patches.")] = False,
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    size: Annotated[
-        int | None,
-        typer.Option(metavar="PIXELS", help="About the shorter side of what the model sees; else its input's."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the clustering.")] = 0,
-    contrast_limits: options.ContrastLimits = None,
-    window: options.Window = None,
-    plane: options.Plane = None,
-    download: options.Download = False,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Save a folder of pictures and arrays here.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -72,23 +77,11 @@ def segment(
     parameters |= {"smooth": False} if patches else {}
     if out:
         make_folder(Path(out))
-    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
+    with looking(source) as (report, seen):
         from .. import segment as compute
 
-        found: Segmentation = compute(
-            pixels,
-            model,
-            seed=seed,
-            progress=report,
-            contrast_limits=limits,
-            device=device,
-            download=download,
-            dtype=dtype,
-            size=size,
-            name=image,
-            **parameters,
-        )
-        folder = None if out is None else found.save(Path(out) / f"{slug(Path(image).stem)}_segments")
+        found: Segmentation = compute(seen, model, progress=report, **RUN.given(run), **parameters)
+        folder = None if out is None else found.save(Path(out) / f"{slug(Path(seen.name).stem)}_segments")
     if as_json:
         write_json(as_document(found, folder))
     else:

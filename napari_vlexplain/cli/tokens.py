@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 
 from ..io.files import slug, writing
+from ..models.options import RunOptions
 from . import latent_options as latent
 from . import options
 from .console import looking, output, print_end, table, write_json
+from .folding import folded
 from .results import make_folder
 
 if TYPE_CHECKING:
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 SHOWN_TEXTS = 6
 
 
+@folded
 def tokens(
-    image: options.Image,
-    vocabulary: latent.Vocabulary = None,
+    source: options.Source,
+    run: Annotated[RunOptions, latent.RUN],
+    texts: latent.ReadoutOptions,
     layer: Annotated[
         list[int] | None, typer.Option(help="A layer, 0 to the last or -1; repeat for more; all without.")
     ] = None,
@@ -32,27 +36,14 @@ def tokens(
     find: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Show where a text is among the nearest; repeat.")
     ] = None,
-    template: latent.Template = None,
     top: Annotated[int, typer.Option(help="Texts for each token.")] = 5,
     model: latent.Model = "mini",
     mode: Annotated[
         str, typer.Option(help="local (attention disabled), or skip (left out; another method).")
     ] = "local",
-    norm_axis: latent.NormAxis = "embedding",
     centre: Annotated[
         bool, typer.Option("--centre", help="Subtract each joined list's mean score before they compete.")
     ] = False,
-    smooth: latent.Smooth = None,
-    drift_images: latent.DriftImages = None,
-    legacy_drift: latent.LegacyDrift = False,
-    device: options.Device = None,
-    dtype: options.Dtype = "auto",
-    size: options.Size = None,
-    seed: options.Seed = 0,
-    contrast_limits: options.ContrastLimits = None,
-    window: options.Window = None,
-    plane: options.Plane = None,
-    download: options.Download = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Save everything as JSON and CSV, and a picture, in here.")
     ] = None,
@@ -61,27 +52,23 @@ def tokens(
     """Show what every part of an image says, layer by layer."""
     if out:
         make_folder(Path(out))
-    with looking(image, contrast_limits, plane, window) as (report, pixels, limits):
-        from ..io.images import as_rgb
+    with looking(source) as (report, seen):
         from ..latent_text import interpret
-        from ..models import load_model
 
-        loaded = load_model(model, device, download, dtype=dtype, size=size)
+        loaded = run.opened(model)
         found = interpret(
             loaded,
-            pixels,
-            latent.vocabulary_of(vocabulary),
-            latent.template_of(template),
+            seen,
+            texts.words(),
+            texts.sentences(),
             layers=layer or None,
             k=top,
-            reading=latent.reading_of(loaded, smooth, drift_images, legacy_drift, norm_axis, mode=mode, centre=centre),
-            seed=seed,
-            contrast_limits=limits,
-            name=image,
+            reading=texts.reading(loaded, mode=mode, centre=centre),
+            seed=run.seed,
             progress=report,
         )
         patches = [latent.patch_of(text, found.grid) for text in patch or []]
-        files = save(found, as_rgb(pixels, limits), Path(out), slug(Path(image).stem)) if out else []
+        files = save(found, seen.rgb, Path(out), slug(Path(seen.name).stem)) if out else []
     if as_json:
         write_json({**found.to_dict(), "files": [str(file) for file in files]})
     else:

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from ..errors import VLExplainError
-from ..models import opened
+from ..io.source import ImageSource
 from ..models.dual_encoder import DualEncoder
+from ..models.options import RunOptions
 from ..models.pools import RowPool
 from ..running.entrance import entrance
+from ..running.keywords import keywords_of, taken
 from ..running.run import ProgressCallback, Run, generator
 from .changes import changes
 from .donors import Donors, donors
@@ -32,7 +34,7 @@ from .texts.templates import Template, recommended
 from .texts.vocabularies import Vocabulary
 
 
-@entrance("Editing")
+@entrance("Editing", *keywords_of(ImageSource), *keywords_of(RunOptions, "truncate"))
 def edit(
     model: str | DualEncoder,
     image: Any,
@@ -45,33 +47,25 @@ def edit(
     donor: Any = None,
     reading: Reading = PLAIN,
     controls: int = 8,
-    seed: int = 0,
-    contrast_limits: tuple[float, float] | None = None,
-    plane: tuple[int, ...] = (),
-    name: str | None = None,
-    device: str | None = None,
-    download: bool = False,
-    dtype: str = "auto",
-    size: int | None = None,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
+    **options: Any,
 ) -> EditResult:
     """Edit the tokens of an image and compare the class probabilities (INViTE, section 3.4 to 3.6).
 
     Parameters
     ----------
-    model, image, vocabulary, template, reading, contrast_limits, plane, name, device, download, dtype, size : as
-        for :func:`napari_vlexplain.latent_text.interpret`; texts that the plans name and the vocabulary lacks are
-        added to it.
+    model, image, vocabulary, template, reading : as for :func:`napari_vlexplain.latent_text.interpret`; texts that
+        the plans name and the vocabulary lacks are added to it.
     classes : what the image may show; probabilities are the softmax of the model's logits over them.
     plans : what to change; several are applied in order at every layer.
     class_template : sentence for the classes; by default what suits the model.
     donor : image whose tokens replace others, or a :class:`Donor`; or a list of one for each plan. None is the
         edited image itself.
     controls : edits of as many random tokens, whose mean probabilities are the control.
-    seed : of donors, controls and smoothing.
-
-    progress, cancel : as of :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, window, name : as for :func:`napari_vlexplain.explain`.
+    device, dtype, size, seed, download : see :class:`napari_vlexplain.models.options.RunOptions`; the seed is of
+        donors, controls and smoothing.
 
     Returns
     -------
@@ -94,20 +88,23 @@ def edit(
     ('a dog', 'a car')
     """
     run = Run(progress, cancel)
+    seen, asked = taken(ImageSource, options, image), taken(RunOptions, options)
     chosen = (plans,) if isinstance(plans, EditPlan) else tuple(plans)
     if not chosen:
         raise VLExplainError("There is nothing to edit; give at least one EditPlan.")
     names = checked_classes(classes)
-    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype, size)
+    loaded = asked.opened(model, run.part(0.0, 0.1))
     check_readable(loaded)
-    shown = picture(loaded, image, contrast_limits, name, plane)
+    shown = picture(loaded, seen)
     each = list(donor) if isinstance(donor, list | tuple) else [donor] * len(chosen)
     if len(each) != len(chosen):
         raise VLExplainError(f"There are {len(chosen)} edits, but {len(each)} donors; give one for each, or None.")
     given = [donor_picture(loaded, one) for one in each]
     bank = covering_bank(loaded, bank_for(loaded, vocabulary, template, run=run.part(0.1, 0.4)), chosen)
     weights = encode(loaded, names, class_template or recommended(loaded.info)["class_template"])
-    return edit_picture(loaded, shown, names, weights, chosen, bank, given, reading, controls, seed, run.part(0.4, 1.0))
+    return edit_picture(
+        loaded, shown, names, weights, chosen, bank, given, reading, controls, asked.seed, run.part(0.4, 1.0)
+    )
 
 
 def edit_picture(

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from ..errors import VLExplainError
-from ..models import opened
+from ..io.source import ImageSource
 from ..models.dual_encoder import DualEncoder
+from ..models.options import RunOptions
 from ..models.precision import precision_of
 from ..models.resolution import size_of
 from ..running.entrance import entrance
+from ..running.keywords import keywords_of, taken
 from ..running.run import ProgressCallback, Run, generator
 from .interpretation import Interpretation
 from .pictures import Picture, picture
@@ -31,7 +33,7 @@ from .texts.vocabularies import vocabulary as vocabulary_of
 PLAIN = Reading()
 
 
-@entrance("Reading the tokens")
+@entrance("Reading the tokens", *keywords_of(ImageSource), *keywords_of(RunOptions, "truncate"))
 def interpret(
     model: str | DualEncoder,
     image: Any,
@@ -41,17 +43,10 @@ def interpret(
     layers: Sequence[int] | None = None,
     k: int = 5,
     reading: Reading = PLAIN,
-    seed: int = 0,
     too_long: TooLong = "truncate",
-    contrast_limits: tuple[float, float] | None = None,
-    plane: tuple[int, ...] = (),
-    name: str | None = None,
-    device: str | None = None,
-    download: bool = False,
-    dtype: str = "auto",
-    size: int | None = None,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
+    **options: Any,
 ) -> Interpretation:
     """What every token of an image says at every layer (INViTE, Chen et al., ICLR 2024, section 3).
 
@@ -68,14 +63,10 @@ def interpret(
         default: the layers share one pass over the network.
     k : texts per token.
     reading : options of the readout.
-    seed : of the smoothing's noise.
     too_long : what to do with texts beyond the model's context: ``truncate`` (and count them) or ``error``.
-    contrast_limits : (low, high) of the image's values that become black and white.
-    plane : of a file or an array that holds a stack, the index of the image along each leading axis.
-    name : what to call the image in records; by default its path.
-    device, download, dtype, size : as for :func:`napari_vlexplain.explain`.
-    progress : called with (share in [0, 1], text) on this thread.
-    cancel : polled between pieces of work.
+    progress, cancel, contrast_limits, plane, window, name : as for :func:`napari_vlexplain.explain`.
+    device, dtype, size, seed, download : see :class:`napari_vlexplain.models.options.RunOptions`; the seed is of the
+        smoothing's noise.
 
     Returns
     -------
@@ -97,16 +88,17 @@ def interpret(
     ((1, 197, 1), (12,))
     """
     run = Run(progress, cancel)
+    given, asked = taken(ImageSource, options, image), taken(RunOptions, options)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise VLExplainError(f"k is {k!r}, but it must be a whole number of at least 1.")
-    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype, size)
+    loaded = asked.opened(model, run.part(0.0, 0.1))
     tower = check_readable(loaded)
     chosen = sorted({layer_index(tower, layer) for layer in layers}) if layers is not None else range(tower.depth + 1)
     if not chosen:
         raise VLExplainError("There is no layer to read; leave layers out to read all of them.")
-    shown = picture(loaded, image, contrast_limits, name, plane)
+    shown = picture(loaded, given)
     bank = bank_for(loaded, vocabulary, template, too_long=too_long, run=run.part(0.1, 0.5))
-    return read_picture(loaded, shown, bank, tuple(chosen), k, reading, seed, run.part(0.5, 1.0))
+    return read_picture(loaded, shown, bank, tuple(chosen), k, reading, asked.seed, run.part(0.5, 1.0))
 
 
 def bank_for(

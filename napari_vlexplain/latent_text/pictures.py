@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..geometry import Geometry
-from ..io.images import as_rgb
+from ..io.source import ImageSource
 from ..models.dual_encoder import DualEncoder
 from ..results import cautions
 from ..results.request import ImageIdentity
-from ..tasks.explain import source_of, unlike_training
+from ..tasks.explain import unlike_training
 from .plan import Donor
 
 
@@ -36,24 +36,16 @@ class Picture:
         return {"name": self.identity.name, "sha256": self.identity.sha256}
 
 
-def picture(
-    model: DualEncoder,
-    image: Any,
-    contrast_limits: tuple[float, float] | None = None,
-    name: str | None = None,
-    plane: tuple[int, ...] = (),
-) -> Picture:
-    """A path, a Pillow image or an array, see :func:`napari_vlexplain.io.images.as_rgb`; of a stack, a plane of it."""
-    of_file: list[str] = []
-    source, called, limits = source_of(image, name, contrast_limits, plane, of_file)
-    rgb = as_rgb(source, limits)
-    pixels, geometry = model.pixels(rgb)
-    told = (*of_file, *cautions.of_picture(rgb), *unlike_training(model, rgb, pixels))
-    return Picture(pixels, geometry, ImageIdentity.of(source, called, limits, plane), source, told)
+def picture(model: DualEncoder, image: ImageSource) -> Picture:
+    """An image as a model takes it."""
+    seen = image.load()
+    pixels, geometry = model.pixels(seen.rgb)
+    told = (*seen.told, *cautions.of_picture(seen.rgb), *unlike_training(model, seen.rgb, pixels))
+    return Picture(pixels, geometry, ImageIdentity.of_loaded(seen), seen.pixels, told)
 
 
 def donor_picture(model: DualEncoder, donor: Any) -> Picture | None:
-    """The picture of a :class:`Donor`, or of anything that :func:`picture` takes; None for None."""
+    """The picture of a :class:`Donor`, or of anything that is an image; None for None."""
     if isinstance(donor, Donor):
-        return picture(model, donor.image, donor.contrast_limits, donor.name, donor.plane)
-    return None if donor is None else picture(model, donor)
+        return picture(model, donor.seen)
+    return None if donor is None else picture(model, ImageSource(donor))

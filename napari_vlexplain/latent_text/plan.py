@@ -8,10 +8,11 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import VLExplainError
+from ..io.source import ImageSource
 from .texts.vocabularies import packaged_vocabularies, vocabulary
 
 if TYPE_CHECKING:
-    from ..results.reproduce import ImageSource
+    from ..results.reproduce import Origin
 
 EXAMPLE = '{"find": ["@words"], "action": "zero"}'
 Action = Literal["zero", "replace", "remove"]
@@ -117,15 +118,19 @@ class EditPlan:
 class Donor:
     """An image that gives tokens: a path, or pixels, with the values that become black and white.
 
-    plane : of a file that holds a stack, the index of the image along each leading axis. source : where pixels that
-    were given can be found again, a :class:`napari_vlexplain.results.reproduce.ImageSource`.
+    plane : of a file that holds a stack, the index of the image along each leading axis. origin : where pixels that
+    were given can be found again, an :class:`napari_vlexplain.results.reproduce.Origin`.
     """
 
     name: str
     image: Any
     contrast_limits: tuple[float, float] | None = None
     plane: tuple[int, ...] = ()
-    source: ImageSource | None = None
+    origin: Origin | None = None
+
+    @property
+    def seen(self) -> ImageSource:
+        return ImageSource(self.image, self.contrast_limits, self.plane, name=self.name)
 
 
 def split_texts(text: str) -> tuple[str, ...]:

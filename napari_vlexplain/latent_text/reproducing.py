@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import VLExplainError
 from ..models.precisions import resolved
-from ..results.reproduce import LONGEST, ImageSource, verified
+from ..results.reproduce import LONGEST, Origin, verified
 from ..results.request import call
 from .plan import EXAMPLE, Donor, EditPlan
 from .session_work import CONTROLS, Asked, Edit
@@ -24,7 +24,7 @@ class LatentChoices:
     edits: tuple[Edit, ...] = ()
     classes: tuple[str, ...] = ()
 
-    def as_python(self, image: ImageSource) -> str:
+    def as_python(self, image: Origin) -> str:
         """A program whose ``found`` is what the tokens say, and ``result`` what the edits did. Reads donors' files."""
         asked, edits = self.asked, self._edits
         names, also = ["interpret", *(["EditPlan", "edit"] if edits else [])], ""
@@ -52,7 +52,7 @@ class LatentChoices:
             f"{chr(10).join(lines)}\n{program}"
         )
 
-    def as_command(self, image: ImageSource) -> str:
+    def as_command(self, image: Origin) -> str:
         """The same as a command line; an image that lies in no file stands as IMAGE. Reads donors' files.
 
         Raises
@@ -142,14 +142,14 @@ def _text_of(edit: Edit) -> str:
     return json.dumps(record, ensure_ascii=False)
 
 
-def _source(donor: Donor) -> ImageSource:
+def _source(donor: Donor) -> Origin:
     """Where a donor is found again."""
-    if donor.source is None:
-        return ImageSource(str(donor.image), "", donor.contrast_limits, donor.plane)
-    return verified(donor.source, donor.image)
+    if donor.origin is None:
+        return Origin(str(donor.image), "", donor.contrast_limits, donor.plane)
+    return verified(donor.origin, donor.image)
 
 
-def _donor_code(source: ImageSource | None) -> str:
+def _donor_code(source: Origin | None) -> str:
     if source is None:
         return "None"
     plane = source.plane if source.path else ()

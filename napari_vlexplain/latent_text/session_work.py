@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..io.source import ImageSource
 from ..models.zoo import MINI
 from .interpretation import Interpretation
 from .legend import Colour, colours
@@ -126,7 +127,7 @@ def compute_read(
     words = chosen if chosen is None else vocabulary(chosen)
     bank = bank_for(model, words, asked.template or None, run=run.part(0.15, 0.5))
     reading = _reading(model, asked, run.part(0.5, 0.6))
-    shown = picture(model, np.asarray(image), contrast_limits, name)
+    shown = picture(model, ImageSource(np.asarray(image), contrast_limits, name=name))
     layers = tuple(range(tower.depth + 1))
     found = read_picture(model, shown, bank, layers, asked.k, reading, run=run.part(0.6, 1.0))
     return Read(asked, model, shown, found, colours(found), bank.vocabulary, _suggested(found), reading)

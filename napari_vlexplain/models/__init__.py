@@ -60,20 +60,3 @@ def load_model(
 
     resolved(dtype)
     return at_size(in_precision(load(name, device, download, run or Run()), dtype), size)
-
-
-def opened(
-    model: str | DualEncoder,
-    device: str | None = None,
-    download: bool = False,
-    run: Run | None = None,
-    dtype: str = "auto",
-    size: int | None = None,
-) -> DualEncoder:
-    """A model by name, see :func:`load_model`, or a loaded one, in the precision and the size that are asked for."""
-    if isinstance(model, str):
-        return load_model(model, device, download, run, dtype, size)
-    from .precision import in_precision
-    from .resolution import at_size
-
-    return at_size(in_precision(model, dtype), size)

@@ -23,7 +23,7 @@ LONGEST = 100_000
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class Origin:
     """Where an image came from, for code to be copied: its file, or else an expression that gives its pixels.
 
     plane : where it lies in the file, if that holds a stack.
@@ -56,12 +56,12 @@ class ImageSource:
 class Reproducible(Protocol):
     """What can be written as a program and as a command line, for the image that it is told."""
 
-    def as_python(self, image: ImageSource) -> str: ...
+    def as_python(self, image: Origin) -> str: ...
 
-    def as_command(self, image: ImageSource) -> str: ...
+    def as_command(self, image: Origin) -> str: ...
 
 
-def verified(source: ImageSource, pixels: Any) -> ImageSource:
+def verified(source: Origin, pixels: Any) -> Origin:
     """The source as it is if its file holds exactly these pixels; else without a file. Reads the file.
 
     Other programs turn photographs, colour palettes and stacks in other ways, and pixels may have been edited since.
@@ -91,7 +91,7 @@ class ComparisonChoices:
     device: str | None = None
     dtype: str = "auto"
 
-    def as_python(self, image: ImageSource) -> str:
+    def as_python(self, image: Origin) -> str:
         """A program that computes the comparison; a ground truth is written out as boxes."""
         given = [image.code, *(repr(list(words)) for words in (self.prompts, self.methods, self.models))]
         named = image.place(self.device).keywords(image.identity, False, resolved(self.dtype))
@@ -104,7 +104,7 @@ class ComparisonChoices:
         program = call("comparison = compare", given, named)
         return f"from napari_vlexplain.tasks.compare import compare\n{also}\n{program}"
 
-    def as_command(self, image: ImageSource) -> str:
+    def as_command(self, image: Origin) -> str:
         """The same as a command line; an image that lies in no file stands as IMAGE.
 
         Raises
@@ -165,17 +165,17 @@ class CutHeatmap:
     threshold: float
     device: str | None = None
 
-    def as_python(self, image: ImageSource) -> str:
+    def as_python(self, image: Origin) -> str:
         request, number = self._asked(image)
         code = image.in_code(request.as_python(image.place(self.device)))
         cut = f"mask = explanation.heatmap >= {self.threshold!r}"
         return f"{code}\nexplanation = explanations[{number}]\n{cut}\n"
 
-    def as_command(self, image: ImageSource) -> str:
+    def as_command(self, image: Origin) -> str:
         request, _ = self._asked(image)
         return request.as_command(image.place(self.device, "--threshold", repr(self.threshold), "--out", "masks"))
 
-    def _asked(self, image: ImageSource) -> tuple[Request, int]:
+    def _asked(self, image: Origin) -> tuple[Request, int]:
         """The request, on this image, and which of its prompts."""
         if not isinstance(self.entry.get("request"), dict) or self.entry.get("format") == ANSWER:
             raise VLExplainError("This heatmap has no record of how it was made; run Explain, and measure its heatmap.")

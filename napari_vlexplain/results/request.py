@@ -12,18 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.source import LoadedImage
 from ..methods.targets import Target
 from ..models.precisions import PRECISIONS
-
-
-def plain(request: Any) -> dict[str, Any]:
-    """A request as plain values, its parameters by name; a plane and a size that there is not are left out."""
-    found = {**asdict(request), "parameters": dict(request.parameters)}
-    if not found["image"]["plane"]:
-        del found["image"]["plane"]
-    if found.get("size") is None:
-        found.pop("size", None)
-    return found
 
 
 def common(data: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +58,10 @@ class ImageIdentity:
         digest.update(np.ascontiguousarray(image).data)
         limits = None if contrast_limits is None else (float(contrast_limits[0]), float(contrast_limits[1]))
         return cls(name, digest.hexdigest(), tuple(image.shape), limits, tuple(int(at) for at in plane))
+
+    @classmethod
+    def of_loaded(cls, image: LoadedImage) -> ImageIdentity:
+        return cls.of(image.pixels, image.name, image.contrast_limits, image.plane)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ImageIdentity:
@@ -121,8 +116,27 @@ def call(function: str, given: Iterable[str], named: Iterable[tuple[str, Any]]) 
     return f"{function}(\n" + "".join(f"    {line},\n" for line in lines) + ")\n"
 
 
+class Recorded:
+    """What every request can tell of itself."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, its parameters by name; a plane and a size that there is not are left out."""
+        found: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        found["parameters"] = dict(found["parameters"])
+        if not found["image"]["plane"]:
+            del found["image"]["plane"]
+        if found.get("size") is None:
+            found.pop("size", None)
+        return found
+
+    @property
+    def key(self) -> str:
+        """Of everything that decides the result, see :func:`key_of`."""
+        return key_of(self.to_dict())
+
+
 @dataclass(frozen=True)
-class Request:
+class Request(Recorded):
     """One image, one or more prompts, a model, a method with all its parameters resolved, a target and a seed.
 
     dtype : of the model's matrix products, see :mod:`napari_vlexplain.models.precision`.
@@ -139,13 +153,6 @@ class Request:
     truncate: bool = False
     dtype: str = "float32"
     size: int | None = None
-
-    @property
-    def key(self) -> str:
-        return key_of(self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        return plain(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Request:
@@ -182,7 +189,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class QuestionRequest:
+class QuestionRequest(Recorded):
     """One image, one or more questions, a model, and a method with all its parameters resolved.
 
     answer : the answer that is explained; None is each question's most probable one.
@@ -203,9 +210,6 @@ class QuestionRequest:
     @property
     def key(self) -> str:
         return key_of(older(self.to_dict()))
-
-    def to_dict(self) -> dict[str, Any]:
-        return plain(self)
 
     def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
@@ -239,7 +243,7 @@ class QuestionRequest:
 
 
 @dataclass(frozen=True)
-class SegmentRequest:
+class SegmentRequest(Recorded):
     """One image, a model, all parameters resolved and a seed, which is that of k-means.
 
     size : about the shorter side of what the model looks at, where it is not that of its own input.
@@ -251,13 +255,6 @@ class SegmentRequest:
     seed: int
     dtype: str = "float32"
     size: int | None = None
-
-    @property
-    def key(self) -> str:
-        return key_of(self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        return plain(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SegmentRequest:

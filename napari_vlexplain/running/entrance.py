@@ -9,6 +9,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from ..errors import Cancelled, NoMemory, Unexpected, VLExplainError, first_line
+from .keywords import with_keywords
 from .logs import for_people, record
 from .run import is_from_caller, is_out_of_memory, release_memory
 from .torch_state import own_torch_state
@@ -17,8 +18,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def entrance(doing: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def entrance(doing: str, *keywords: inspect.Parameter) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """For a public function that computes: ``doing`` is what it does, for the sentence of an unexpected error.
+
+    ``keywords`` are those that it takes out of its ``**options`` or ``**parameters``, see
+    :func:`napari_vlexplain.running.keywords.keywords_of`; its signature shows them, and knows no other ``options``.
 
     Raises
     ------
@@ -28,7 +32,7 @@ def entrance(doing: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def around(function: Callable[P, R]) -> Callable[P, R]:
-        signature = inspect.signature(function)
+        signature = with_keywords(inspect.signature(function), keywords)
 
         @wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -48,6 +52,7 @@ def entrance(doing: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 release_memory()
             raise NoMemory
 
+        inside.__signature__ = signature  # type: ignore[attr-defined]
         return inside
 
     return around

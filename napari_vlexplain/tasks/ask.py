@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.images import as_rgb
+from ..io.source import ImageSource, LoadedImage
 from ..methods.info import MethodInfo
 from ..methods.questions.parameters import co_attention_method
+from ..models.options import RunOptions
 from ..models.questions.regions import Regions
 from ..parameters import fill
 from ..results import cautions
 from ..results.answer import Answer, QuestionRequest
 from ..results.request import ImageIdentity
 from ..running.entrance import entrance
+from ..running.keywords import keywords_of, taken
 from ..running.run import ProgressCallback, Run, chunks
-from .explain import provenance, source_of, texts_of, unlike_training
+from .explain import provenance, texts_of, unlike_training
 
 if TYPE_CHECKING:
     from ..models.questions.single_stream import SingleStream
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 SHOWN_ANSWERS = 5
 QUESTIONS_AT_ONCE = 16
+UNUSED = ("size", "seed")
 
 
 @overload
@@ -41,7 +44,7 @@ def ask(image: Any, question: str, model: Any = ..., method: str = ..., **option
 def ask(image: Any, question: Sequence[str], model: Any = ..., method: str = ..., **options: Any) -> list[Answer]: ...
 
 
-@entrance("Answering")
+@entrance("Answering", *keywords_of(ImageSource), *keywords_of(RunOptions, *UNUSED))
 def ask(
     image: Any,
     question: str | Sequence[str],
@@ -49,17 +52,10 @@ def ask(
     method: str = "relevance",
     answer: str | None = None,
     regions: Regions | str | Path | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: Callable[[], bool] | None = None,
     *,
     detector: str | Path | None = None,
-    contrast_limits: tuple[float, float] | None = None,
-    plane: tuple[int, ...] = (),
-    truncate: bool = False,
-    device: str | None = None,
-    download: bool = False,
-    dtype: str = "auto",
-    name: str | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: Callable[[], bool] | None = None,
     **parameters: Any,
 ) -> Answer | list[Answer]:
     """Ask a question about an image, and explain the answer by the boxes and words it rests on.
@@ -74,9 +70,9 @@ def ask(
     regions : the image's described boxes, or a file of them (npz, tsv, h5), see
         :func:`napari_vlexplain.models.questions.region_files.read_regions`; needed by models that do not see by
         themselves.
-    progress, cancel, contrast_limits, plane, truncate, device, download, dtype, name : see
-        :func:`napari_vlexplain.explain`.
     detector : instead of ``regions``, weights of the bottom-up-attention detector that finds and describes boxes.
+    progress, cancel, contrast_limits, plane, window, name : see :func:`napari_vlexplain.explain`.
+    device, dtype, truncate, download : see :class:`napari_vlexplain.models.options.RunOptions`.
     parameters : of the method.
 
     Returns
@@ -100,37 +96,34 @@ def ask(
     ('yes', (36, 4), (672, 672))
     """
     run = Run(progress, cancel)
+    given, options = taken(ImageSource, parameters, image), taken(RunOptions, parameters, without=UNUSED)
     questions = texts_of(question, "question", "what is in the picture?")
-    told: list[str] = []
-    source, called, contrast_limits = source_of(image, name, contrast_limits, plane, told)
-    rgb = as_rgb(source, contrast_limits)
+    seen = given.load()
     from ..models.precision import in_precision, precision_of
 
     if isinstance(model, str):
         from ..models.question_loading import load_question_model
 
-        model = load_question_model(model, device, download, run.part(0.0, 0.1), dtype)
+        model = load_question_model(model, options.device, options.download, run.part(0.0, 0.1), options.dtype)
     else:
-        model = in_precision(model, dtype)
+        model = in_precision(model, options.dtype)
     info = co_attention_method(method, model.architecture, model.info.name)
     settings = {**model.info.recommended.get(info.name, {}), **parameters}
     filled = fill(info.parameters_form, settings, info.name)
     explained = None if answer is None else _answer_index(answer, model)
-    seen, called_regions = _regions(rgb, model, regions, detector, called, run.part(0.1, 0.5))
+    boxes, called_regions = _regions(seen, model, regions, detector, run.part(0.1, 0.5))
     request = QuestionRequest(
-        image=ImageIdentity.of(source, called, contrast_limits, plane),
+        image=ImageIdentity.of_loaded(seen),
         questions=questions,
         model=model.info.name,
         method=info.name,
         parameters=tuple(sorted(asdict(filled).items())),
         answer=answer,
         regions=called_regions,
-        truncate=truncate,
+        truncate=options.truncate,
         dtype=precision_of(model),
     )
-    found = _compute(
-        request, source, seen, model, info, filled, explained, [*told, *_told(model, rgb)], run.part(0.5, 1.0)
-    )
+    found = _compute(request, seen, boxes, model, info, filled, explained, run.part(0.5, 1.0))
     run.step(1.0, "Done")
     return found[0] if isinstance(question, str) else found
 
@@ -149,13 +142,12 @@ class _Read:
 
 def _compute(
     request: QuestionRequest,
-    source: NDArray,
-    seen: Regions,
+    seen: LoadedImage,
+    boxes: Regions,
     model: QuestionModel,
     info: MethodInfo,
     filled: Any,
     explained: int | None,
-    told: list[str],
     run: Run,
 ) -> list[Answer]:
     began = time.perf_counter()
@@ -163,16 +155,15 @@ def _compute(
 
     def work(piece: slice) -> None:
         run.step(piece.start / len(request.questions), "Reading the questions")
-        read.extend(_read(request.questions[piece], seen, model, info, filled, explained, request.truncate))
+        read.extend(_read(request.questions[piece], boxes, model, info, filled, explained, request.truncate))
 
     chunks(len(request.questions), QUESTIONS_AT_ONCE, work)
-    size = (source.shape[0], source.shape[1])
     painted = "each pixel the highest score of the boxes that cover it"
     facts = {"method": info.name, "source": info.source, "regions": request.regions, "painted": painted,
-             "warnings": told}  # fmt: skip
+             "warnings": _told(model, seen)}  # fmt: skip
     record = provenance(model, request.dtype, began, **facts)
     return [
-        _answer(request, question, one, model, seen.on(size), seen.labels, size, record, source)
+        _answer(request, question, one, model, boxes.on(seen.size), boxes.labels, seen, record)
         for question, one in zip(request.questions, read, strict=True)
     ]
 
@@ -232,9 +223,8 @@ def _answer(
     model: QuestionModel,
     boxes: NDArray[np.float64],
     labels: tuple[str, ...],
-    size: tuple[int, int],
+    seen: LoadedImage,
     record: dict[str, Any],
-    source: NDArray,
 ) -> Answer:
     shifted = np.exp(read.logits.astype(np.float64) - read.logits.max())
     probabilities = shifted / shifted.sum()
@@ -246,7 +236,7 @@ def _answer(
         probability=float(probabilities[read.answer]),
         logit=float(read.logits[read.answer]),
         top=tuple((model.answers[i], float(probabilities[i])) for i in best),
-        size=size,
+        size=seen.size,
         boxes=boxes,
         box_scores=read.box_scores,
         box_labels=labels,
@@ -254,15 +244,15 @@ def _answer(
         token_scores=read.token_scores,
         words=read.words,
         provenance=dict(record),
-        image=source,
+        image=seen.pixels,
     )
 
 
-def _told(model: QuestionModel, rgb: NDArray) -> list[str]:
+def _told(model: QuestionModel, seen: LoadedImage) -> list[str]:
     """What must be told beside the answers of a picture, see :mod:`napari_vlexplain.results.cautions`."""
     eyes = getattr(model.see, "model", None)  # a question model may see by the tower of a dual encoder
-    unlike = [] if eyes is None else unlike_training(eyes, rgb)
-    return [*cautions.of_picture(rgb), *unlike]
+    unlike = [] if eyes is None else unlike_training(eyes, seen.rgb)
+    return [*seen.told, *cautions.of_picture(seen.rgb), *unlike]
 
 
 def _answer_index(answer: str, model: QuestionModel) -> int:
@@ -274,11 +264,10 @@ def _answer_index(answer: str, model: QuestionModel) -> int:
 
 
 def _regions(
-    rgb: NDArray,
+    seen: LoadedImage,
     model: QuestionModel,
     given: Regions | str | Path | None,
     detector: str | Path | None,
-    called: str,
     run: Run,
 ) -> tuple[Regions, str]:
     """The image's boxes, and what to call where they come from."""
@@ -290,14 +279,14 @@ def _regions(
     if given is not None:
         from ..models.questions.region_files import read_regions
 
-        return read_regions(given, called, (rgb.shape[0], rgb.shape[1])), str(given)
+        return read_regions(given, seen.name, seen.size), str(given)
     if detector is not None:
         from ..models.questions.faster_rcnn import load_faster_rcnn
 
-        return load_faster_rcnn(detector, model.device).see(rgb, run), str(detector)
+        return load_faster_rcnn(detector, model.device).see(seen.rgb, run), str(detector)
     if model.see is None:
         raise VLExplainError(
             f"{model.info.name} does not see images by itself: give the image's regions (regions=, a file of boxes "
             "and features: npz, tsv or h5), or a detector (detector=, its weights)."
         )
-    return model.see(rgb), "model"
+    return model.see(seen.rgb), "model"

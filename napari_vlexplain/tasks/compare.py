@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
+from ..io.source import ImageSource
 from ..methods.catalogue import method as method_named
 from ..methods.catalogue import refuse_unfit
 from ..methods.targets import Target
 from ..metrics.figures import Figures, measure, without
 from ..metrics.thresholds import Mode
+from ..models.options import RunOptions
 from ..parameters import fill
 from ..results.cautions import beside
 from ..running.entrance import entrance
+from ..running.keywords import keywords_of, taken
 from ..running.run import ProgressCallback, Run
 from ..truth.laying import GroundTruth
 
@@ -148,7 +151,7 @@ class Comparison:
         return comparison(rows, list(self.truths), notes, side, self.titles)
 
 
-@entrance("Comparing")
+@entrance("Comparing", *keywords_of(ImageSource), *keywords_of(RunOptions))
 def compare(
     image: Any,
     prompts: str | Sequence[str],
@@ -159,11 +162,9 @@ def compare(
     ground_truth: Known | Sequence[Known | None] | None = None,
     threshold: tuple[Mode, float] | None = None,
     target: str | Target = "similarity",
-    seed: int = 0,
     sanity: bool = False,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
-    name: str | None = None,
     **options: Any,
 ) -> Comparison:
     """Explain every prompt with every method on every model.
@@ -177,8 +178,8 @@ def compare(
         :func:`napari_vlexplain.truth.reading.find_ground_truth` finds in place of masks.
     threshold : where heatmaps are cut for IoU and the like; by default where as many pixels are kept as the truth has.
     sanity : check each map too, see :mod:`napari_vlexplain.tasks.check`.
-    target, seed, progress, cancel, name : as of :func:`napari_vlexplain.explain`.
-    options : contrast_limits, plane, truncate, device, download, dtype, size, as of :func:`napari_vlexplain.explain`.
+    target, progress, cancel, contrast_limits, plane, window, name : as of :func:`napari_vlexplain.explain`.
+    device, dtype, size, seed, truncate, download : see :class:`napari_vlexplain.models.options.RunOptions`.
 
     Returns
     -------
@@ -203,17 +204,17 @@ def compare(
     from .explain import explain
 
     run = Run(progress, cancel)
+    seen, asked = taken(ImageSource, options, image).load(), taken(RunOptions, options)
     wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
     given = {key: dict(values) for key, values in (parameters or {}).items()}
     _check_methods(methods, given)
     columns: list[list[Cell]] = []
     ways: list[Way] = []
     seconds: list[float] = []
-    truths: tuple[GroundTruth | None, ...] = ()
-    source: NDArray | None = None
+    truths = _truths(ground_truth, len(wanted))
     total, done = len(methods) * len(models), 0
     for model in models:
-        loaded = _load(model, options, run.part(done / total, done / total + 0.2 / total))
+        loaded = asked.opened(model, run.part(done / total, done / total + 0.2 / total))
         for method in methods:
             part = run.part((done + 0.2) / total, (done + 1) / total)
             own = given.get(method, {})
@@ -221,37 +222,32 @@ def compare(
             try:
                 refuse_unfit(method_named(method), loaded.info.name, loaded.capabilities)
                 found: list[Explanation] = explain(
-                    image if source is None else source,
+                    seen,
                     list(wanted),
                     model=loaded,
                     method=method,
                     target=target,
-                    seed=seed,
+                    seed=asked.seed,
+                    truncate=asked.truncate,
                     progress=_titled(part, method),
                     cancel=cancel,
-                    name=name or (str(image) if isinstance(image, str) else None),
-                    **{key: value for key, value in options.items() if key not in ("device", "download")},
                     **own,
                 )
             except VLExplainError as error:
                 columns.append([Cell(None, problem=str(error)) for _ in wanted])
                 seconds.append(float("nan"))
             else:
-                source = found[0].image
-                options |= {"contrast_limits": found[0].request.image.contrast_limits, "plane": ()}  # as it was read
-                truths = truths or _truths(ground_truth, len(wanted))
                 if sanity:
                     found = [_checked(one, loaded, part, cancel) for one in found]
                 columns.append([_cell(one, truth, threshold) for one, truth in zip(found, truths, strict=True)])
                 seconds.append(float(found[0].provenance["seconds"]))
             done += 1
-    if source is None:
+    if all(column[0].explanation is None for column in columns):
         raise VLExplainError(columns[0][0].problem)
     run.step(1.0, "Done")
     rows = tuple(zip(*columns, strict=True))
-    called = next(c.explanation.request.image.name for row in rows for c in row if c.explanation is not None)
     masks = tuple(None if truth is None else truth.mask for truth in truths)
-    return Comparison(source, called, wanted, tuple(ways), rows, masks, tuple(seconds))
+    return Comparison(seen.pixels, seen.name, wanted, tuple(ways), rows, masks, tuple(seconds))
 
 
 def _check_methods(methods: Sequence[str], parameters: Mapping[str, Mapping[str, Any]]) -> None:
@@ -264,14 +260,6 @@ def _check_methods(methods: Sequence[str], parameters: Mapping[str, Mapping[str,
     for name in parameters:
         if name not in methods:
             raise VLExplainError(f"Parameters are given for {name}, which is not compared; name it among the methods.")
-
-
-def _load(model: str | DualEncoder, options: Mapping[str, Any], run: Run) -> DualEncoder:
-    if not isinstance(model, str):
-        return model
-    from ..models import load_model
-
-    return load_model(model, options.get("device"), options.get("download", False), run)
 
 
 def _titled(run: Run, method: str) -> ProgressCallback:

@@ -13,17 +13,21 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..geometry import Geometry
-from ..io.images import as_rgb
+from ..io.source import ImageSource
 from ..methods.questions.parameters import co_attention_method
+from ..models.options import RunOptions
 from ..parameters import fill
 from ..results import cautions
 from ..running.entrance import entrance
+from ..running.keywords import keywords_of, taken
 from ..running.run import ProgressCallback, Run
 from ..scale import min_max
-from .explain import provenance, source_of
+from .explain import provenance
 
 if TYPE_CHECKING:
     from ..models.questions.encoder_decoder import EncoderDecoder
+
+UNUSED = ("dtype", "size", "seed", "truncate")
 
 Postprocess = Literal["threshold", "reference"]
 
@@ -117,26 +121,23 @@ def _grown(cells: NDArray[np.float32], geometry: Geometry) -> NDArray[np.bool_]:
     return large[0, 0].numpy() > 0
 
 
-@entrance("Detecting")
+@entrance("Detecting", *keywords_of(ImageSource), *keywords_of(RunOptions, *UNUSED))
 def detect(
     image: Any,
     model: str | EncoderDecoder,
     method: str = "relevance",
     keep: float = 0.5,
+    *,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
-    *,
-    contrast_limits: tuple[float, float] | None = None,
-    device: str | None = None,
-    download: bool = False,
-    name: str | None = None,
     **parameters: Any,
 ) -> Detections:
     """Find objects, and explain each: one forward, and one batched backward for all of them.
 
     Parameters
     ----------
-    image, progress, cancel, contrast_limits, device, download, name : see :func:`napari_vlexplain.explain`.
+    image, progress, cancel, contrast_limits, plane, window, name : see :func:`napari_vlexplain.explain`.
+    device, download : see :class:`napari_vlexplain.models.options.RunOptions`.
     model : a folder or hub name of a DETR, or a loaded model.
     method : relevance, raw_attention, rollout, attention_grad_cam, transformer_attribution or partial_lrp.
     keep : explained are the objects whose class has at least this probability, in [0, 1].
@@ -160,14 +161,12 @@ def detect(
     run = Run(progress, cancel)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 1:
         raise VLExplainError(f"keep is {keep!r}, but it must be a probability (0 to 1).")
-    told: list[str] = []
-    source, called, contrast_limits = source_of(image, name, contrast_limits, told=told)
-    rgb = as_rgb(source, contrast_limits)
-    told += cautions.of_picture(rgb)
+    given, options = taken(ImageSource, parameters, image), taken(RunOptions, parameters, without=UNUSED)
+    seen = given.load()
     if isinstance(model, str):
         from ..models.question_loading import load_detector
 
-        model = load_detector(model, device, download, run.part(0.0, 0.1))
+        model = load_detector(model, options.device, options.download, run.part(0.0, 0.1))
     info = co_attention_method(method, model.architecture, model.info.name)
     filled = fill(info.parameters_form, parameters, info.name)
     began = time.perf_counter()
@@ -177,7 +176,7 @@ def detect(
 
     run.step(0.1, "Looking for objects")
     with torch.enable_grad():
-        found = model.forward(model.pixels(rgb), track=True)
+        found = model.forward(model.pixels(seen.rgb), track=True)
         chances = found.logits[0].detach().softmax(dim=-1)[:, :-1]
         best, classes = chances.max(dim=-1)
         kept = (best >= keep).nonzero()[:, 0]
@@ -187,19 +186,19 @@ def detect(
         if len(kept):
             asked = Recorded(found.sites, kept, values, run.part(0.2, 1.0), classes[kept], found.met, model)
             scores = info.function()(asked, filled)
-    size = (rgb.shape[0], rgb.shape[1])
     facts = {"method": info.name, "parameters": dict(vars(filled)), "keep": float(keep), "source": info.source}
-    record = provenance(model, "float32", began, image=called, warnings=told, **facts)
+    told = [*seen.told, *cautions.of_picture(seen.rgb)]
+    record = provenance(model, "float32", began, image=seen.name, warnings=told, **facts)
     run.step(1.0, "Done")
     return Detections(
         labels=tuple(model.labels[c] for c in classes[kept].tolist()),
         probabilities=best[kept].float().cpu().numpy(),
-        boxes=_corners(found.boxes[0, kept].detach().cpu().numpy(), size),
+        boxes=_corners(found.boxes[0, kept].detach().cpu().numpy(), seen.size),
         queries=kept.cpu().numpy(),
         cell_scores=scores.detach().float().cpu().numpy().reshape(-1, *found.grid),
-        geometry=model.geometry(size, found.grid),
+        geometry=model.geometry(seen.size, found.grid),
         provenance=record,
-        image=source,
+        image=seen.pixels,
     )
 
 

@@ -10,24 +10,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.images import Limits, as_array, as_rgb, default_limits, read_shown
+from ..io.source import ImageSource, LoadedImage
 from ..methods.catalogue import method as method_named
 from ..methods.catalogue import refuse_unfit
 from ..methods.info import MethodInfo
 from ..methods.targets import Target
-from ..models import opened
+from ..models.options import RunOptions
 from ..parameters import fill
 from ..results import cautions
 from ..results.explanation import Explanation
 from ..results.request import ImageIdentity, Request
 from ..running.entrance import entrance
+from ..running.keywords import keywords_of, taken
 from ..running.run import ProgressCallback, Run
 
 if TYPE_CHECKING:
@@ -44,25 +44,16 @@ def explain(
 ) -> list[Explanation]: ...
 
 
-@entrance("Explaining")
+@entrance("Explaining", *keywords_of(ImageSource), *keywords_of(RunOptions))
 def explain(
     image: Any,
     prompt: str | Sequence[str],
     model: str | DualEncoder = "mini",
     method: str = "relevance",
     target: str | Target = "similarity",
-    seed: int = 0,
+    *,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
-    *,
-    contrast_limits: tuple[float, float] | None = None,
-    plane: tuple[int, ...] = (),
-    truncate: bool = False,
-    device: str | None = None,
-    download: bool = False,
-    dtype: str = "auto",
-    size: int | None = None,
-    name: str | None = None,
     **parameters: Any,
 ) -> Explanation | list[Explanation]:
     """Explain what a model sees in an image for a prompt.
@@ -74,19 +65,11 @@ def explain(
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model.
     method : one of :func:`napari_vlexplain.list_methods`.
     target : what scalar is explained: similarity, logit, margin, softmax, or a ``Target``.
-    seed : of every random number.
     progress : called with (share in [0, 1], text) on this thread.
     cancel : polled between pieces of work; True stops with :class:`napari_vlexplain.errors.Cancelled`.
-    contrast_limits : (low, high) of the image's values that become black and white; by default a DICOM file's window,
-        else those of :func:`napari_vlexplain.io.images.default_limits`.
-    plane : of a file or an array that holds a stack, the index of the image along each leading axis.
-    truncate : cut prompts that are longer than the model's context instead of refusing them.
-    device : cpu, cuda, ...; by default the fastest there is.
-    download : may weights be fetched that are not on this machine?
-    dtype : of the model's matrix products: float32 (auto), bfloat16 or float16; everything else is float32.
-    size : of the model's input, size x size pixels (384), its positions interpolated; by default its own. The map has
-        a patch for each of the model's, so it is finer with more pixels.
-    name : what to call the image in records; by default its path.
+    contrast_limits, plane, window, name : of the image, see :class:`napari_vlexplain.io.source.ImageSource`, which may
+        be given as the image instead.
+    device, dtype, size, seed, truncate, download : see :class:`napari_vlexplain.models.options.RunOptions`.
     parameters : of the method; what is left out takes the model's recommended value, else the method's default.
 
     Returns
@@ -114,19 +97,16 @@ def explain(
     ['a', 'photo', 'of', 'a', 'car']
     """
     run = Run(progress, cancel)
+    given, options = taken(ImageSource, parameters, image), taken(RunOptions, parameters)
     info = method_named(method)
     prompts = texts_of(prompt, blank=not info.uses_prompt)
     fill(info.parameters_form, parameters, info.name)  # refuse a typing error before loading anything
     chosen = (target if isinstance(target, Target) else Target(target)).checked(len(prompts))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise VLExplainError(f"seed is {seed!r}, but it must be a whole number.")
-    told: list[str] = []
-    source, called, contrast_limits = source_of(image, name, contrast_limits, plane, told)
-    rgb = as_rgb(source, contrast_limits)
+    seen = given.load()
     from ..models.precision import precision_of
     from ..models.resolution import size_of
 
-    loaded = opened(model, device, download, run.part(0.0, 0.1), dtype, size)
+    loaded = options.opened(model, run.part(0.0, 0.1))
     refuse_unfit(info, loaded.info.name, loaded.capabilities)
     chosen.refuse_unfit(loaded.info.name, loaded.capabilities)
     if "prompts" in loaded.capabilities:
@@ -134,31 +114,24 @@ def explain(
     settings = {**loaded.info.recommended.get(info.name, {}), **parameters}
     filled = fill(info.parameters_form, settings, info.name)
     request = Request(
-        image=ImageIdentity.of(source, called, contrast_limits, plane),
+        image=ImageIdentity.of_loaded(seen),
         prompts=prompts,
         model=loaded.info.name,
         method=info.name,
         parameters=tuple(sorted(asdict(filled).items())),
         target=chosen,
-        seed=int(seed),
-        truncate=truncate,
+        seed=options.seed,
+        truncate=options.truncate,
         dtype=precision_of(loaded),
         size=size_of(loaded),
     )
-    found = _compute(request, source, rgb, loaded, info, filled, run.part(0.1, 1.0), told)
+    found = _compute(request, seen, loaded, info, filled, run.part(0.1, 1.0))
     run.step(1.0, "Done")
     return found[0] if isinstance(prompt, str) else found
 
 
 def _compute(
-    request: Request,
-    source: NDArray,
-    rgb: NDArray,
-    model: DualEncoder,
-    info: MethodInfo,
-    filled: Any,
-    run: Run,
-    told: Sequence[str] = (),
+    request: Request, seen: LoadedImage, model: DualEncoder, info: MethodInfo, filled: Any, run: Run
 ) -> list[Explanation]:
     import torch
 
@@ -166,7 +139,7 @@ def _compute(
 
     began = time.perf_counter()
     texts = model.tokenize([*request.prompts, *request.target.against], request.truncate)
-    pixels, geometry = model.pixels(rgb)
+    pixels, geometry = model.pixels(seen.rgb)
     inputs = Inputs(model, pixels, texts, len(request.prompts), request.target, request.seed, request.image.sha256)
     scores = info.scores(inputs, filled, run)
     with torch.no_grad():
@@ -179,7 +152,7 @@ def _compute(
         raise VLExplainError(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
-    told = [*told, *cautions.of_picture(rgb), *unlike_training(model, rgb, pixels, inputs.embedding)]
+    told = [*seen.told, *cautions.of_picture(seen.rgb), *unlike_training(model, seen.rgb, pixels, inputs.embedding)]
     shared = (
         cautions.of_peaks(patches, request.prompts, request.target.competes)
         if info.uses_prompt
@@ -209,7 +182,7 @@ def _compute(
                     *cautions.of_neutral(prompt.text, logits[k], neutral),
                 ],
             },
-            image=source,
+            image=seen.pixels,
         )
         for k, prompt in enumerate(texts.prompts[: len(request.prompts)])
     ]
@@ -273,31 +246,6 @@ def texts_of(
 
 
 _WRITE = {"prompt": "what to look for", "question": "what to ask"}
-
-
-def source_of(
-    image: Any,
-    name: str | None,
-    contrast_limits: Limits | None,
-    plane: tuple[int, ...] = (),
-    told: list[str] | None = None,
-) -> tuple[NDArray, str, Limits | None]:
-    """The image as an array in its own dtype, what to call it, and the limits to see it through.
-
-    These are the ones given, else those that its file names, else
-    :func:`napari_vlexplain.io.images.default_limits`; written into the request they show the same picture again.
-    ``plane`` is where it lies in a stack, ``told`` takes what must be said of it, see
-    :func:`napari_vlexplain.io.images.read_shown`.
-    """
-    if isinstance(image, str | Path):
-        pixels, limits = read_shown(image, contrast_limits, tuple(plane), told=told)
-        return pixels, name or str(image), default_limits(pixels) if limits is None else limits
-    pixels = as_array(image)
-    if len(plane) > max(pixels.ndim - 2, 0):
-        raise VLExplainError(f"The image has shape {pixels.shape}, which has no plane {tuple(plane)}.")
-    pixels = pixels[tuple(plane)]
-    called = name or getattr(image, "filename", "") or "image"
-    return pixels, called, default_limits(pixels) if contrast_limits is None else contrast_limits
 
 
 def provenance(model: Any, dtype: str, began: float, **more: Any) -> dict[str, Any]:

@@ -4,45 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..errors import VLExplainError
-from ..io.images import as_rgb
-from ..models import opened
+from ..io.source import ImageSource
+from ..models.options import RunOptions
 from ..results import cautions
 from ..results.request import ImageIdentity
 from ..results.segmentation import Segmentation, SegmentRequest
 from ..running.entrance import entrance
+from ..running.keywords import keywords_of, taken
 from ..running.run import ProgressCallback, Run
 from ..spectral.eigenvectors import eigenvectors_of
 from ..spectral.parameters import RECOMMENDED, split_parameters
 from ..spectral.segments import cut
-from .explain import provenance, source_of, unlike_training
+from .explain import provenance, unlike_training
 
 if TYPE_CHECKING:
     from ..models.dual_encoder import DualEncoder
 
 SOURCE = "Melas-Kyriazi, Rupprecht, Laina, Vedaldi, Deep spectral methods, CVPR 2022"
+UNUSED = ("truncate",)
 
 
-@entrance("Segmenting")
+@entrance("Segmenting", *keywords_of(ImageSource), *keywords_of(RunOptions, *UNUSED))
 def segment(
     image: Any,
     model: str | DualEncoder = "mini",
     *,
-    seed: int = 0,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
-    contrast_limits: tuple[float, float] | None = None,
-    plane: tuple[int, ...] = (),
-    device: str | None = None,
-    download: bool = False,
-    dtype: str = "auto",
-    size: int | None = None,
-    name: str | None = None,
     **parameters: Any,
 ) -> Segmentation:
     """Segment an image by the eigenvectors of a vision tower's patch graph.
@@ -51,8 +42,8 @@ def segment(
     ----------
     image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model; any with an image tower.
-    seed : of k-means.
-    progress, cancel, contrast_limits, plane, device, download, dtype, name : see :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, window, name : see :func:`napari_vlexplain.explain`.
+    device, dtype, seed, download : see :class:`napari_vlexplain.models.options.RunOptions`; the seed is of k-means.
     size : about the shorter side, in pixels, of what the model looks at; by default that of its own input. A model
         whose positions can be interpolated sees the whole picture, proportions kept, both sides whole patches; any
         other the part that it sees of every picture.
@@ -79,32 +70,29 @@ def segment(
     ((672, 672), dtype('bool'))
     """
     run = Run(progress, cancel)
+    given, options = taken(ImageSource, parameters, image), taken(RunOptions, parameters, without=UNUSED)
     split_parameters(parameters)  # refuse a typing error before loading anything
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise VLExplainError(f"seed is {seed!r}, but it must be a whole number of at least 0.")
-    of_file: list[str] = []
-    source, called, contrast_limits = source_of(image, name, contrast_limits, plane, of_file)
-    rgb = as_rgb(source, contrast_limits)
+    seen = given.load()
     from ..models.precision import precision_of
     from ..models.resolution import at_whole, size_of
 
-    loaded = opened(model, device, download, run.part(0.0, 0.3), dtype)
-    whole = at_whole(loaded, (rgb.shape[0], rgb.shape[1]), size)
+    loaded = replace(options, size=None).opened(model, run.part(0.0, 0.3))
+    whole = at_whole(loaded, seen.size, options.size)
     asked, cutting = split_parameters({**loaded.info.recommended.get(RECOMMENDED, {}), **parameters})
     began = time.perf_counter()
     run.step(0.3, "Looking at the image, and its eigenvectors")
-    found, facts = eigenvectors_of(whole, rgb, asked)
+    found, facts = eigenvectors_of(whole, seen.rgb, asked)
     run.step(0.8, "Cutting regions")
-    pieces = cut(found, cutting, int(seed))
+    pieces = cut(found, cutting, options.seed)
     run.step(1.0, "Done")
     request = SegmentRequest(
-        image=ImageIdentity.of(source, called, contrast_limits, plane),
+        image=ImageIdentity.of_loaded(seen),
         model=loaded.info.name,
         parameters=tuple(sorted({**asdict(asked), **asdict(cutting)}.items())),
-        seed=int(seed),
+        seed=options.seed,
         dtype=precision_of(loaded),
-        size=size or size_of(loaded),
+        size=options.size or size_of(loaded),
     )
-    told = [*of_file, *cautions.of_picture(rgb), *unlike_training(loaded, rgb)]
+    told = [*seen.told, *cautions.of_picture(seen.rgb), *unlike_training(loaded, seen.rgb)]
     record = provenance(loaded, request.dtype, began, source=SOURCE, warnings=told, **facts)
-    return Segmentation(request, found, pieces, record, source)
+    return Segmentation(request, found, pieces, record, seen.pixels)

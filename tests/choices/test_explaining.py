@@ -22,9 +22,9 @@ from napari_vlexplain.choices.explain import (
 )
 from napari_vlexplain.choices.prompt_history import PromptHistory
 from napari_vlexplain.errors import Cancelled, VLExplainError
-from napari_vlexplain.results.reproduce import ImageSource
+from napari_vlexplain.results.reproduce import Origin
 
-IN_VIEWER = ImageSource(None, "viewer.layers['scene'].data")
+IN_VIEWER = Origin(None, "viewer.layers['scene'].data")
 
 
 def picture() -> np.ndarray:
@@ -97,7 +97,7 @@ def test_contrast_prompts_do_not_leak_into_targets_without_contrast():
 def test_copied_python_computes_the_same():
     asked = Explaining(prompts=("a dog", "a 'quoted' kite"), method="raw_attention", seed=3)
     asked.set_value("block", 2)
-    program = asked.as_python(ImageSource(None, "viewer.layers['s'].data", (0.0, 200.0)))
+    program = asked.as_python(Origin(None, "viewer.layers['s'].data", (0.0, 200.0)))
 
     class Layer:
         data = picture()[..., 0]
@@ -114,7 +114,7 @@ def test_copied_python_computes_the_same():
 
 def test_copied_code_takes_the_file_where_there_is_one():
     asked = Explaining(prompts=("a dog",))
-    on_disk = ImageSource("/data/my scan.png", "viewer.layers['x'].data")
+    on_disk = Origin("/data/my scan.png", "viewer.layers['x'].data")
     assert "'/data/my scan.png'" in asked.as_python(on_disk)
     assert {"/data/my scan.png", "a dog"} < set(shlex.split(asked.as_command(on_disk)))
     assert "viewer.layers['scene'].data," in asked.as_python(IN_VIEWER)

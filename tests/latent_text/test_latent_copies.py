@@ -26,7 +26,7 @@ from napari_vlexplain.latent_text import EditPlan
 from napari_vlexplain.latent_text.reproducing import LatentChoices, edit_of
 from napari_vlexplain.latent_text.session_work import Asked, Donor, Edit, Treatment
 from napari_vlexplain.latent_text.texts import banks as text_banks
-from napari_vlexplain.results.reproduce import ImageSource
+from napari_vlexplain.results.reproduce import Origin
 from napari_vlexplain.widgets.latent_text.dock import LatentTextDock
 from napari_vlexplain.widgets.latent_text.source import PASTED
 from napari_vlexplain.widgets.viewer.settings import Settings
@@ -234,22 +234,22 @@ def test_nothing_to_copy_before_an_image_was_read(dock, viewer, read, scene):
 
 @pytest.mark.parametrize("pasted", ["a cat", "a cat, a dog", "a cat\na dog, or two", "a, b\na, b", "\n a cat \n\n"])
 def test_lists_reach_the_command_as_they_are(pasted, tmp_path, monkeypatch):
-    from napari_vlexplain.cli.latent_options import vocabulary_of
+    from napari_vlexplain.cli.latent_options import Readout
     from napari_vlexplain.latent_text.texts.vocabularies import from_pasted
 
-    words = shlex.split(LatentChoices(Asked(pasted=pasted)).as_command(ImageSource("a.png", "")))
-    assert list(vocabulary_of([words[words.index("--vocabulary") + 1]])) == list(from_pasted(pasted))
+    words = shlex.split(LatentChoices(Asked(pasted=pasted)).as_command(Origin("a.png", "")))
+    assert list(Readout([words[words.index("--vocabulary") + 1]]).words()) == list(from_pasted(pasted))
     long = LatentChoices(Asked(pasted="\n".join(f"text {i}" for i in range(20_000))))
     with pytest.raises(VLExplainError, match="too long for a command line"):
-        long.as_command(ImageSource("a.png", ""))
+        long.as_command(Origin("a.png", ""))
 
 
 def test_classes_that_a_command_would_split():
     edits = (Edit(EditPlan(find=("a",))),)
     for classes in (("a cat, black", "a dog"), ("@words", "a dog")):
         with pytest.raises(VLExplainError, match="copy Python"):
-            LatentChoices(Asked(), edits, classes).as_command(ImageSource("a.png", ""))
-        assert repr(classes[0]) in LatentChoices(Asked(), edits, classes).as_python(ImageSource("a.png", ""))
+            LatentChoices(Asked(), edits, classes).as_command(Origin("a.png", ""))
+        assert repr(classes[0]) in LatentChoices(Asked(), edits, classes).as_python(Origin("a.png", ""))
 
 
 def test_an_edit_from_json():

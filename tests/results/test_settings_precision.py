@@ -29,7 +29,7 @@ from napari_vlexplain.perturbation.cases import QuestionCase, fresh_captions
 from napari_vlexplain.perturbation.dual_encoders import perturb_captions
 from napari_vlexplain.perturbation.questions import perturb_questions
 from napari_vlexplain.results.answer import QuestionRequest
-from napari_vlexplain.results.reproduce import ImageSource
+from napari_vlexplain.results.reproduce import Origin
 from napari_vlexplain.results.request import ImageIdentity, Place, Request
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -224,7 +224,7 @@ def test_copied_questions_name_it():
 def test_explain_asks_questions_in_it_too():
     asked = Explaining("mini-vqa", ("what?",), dtype="bfloat16")
     assert asked.asks and asked.options()["dtype"] == "bfloat16"
-    source = ImageSource("a.png", "")
+    source = Origin("a.png", "")
     assert "dtype='bfloat16'" in asked.as_python(source) and "--dtype bfloat16" in asked.as_command(source)
     asked.dtype = "auto"
     assert "dtype" not in asked.as_python(source) + asked.as_command(source)

@@ -35,7 +35,7 @@ from napari_vlexplain.reading_room.files.case_files import write_case
 from napari_vlexplain.reading_room.opened import read
 from napari_vlexplain.reading_room.question import Asked, Question
 from napari_vlexplain.reading_room.rows import row_of
-from napari_vlexplain.results.reproduce import ComparisonChoices, ImageSource
+from napari_vlexplain.results.reproduce import ComparisonChoices, Origin
 from napari_vlexplain.tasks.compare import compare
 from napari_vlexplain.truth.laying import GroundTruth
 from napari_vlexplain.truth.note import Note
@@ -356,7 +356,7 @@ def test_copied_code_leaves_the_border_out_too() -> None:
     mask, void = np.zeros((2, 6, 8), bool)
     mask[1:3, 2:5], void[3] = True, True
     choices = ComparisonChoices(("a cat", "a dog"), ("saliency",), ("mini",), (GroundTruth(mask, void), None))
-    program = choices.as_python(ImageSource("a.png", "image"))
+    program = choices.as_python(Origin("a.png", "image"))
     given: dict[str, Any] = {}
     stand_in = "def compare(*_, ground_truth, **__): return ground_truth"
     exec(program.replace("from napari_vlexplain.tasks.compare import compare", stand_in), given)
@@ -365,7 +365,7 @@ def test_copied_code_leaves_the_border_out_too() -> None:
     np.testing.assert_array_equal(first.ignored, void)
     assert second is None
     with pytest.raises(VLExplainError, match="copy Python instead"):
-        choices.as_command(ImageSource("a.png", "image"))
+        choices.as_command(Origin("a.png", "image"))
 
 
 def test_cases_say_what_the_model_did_not_see(tmp_path: Path) -> None:

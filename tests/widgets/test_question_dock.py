@@ -6,7 +6,7 @@ import pytest
 from napari_vlexplain import ask
 from napari_vlexplain.choices.explain import Explaining, model_info
 from napari_vlexplain.datasets.worlds import stickers
-from napari_vlexplain.results.reproduce import ImageSource
+from napari_vlexplain.results.reproduce import Origin
 from napari_vlexplain.widgets.explain.dock import ExplainDock
 from napari_vlexplain.widgets.viewer.layers import find_layers, info
 
@@ -117,12 +117,12 @@ def test_copied_as_python_and_command(scene, tmp_path):
 
     Image.fromarray(scene).save(tmp_path / "scene.png")
     asked = Explaining(model="mini-vqa", prompts=(QUESTION,))
-    source = ImageSource(str(tmp_path / "scene.png"), "")
+    source = Origin(str(tmp_path / "scene.png"), "")
     held = {}
     exec(asked.as_python(source), held)
     assert held["answers"][0].question == QUESTION
     assert asked.as_command(source).startswith("vlexplain ask ")
-    expression = asked.as_python(ImageSource(None, "viewer.layers['scene'].data"))
+    expression = asked.as_python(Origin(None, "viewer.layers['scene'].data"))
     assert "viewer.layers['scene'].data," in expression
 
 

@@ -56,7 +56,7 @@ class DonorBox(QWidget):
         now = picture_of(self._viewer, layer)
         if self._last is None or not _same(self._last[0], now):
             name = now.source.path or layer.name
-            self._last = now, Donor(name, now.pixels, now.contrast_limits, source=now.source)
+            self._last = now, Donor(name, now.pixels, now.contrast_limits, origin=now.source)
         return self._last[1]
 
     def _on_layer(self) -> None:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
 
 from ...choices.explain import remedy
 from ...errors import VLExplainError
-from ...results.reproduce import ImageSource, Reproducible, verified
+from ...results.reproduce import Origin, Reproducible, verified
 from ..jobs.latest import LatestOnly
 from ..viewer.picture import Picture
 
@@ -62,7 +62,7 @@ class Copier(QObject):
             return
         make = asked.as_python if what == PYTHON else asked.as_command
 
-        def work() -> tuple[str, str, ImageSource, bool]:
+        def work() -> tuple[str, str, Origin, bool]:
             source = verified(picture.source, picture.pixels)
             return what, make(source), source, picture.source.path is not None
 
@@ -72,7 +72,7 @@ class Copier(QObject):
         """Forget what is under way."""
         self._latest.close()
 
-    def _on_done(self, found: tuple[str, str, ImageSource, bool]) -> None:
+    def _on_done(self, found: tuple[str, str, Origin, bool]) -> None:
         what, code, source, had_file = found
         clipboard = QApplication.clipboard()
         if clipboard is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import VLExplainError
 from ...layers.dicom import frame_at
-from ...results.reproduce import ImageSource
+from ...results.reproduce import Origin
 from .contrast import limits_of
 from .layers import ensure_id, find_layer, info, layer_kind, source_id
 from .planes import plane
@@ -45,7 +45,7 @@ class Picture:
     data: Any
     index: tuple[int, ...]
     contrast_limits: tuple[float, float] | None
-    source: ImageSource
+    source: Origin
 
     def still_of(self, layer: Layer) -> bool:
         """Does the layer still hold this picture?"""
@@ -101,12 +101,12 @@ def picture_behind(viewer: napari.viewer.Viewer, heatmap: Layer) -> Picture:
     return Picture(ensure_id(layer), source.path or layer.name, pixels, layer.data, index, None, source)
 
 
-def _source(layer: Image, index: tuple[int, ...], limits: tuple[float, float] | None) -> ImageSource:
+def _source(layer: Image, index: tuple[int, ...], limits: tuple[float, float] | None) -> Origin:
     place = [0, *index] if layer.multiscale else [*index]
     expression = f"viewer.layers[{layer.name!r}].data" + "".join(f"[{i}]" for i in place)
     path = layer.source.path
     if layer.multiscale or path is None or not Path(path).is_file():
-        return ImageSource(None, expression, limits)
+        return Origin(None, expression, limits)
     if limits is None and not layer.rgb:
         limits = (0.0, 255.0)  # the same pixels, and a DICOM file's own window does not take over
-    return ImageSource(str(path), expression, limits, frame_at(info(layer).get("dicom") or {}, index))
+    return Origin(str(path), expression, limits, frame_at(info(layer).get("dicom") or {}, index))
