@@ -13,6 +13,9 @@ from ..errors import VLExplainError
 from .arrays import Limits, as_array, as_rgb, default_limits
 from .images import read_shown
 
+WINDOW = ("window",)
+"""What doors do not take as a keyword, because occlusion has a parameter of that name: give them an ImageSource."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSource:

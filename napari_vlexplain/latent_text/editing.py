@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import VLExplainError
-from ..io.source import ImageSource
+from ..io.source import WINDOW, ImageSource
 from ..models.dual_encoder import DualEncoder
 from ..models.options import RunOptions
 from ..models.pools import RowPool
@@ -34,7 +34,7 @@ from .texts.templates import Template, recommended
 from .texts.vocabularies import Vocabulary
 
 
-@entrance("Editing", *keywords_of(ImageSource), *keywords_of(RunOptions, "truncate"))
+@entrance("Editing", *keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions, "truncate"))
 def edit(
     model: str | DualEncoder,
     image: Any,
@@ -63,7 +63,7 @@ def edit(
     donor : image whose tokens replace others, or a :class:`Donor`; or a list of one for each plan. None is the
         edited image itself.
     controls : edits of as many random tokens, whose mean probabilities are the control.
-    progress, cancel, contrast_limits, plane, window, name : as for :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, name : as for :func:`napari_vlexplain.explain`.
     device, dtype, size, seed, download : see :class:`napari_vlexplain.models.options.RunOptions`; the seed is of
         donors, controls and smoothing.
 
@@ -88,7 +88,7 @@ def edit(
     ('a dog', 'a car')
     """
     run = Run(progress, cancel)
-    seen, asked = taken(ImageSource, options, image), taken(RunOptions, options)
+    seen, asked = taken(ImageSource, options, image, without=WINDOW), taken(RunOptions, options)
     chosen = (plans,) if isinstance(plans, EditPlan) else tuple(plans)
     if not chosen:
         raise VLExplainError("There is nothing to edit; give at least one EditPlan.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import VLExplainError
-from ..io.source import ImageSource
+from ..io.source import WINDOW, ImageSource
 from ..models.dual_encoder import DualEncoder
 from ..models.options import RunOptions
 from ..models.precision import precision_of
@@ -33,7 +33,7 @@ from .texts.vocabularies import vocabulary as vocabulary_of
 PLAIN = Reading()
 
 
-@entrance("Reading the tokens", *keywords_of(ImageSource), *keywords_of(RunOptions, "truncate"))
+@entrance("Reading the tokens", *keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions, "truncate"))
 def interpret(
     model: str | DualEncoder,
     image: Any,
@@ -64,7 +64,7 @@ def interpret(
     k : texts per token.
     reading : options of the readout.
     too_long : what to do with texts beyond the model's context: ``truncate`` (and count them) or ``error``.
-    progress, cancel, contrast_limits, plane, window, name : as for :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, name : as for :func:`napari_vlexplain.explain`.
     device, dtype, size, seed, download : see :class:`napari_vlexplain.models.options.RunOptions`; the seed is of the
         smoothing's noise.
 
@@ -88,7 +88,7 @@ def interpret(
     ((1, 197, 1), (12,))
     """
     run = Run(progress, cancel)
-    given, asked = taken(ImageSource, options, image), taken(RunOptions, options)
+    given, asked = taken(ImageSource, options, image, without=WINDOW), taken(RunOptions, options)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise VLExplainError(f"k is {k!r}, but it must be a whole number of at least 1.")
     loaded = asked.opened(model, run.part(0.0, 0.1))

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..errors import VLExplainError
+from ..io.source import WINDOW, ImageSource
+from ..models.options import RunOptions
 from ..parameters import Parameter, describe
+from ..running.keywords import keywords_of
 
 if TYPE_CHECKING:
     from ..running.run import Run
     from .inputs import Inputs, Scores
+
+_OF_DOORS = {"image", "prompt", "model", "method", "target", "progress", "cancel"} | {
+    each.name for each in (*keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions))
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,14 @@ class MethodInfo:
     uses_prompt: bool = True
     signed: bool = False
     uses_list: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises VLExplainError for a parameter that :func:`napari_vlexplain.explain` would take for its own."""
+        for each in fields(self.parameters_form):
+            if each.name in _OF_DOORS:
+                raise VLExplainError(
+                    f"The method {self.name} has a parameter {each.name}, as explain() has; rename it."
+                )
 
     @property
     def parameters(self) -> list[Parameter]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.source import ImageSource, LoadedImage
+from ..io.source import WINDOW, ImageSource, LoadedImage
 from ..methods.info import MethodInfo
 from ..methods.questions.parameters import co_attention_method
 from ..models.options import RunOptions
@@ -44,7 +44,7 @@ def ask(image: Any, question: str, model: Any = ..., method: str = ..., **option
 def ask(image: Any, question: Sequence[str], model: Any = ..., method: str = ..., **options: Any) -> list[Answer]: ...
 
 
-@entrance("Answering", *keywords_of(ImageSource), *keywords_of(RunOptions, *UNUSED))
+@entrance("Answering", *keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions, *UNUSED))
 def ask(
     image: Any,
     question: str | Sequence[str],
@@ -71,7 +71,7 @@ def ask(
         :func:`napari_vlexplain.models.questions.region_files.read_regions`; needed by models that do not see by
         themselves.
     detector : instead of ``regions``, weights of the bottom-up-attention detector that finds and describes boxes.
-    progress, cancel, contrast_limits, plane, window, name : see :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, name : see :func:`napari_vlexplain.explain`.
     device, dtype, truncate, download : see :class:`napari_vlexplain.models.options.RunOptions`.
     parameters : of the method.
 
@@ -96,7 +96,10 @@ def ask(
     ('yes', (36, 4), (672, 672))
     """
     run = Run(progress, cancel)
-    given, options = taken(ImageSource, parameters, image), taken(RunOptions, parameters, without=UNUSED)
+    given, options = (
+        taken(ImageSource, parameters, image, without=WINDOW),
+        taken(RunOptions, parameters, without=UNUSED),
+    )
     questions = texts_of(question, "question", "what is in the picture?")
     seen = given.load()
     from ..models.precision import in_precision, precision_of

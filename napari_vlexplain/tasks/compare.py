@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.source import ImageSource
+from ..io.source import WINDOW, ImageSource
 from ..methods.catalogue import method as method_named
 from ..methods.catalogue import refuse_unfit
 from ..methods.targets import Target
@@ -151,7 +151,7 @@ class Comparison:
         return comparison(rows, list(self.truths), notes, side, self.titles)
 
 
-@entrance("Comparing", *keywords_of(ImageSource), *keywords_of(RunOptions))
+@entrance("Comparing", *keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions))
 def compare(
     image: Any,
     prompts: str | Sequence[str],
@@ -178,7 +178,7 @@ def compare(
         :func:`napari_vlexplain.truth.reading.find_ground_truth` finds in place of masks.
     threshold : where heatmaps are cut for IoU and the like; by default where as many pixels are kept as the truth has.
     sanity : check each map too, see :mod:`napari_vlexplain.tasks.check`.
-    target, progress, cancel, contrast_limits, plane, window, name : as of :func:`napari_vlexplain.explain`.
+    target, progress, cancel, contrast_limits, plane, name : as of :func:`napari_vlexplain.explain`.
     device, dtype, size, seed, truncate, download : see :class:`napari_vlexplain.models.options.RunOptions`.
 
     Returns
@@ -204,7 +204,7 @@ def compare(
     from .explain import explain
 
     run = Run(progress, cancel)
-    seen, asked = taken(ImageSource, options, image).load(), taken(RunOptions, options)
+    seen, asked = taken(ImageSource, options, image, without=WINDOW).load(), taken(RunOptions, options)
     wanted = (prompts,) if isinstance(prompts, str) else tuple(prompts)
     given = {key: dict(values) for key, values in (parameters or {}).items()}
     _check_methods(methods, given)

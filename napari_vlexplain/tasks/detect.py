@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import VLExplainError
 from ..geometry import Geometry
-from ..io.source import ImageSource
+from ..io.source import WINDOW, ImageSource
 from ..methods.questions.parameters import co_attention_method
 from ..models.options import RunOptions
 from ..parameters import fill
@@ -121,7 +121,7 @@ def _grown(cells: NDArray[np.float32], geometry: Geometry) -> NDArray[np.bool_]:
     return large[0, 0].numpy() > 0
 
 
-@entrance("Detecting", *keywords_of(ImageSource), *keywords_of(RunOptions, *UNUSED))
+@entrance("Detecting", *keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions, *UNUSED))
 def detect(
     image: Any,
     model: str | EncoderDecoder,
@@ -136,7 +136,7 @@ def detect(
 
     Parameters
     ----------
-    image, progress, cancel, contrast_limits, plane, window, name : see :func:`napari_vlexplain.explain`.
+    image, progress, cancel, contrast_limits, plane, name : see :func:`napari_vlexplain.explain`.
     device, download : see :class:`napari_vlexplain.models.options.RunOptions`.
     model : a folder or hub name of a DETR, or a loaded model.
     method : relevance, raw_attention, rollout, attention_grad_cam, transformer_attribution or partial_lrp.
@@ -161,7 +161,10 @@ def detect(
     run = Run(progress, cancel)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 1:
         raise VLExplainError(f"keep is {keep!r}, but it must be a probability (0 to 1).")
-    given, options = taken(ImageSource, parameters, image), taken(RunOptions, parameters, without=UNUSED)
+    given, options = (
+        taken(ImageSource, parameters, image, without=WINDOW),
+        taken(RunOptions, parameters, without=UNUSED),
+    )
     seen = given.load()
     if isinstance(model, str):
         from ..models.question_loading import load_detector

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VLExplainError
-from ..io.source import ImageSource, LoadedImage
+from ..io.source import WINDOW, ImageSource, LoadedImage
 from ..methods.catalogue import method as method_named
 from ..methods.catalogue import refuse_unfit
 from ..methods.info import MethodInfo
@@ -44,7 +44,7 @@ def explain(
 ) -> list[Explanation]: ...
 
 
-@entrance("Explaining", *keywords_of(ImageSource), *keywords_of(RunOptions))
+@entrance("Explaining", *keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions))
 def explain(
     image: Any,
     prompt: str | Sequence[str],
@@ -67,7 +67,7 @@ def explain(
     target : what scalar is explained: similarity, logit, margin, softmax, or a ``Target``.
     progress : called with (share in [0, 1], text) on this thread.
     cancel : polled between pieces of work; True stops with :class:`napari_vlexplain.errors.Cancelled`.
-    contrast_limits, plane, window, name : of the image, see :class:`napari_vlexplain.io.source.ImageSource`, which may
+    contrast_limits, plane, name : of the image, see :class:`napari_vlexplain.io.source.ImageSource`, which may
         be given as the image instead.
     device, dtype, size, seed, truncate, download : see :class:`napari_vlexplain.models.options.RunOptions`.
     parameters : of the method; what is left out takes the model's recommended value, else the method's default.
@@ -97,7 +97,7 @@ def explain(
     ['a', 'photo', 'of', 'a', 'car']
     """
     run = Run(progress, cancel)
-    given, options = taken(ImageSource, parameters, image), taken(RunOptions, parameters)
+    given, options = taken(ImageSource, parameters, image, without=WINDOW), taken(RunOptions, parameters)
     info = method_named(method)
     prompts = texts_of(prompt, blank=not info.uses_prompt)
     fill(info.parameters_form, parameters, info.name)  # refuse a typing error before loading anything

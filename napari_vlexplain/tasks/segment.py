@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from ..io.source import ImageSource
+from ..io.source import WINDOW, ImageSource
 from ..models.options import RunOptions
 from ..results import cautions
 from ..results.request import ImageIdentity
@@ -27,7 +27,7 @@ SOURCE = "Melas-Kyriazi, Rupprecht, Laina, Vedaldi, Deep spectral methods, CVPR 
 UNUSED = ("truncate",)
 
 
-@entrance("Segmenting", *keywords_of(ImageSource), *keywords_of(RunOptions, *UNUSED))
+@entrance("Segmenting", *keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions, *UNUSED))
 def segment(
     image: Any,
     model: str | DualEncoder = "mini",
@@ -42,7 +42,7 @@ def segment(
     ----------
     image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model; any with an image tower.
-    progress, cancel, contrast_limits, plane, window, name : see :func:`napari_vlexplain.explain`.
+    progress, cancel, contrast_limits, plane, name : see :func:`napari_vlexplain.explain`.
     device, dtype, seed, download : see :class:`napari_vlexplain.models.options.RunOptions`; the seed is of k-means.
     size : about the shorter side, in pixels, of what the model looks at; by default that of its own input. A model
         whose positions can be interpolated sees the whole picture, proportions kept, both sides whole patches; any
@@ -70,7 +70,10 @@ def segment(
     ((672, 672), dtype('bool'))
     """
     run = Run(progress, cancel)
-    given, options = taken(ImageSource, parameters, image), taken(RunOptions, parameters, without=UNUSED)
+    given, options = (
+        taken(ImageSource, parameters, image, without=WINDOW),
+        taken(RunOptions, parameters, without=UNUSED),
+    )
     split_parameters(parameters)  # refuse a typing error before loading anything
     seen = given.load()
     from ..models.precision import precision_of

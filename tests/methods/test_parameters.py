@@ -1,12 +1,12 @@
 """Parameter dataclasses: description, checks, typed text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 
 import numpy as np
 import pytest
 
 from napari_vlexplain.errors import VLExplainError
-from napari_vlexplain.methods import list_methods, param
+from napari_vlexplain.methods import MethodInfo, list_methods, param
 from napari_vlexplain.methods.catalogue import method
 from napari_vlexplain.metrics.roar import FineTuning
 from napari_vlexplain.parameters import describe, fill, parse
@@ -124,3 +124,10 @@ def test_defaults_are_what_is_published(name):
 
 def test_fine_tuning_for_roar_is_as_the_page_says():
     assert FineTuning() == FineTuning(epochs=5, batch=64, learning_rate=1e-6, validation_share=0.2, seed=0)
+
+
+@pytest.mark.parametrize("name", ["seed", "size", "contrast_limits", "prompt"])
+def test_a_method_has_no_parameter_that_explain_takes_for_its_own(name: str) -> None:
+    form = make_dataclass("Form", [(name, int, field(default=1))])
+    with pytest.raises(VLExplainError, match=f"has a parameter {name}, as explain"):
+        MethodInfo("mine", "Mine", "", "", form, frozenset(), "nowhere:nothing")

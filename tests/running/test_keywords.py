@@ -47,7 +47,7 @@ def test_the_signature_shows_them_and_knows_no_others() -> None:
 @pytest.mark.parametrize("door", ["explain", "ask", "detect", "segment", "compare", "interpret", "edit"])
 def test_every_door_shows_how_its_image_is_seen_and_its_model_run(door: str) -> None:
     names = set(inspect.signature(getattr(napari_vlexplain, door)).parameters)
-    assert {"contrast_limits", "plane", "window", "name", "device", "download"} <= names and "options" not in names
+    assert {"contrast_limits", "plane", "name", "device", "download"} <= names and "options" not in names
 
 
 def test_what_a_door_has_no_use_for_is_refused() -> None:

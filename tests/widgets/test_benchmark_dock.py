@@ -35,7 +35,7 @@ def dock(viewer_model: ViewerModel, qtbot: Any, tmp_path: Path) -> Iterator[Benc
     dock.view.methods.tick(["relevance"])
     dock.show()
     yield dock
-    dock.cancel()
+    dock.runner.cancel()
     qtbot.waitUntil(lambda: not dock.jobs.busy, timeout=PATIENCE)
 
 

@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QWidget
 from ...benchmark.reporting.gallery import Shown
 from ...benchmark.runner import Outcome
 from ...benchmark.session import Line, Session
-from ...choices.explain import remedy
 from ...drawing.roles import label_colours
 from ..jobs.jobs import jobs_of
 from ..parts.hooks import Lifetime
 from ..parts.parts import hold
+from ..parts.runner import Runner
 from ..viewer.heatmaps import KIND, faded
 from ..viewer.layers import new_metadata, outline
 from ..viewer.settings import settings
@@ -41,31 +41,33 @@ class BenchmarkDock(QWidget):
         self.jobs = jobs_of(viewer)
         self.view = BenchmarkView()
         self.session = Session()
-        self._mine = False
         self._seen = -1
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
-        hold(self, self.view)
+        view = self.view
+        self.runner = Runner(
+            self.jobs, view.run_button, view.progress, view.status, self._problem, self.run,
+            when_cancelled="Cancelled. What was finished is kept; Run goes on.",
+        )  # fmt: skip
+        hold(self, view)
         self._connect()
-        self._lifetime = Lifetime(self, self._refresh, self._release)
+        self._lifetime = Lifetime(self, self.runner.refresh, self._release)
 
     def run(self) -> None:
         """Compute what is missing in the folder; what comes of it is told by ``finished``."""
-        session, looks = self.view.session(), settings()
-        session.device, session.dtype = looks.torch_device, looks.precision
-        problem = self._problem(session)
-        if problem:
-            self.view.say(problem, bad=True)
+        session = self.runner.choices(self.view.session)
+        if session is None:
             return
+        looks = settings()
+        session.device, session.dtype = looks.torch_device, looks.precision
         self.session, self._seen = session, -1
-        self._start("Benchmark", session.run, self._on_run)
+        self.runner.start("Benchmark", session.run, self._on_run)
         self._timer.start()
 
     def report(self) -> None:
         """Write the report of the folder that is chosen."""
         folder = self.view.session().folder
-        if self.jobs.busy:
-            self.view.say(self._problem(self.view.session()), bad=True)
+        if self.runner.waits():
             return
 
         def work(progress: Any, cancelled: Any) -> Any:
@@ -74,62 +76,38 @@ class BenchmarkDock(QWidget):
             progress(0.0, "Writing the report")
             return make_report(folder).files["html"]
 
-        self._start("Report", work, lambda path: self._end("reported", f"Written: {path}"))
+        self.runner.start("Report", work, lambda path: self.runner.end("reported", f"Written: {path}"))
 
     def open_line(self, line: Line) -> None:
         """Open a row's image, heatmap and ground truth as layers."""
-        if self.jobs.busy:
-            self.view.say(f"One at a time: “{self.jobs.title}” is running.", bad=True)
+        if self.runner.waits():
             return
         session = self.session
-        self._start("Opening a case", lambda progress, cancelled: session.layers_of(line), self._on_opened)
-
-    def cancel(self) -> None:
-        """Ask the job to stop; rows that are finished stay."""
-        if self._mine:
-            self.jobs.cancel()
-
-    def _start(self, title: str, work: Any, done: Any) -> None:
-        self._mine = True
-        self.jobs.start(title, work, done, self._on_failed, self._on_cancelled)
+        self.runner.start("Opening a case", lambda progress, cancelled: session.layers_of(line), self._on_opened)
 
     def _connect(self) -> None:
         view = self.view
-        view.run_button.clicked.connect(lambda: self.cancel() if self._mine else self.run())
         view.report_button.clicked.connect(self.report)
         view.picked.connect(self.open_line)
-        view.dataset.currentIndexChanged.connect(self._refresh)
+        view.dataset.currentIndexChanged.connect(self.runner.refresh)
         for part in (view.methods, view.root, view.folder):
-            part.changed.connect(self._refresh)
-        self.jobs.changed.connect(self._refresh)
-        self.jobs.progressed.connect(self._on_progress)
+            part.changed.connect(self.runner.refresh)
+        self.runner.changed.connect(self._refresh)
+        self.runner.ended.connect(self._on_ended)
         self._timer.timeout.connect(self._show_live)
 
     def _release(self) -> None:
-        if self._mine:
-            self._mine = False
-            self.jobs.forget()
+        self.runner.release()
         self._timer.stop()
 
-    def _problem(self, session: Session) -> str:
-        if self.jobs.busy and not self._mine:
-            return f"One at a time: “{self.jobs.title}” is running."
-        return next(iter(session.problems().values()), "")
+    def _problem(self) -> str:
+        """What keeps it from running, or nothing."""
+        return next(iter(self.view.session().problems().values()), "")
 
     def _refresh(self) -> None:
-        view, session = self.view, self.view.session()
-        problem = self._problem(session)
-        view.run_button.setText("Cancelling…" if self.jobs.cancelling else "Cancel" if self._mine else "Run")
-        view.run_button.setEnabled((self._mine and not self.jobs.cancelling) or not (problem or self.jobs.busy))
-        view.report_button.setEnabled(not self.jobs.busy)
-        view.root.setEnabled("root" in session.problems() or bool(session.root))
-        if not self._mine:
-            view.say(problem)
-
-    def _on_progress(self, share: float, what: str) -> None:
-        if self._mine and not self.jobs.cancelling:
-            self.view.progress.setValue(round(100 * share))
-            self.view.say(f"{what}…")
+        session = self.view.session()
+        self.view.report_button.setEnabled(not self.jobs.busy)
+        self.view.root.setEnabled("root" in session.problems() or bool(session.root))
 
     def _show_live(self) -> None:
         live = self.session.live
@@ -141,26 +119,16 @@ class BenchmarkDock(QWidget):
         failed = f" {outcome.broken} rows failed." if outcome.broken else ""
         left_out = " ".join(dict.fromkeys(outcome.unfit.values()))
         told = f"{outcome.rows} rows kept." if outcome.tasks else "Nothing was missing."
-        self._end("done", f"{told}{failed} {left_out}".strip())
+        self.runner.end("done", f"{told}{failed} {left_out}".strip())
 
     def _on_opened(self, shown: Shown) -> None:
         show_case(self._viewer, shown)
-        self._end("opened", f"{shown.item.case}: {shown.item.text}")
+        self.runner.end("opened", f"{shown.item.case}: {shown.item.text}")
 
-    def _on_failed(self, error: BaseException) -> None:
-        self._end("failed", remedy(error), bad=True)
-
-    def _on_cancelled(self) -> None:
-        self._end("cancelled", "Cancelled. What was finished is kept; Run goes on.")
-
-    def _end(self, how: str, told: str, bad: bool = False) -> None:
-        self._mine = False
+    def _on_ended(self, how: str) -> None:
         self._timer.stop()
         self._show_live()
         self.view.dashboard.hide()  # it went with its workers
-        self.view.progress.setValue(0)
-        self._refresh()
-        self.view.say(told, bad)
         self.finished.emit(how)
 
 

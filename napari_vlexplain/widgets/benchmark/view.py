@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -34,7 +33,7 @@ from ...metrics.catalogue import GROUPS
 from ...models import list_models
 from ..parts.check_list import CheckList
 from ..parts.scroll import fill_scrolling
-from ..parts.status import StatusLine
+from ..parts.status import ProgressBar, StatusLine
 
 DEFAULT_METRICS = "what the data allow"
 
@@ -81,7 +80,7 @@ class BenchmarkView(QWidget):
         self.methods = CheckList(6)
         self.floors = QCheckBox("floors beside them")
         self.run_button, self.report_button = QPushButton("Run"), QPushButton("Report")
-        self.progress, self.status, self.dashboard = QProgressBar(), StatusLine(), QLabel()
+        self.progress, self.status, self.dashboard = ProgressBar(), StatusLine(), QLabel()
         self.say = self.status.say
         self.means, self.cases = QTableWidget(), QTableWidget()
         self._lines: list[Line] = []
@@ -143,8 +142,7 @@ class BenchmarkView(QWidget):
         self.processes.setSpecialValueText("in this one")
         self.floors.setChecked(True)
         self.folder.edit.setText(Session().folder)
-        self.progress.setRange(0, 100)
-        self.progress.setTextVisible(False)
+        self.progress.keep_place()
         self.dashboard.setOpenExternalLinks(True)
         self.dashboard.hide()
 

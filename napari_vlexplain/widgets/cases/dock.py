@@ -215,7 +215,7 @@ class CasesDock(QWidget):
     def _release(self) -> None:
         self.own_mask.release()
         self.work.forget()
-        self.exporting.forget()
+        self.exporting.release()
         self.showing.close()
         self.figures.close()
         for thread in (self._opening, self._recalling):

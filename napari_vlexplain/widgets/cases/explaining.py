@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from ...choices.explain import remedy
 from ...reading_room.ahead import Prepared
@@ -14,24 +14,22 @@ from ...reading_room.session import ReadingSession
 from ...reading_room.study import Item
 from ..jobs.jobs import Jobs
 from ..parts.collector import Settled
+from ..parts.runner import DockJob
 from .method import MethodChoice
 from .view import CasesView
 
 
-class CaseExplaining(QObject):
+class CaseExplaining(DockJob):
     """One job of the viewer's at a time for what the reader waits for, and one behind for what comes next.
 
-    ``ready`` carries (item, Prepared) of the case in view, ``said`` a sentence and whether it is bad. ``changed``
-    tells that a job began or ended, ``ahead`` that figures of another case are known.
+    ``ready`` carries (item, Prepared) of the case in view, ``ahead`` tells that figures of another case are known.
     """
 
     ready = Signal(object, object)
-    said = Signal(str, bool)
-    changed = Signal()
     ahead = Signal()
 
     def __init__(self, jobs: Jobs, view: CasesView, method: MethodChoice, settled: Settled) -> None:
-        super().__init__(view)
+        super().__init__(jobs, view)
         self.jobs = jobs
         self.session: ReadingSession | None = None
         self.question: Question | None = None
@@ -40,12 +38,7 @@ class CaseExplaining(QObject):
         self._ahead: tuple[object, Question] | None = None
         self._settled = settled
         jobs.changed.connect(self._on_jobs)
-        jobs.progressed.connect(self._on_progress)
-
-    @property
-    def mine(self) -> bool:
-        """Does a job of this dock run?"""
-        return self.all or self.question is not None
+        self.progressed.connect(view.show_progress)
 
     def follow(self, session: ReadingSession) -> None:
         """From now on it is about this study."""
@@ -63,20 +56,18 @@ class CaseExplaining(QObject):
         if not question.prompts:
             self.said.emit("This study comes without phrases: write what to look for.", True)
         elif self.question is not None and self.question.key != question.key:
-            self.jobs.cancel()  # its end brings us back here
-        elif not self.mine and not self._waits():
-            self._start(session, item, question)
+            self.cancel()  # its end brings us back here
+        elif not self.mine and not self.waits():
+            self._explain(session, item, question)
 
     def explain_all(self) -> None:
         """Explain every case of the list."""
         session = self.session
-        if session is None or self._waits():
+        if session is None or self.waits():
             return
         self._take_settings()
         self.all = True
-        title = f"Explaining {session.study.title}"
-        self.jobs.start(title, session.explain_all, self._on_all, self._on_failed, self._on_cancelled)
-        self.changed.emit()
+        self.start(f"Explaining {session.study.title}", session.explain_all, self._on_all)
 
     def go_on(self, answered: Question | None = None) -> None:
         """Explain the case in view if that is wanted and nothing else runs, or else prepare the next one.
@@ -101,9 +92,8 @@ class CaseExplaining(QObject):
 
     def forget(self) -> None:
         """Stop everything and tell nobody."""
-        if self.mine:
-            self.question, self.all = None, False
-            self.jobs.forget()
+        self.question, self.all = None, False
+        self.release()
         if self._ahead is not None and self._ahead[0] is self.jobs.behind:
             self.jobs.stop_behind()
         self._ahead = None
@@ -112,29 +102,22 @@ class CaseExplaining(QObject):
     def _current(self) -> tuple[ReadingSession | None, Item | None]:
         return self.session, None if self.session is None else self.session.item
 
-    def _waits(self) -> bool:
-        """Does another job keep this one waiting? Then say so."""
-        if self.jobs.busy:
-            self.said.emit(f"One at a time: “{self.jobs.title}” is running.", True)
-        return self.jobs.busy
-
     def _take_settings(self) -> None:
         self._method.take_settings()
         if self.session is not None:
             self.session.choose_asked(self._method.asked)
 
-    def _start(self, session: ReadingSession, item: Item, question: Question) -> None:
+    def _explain(self, session: ReadingSession, item: Item, question: Question) -> None:
         """Compute an answer, or take over the computation that runs ahead."""
         self.question = question
         done = partial(self._on_explained, question)
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] is self.jobs.behind and ahead[1].key == question.key:
-            self.jobs.adopt(done, self._on_failed, self._on_cancelled)
+            self.adopt(done)
         else:
             title = f"{self._method.asked.method_info.title}: {item.prompt}"
             work = partial(session.preparing.prepare, question)
-            self.jobs.start(title, work, done, self._on_failed, self._on_cancelled)
-        self.changed.emit()
+            self.start(title, work, done)
 
     def _read_ahead(self, session: ReadingSession, compute: bool) -> None:
         self._settled.hold("a case is shown")
@@ -154,7 +137,7 @@ class CaseExplaining(QObject):
         self._ahead = None if token is None else (token, question)
 
     def _on_explained(self, question: Question, prepared: Prepared) -> None:
-        self.question = None
+        self.question, self.mine = None, False
         self._settled.hold("a model is loaded")
         session, item = self._current()
         if session is None:
@@ -171,28 +154,27 @@ class CaseExplaining(QObject):
     def _on_all(self, problems: list[str]) -> None:
         self.all = False
         more = f" {len(problems)} could not be: {problems[0]}" if problems else ""
-        self._end(f"Every case of the list is explained.{more}", bool(problems))
+        self._tell(f"Every case of the list is explained.{more}", bool(problems))
         self.go_on()
 
     def _on_failed(self, error: BaseException) -> None:
         self.question, self.all = None, False
-        self._end(remedy(error), True)
+        self._tell(remedy(error), True)
 
     def _on_cancelled(self) -> None:
-        question, self.question, self.all = self.question, None, False
+        question, self.question, self.all, self.mine = self.question, None, False, False
         session, item = self._current()
         if session is None or item is None:
             return
         if question is not None and session.question(item).key != question.key:
             self.go_on()  # the reader went on meanwhile
         else:
-            self._end("Cancelled; what was explained before is kept.")
+            self._tell("Cancelled; what was explained before is kept.")
 
-    def _end(self, told: str, bad: bool = False) -> None:
+    def _tell(self, told: str, bad: bool = False) -> None:
         if self.session is not None:
             self.session.forget_rows()
-        self.changed.emit()
-        self.said.emit(told, bad)
+        self.end("told", told, bad)
 
     def _on_ahead(self, question: Question) -> None:
         self._ahead = None
@@ -201,10 +183,5 @@ class CaseExplaining(QObject):
             self.ahead.emit()
 
     def _on_jobs(self) -> None:
-        self.changed.emit()
         if not self.jobs.busy and not self.mine:  # another dock's has ended
             self.go_on()
-
-    def _on_progress(self, share: float, what: str) -> None:
-        if self.mine and not self.jobs.cancelling:
-            self._view.show_progress(share, what)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -22,11 +21,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...choices.explain import remedy
 from ...reading_room.export import Options, export_study, notes_of
 from ...reading_room.navigation import shown
 from ...reading_room.session import ReadingSession
 from ..jobs.jobs import Jobs
+from ..parts.runner import DockJob
 
 Scope = Literal["study", "shown", "case"]
 SCOPES: dict[Scope, str] = {"study": "the whole study", "shown": "the cases of the list", "case": "this case"}
@@ -156,23 +155,18 @@ class ExportDialog(QDialog):
         )
 
 
-class Exporting(QObject):
-    """``said`` carries what became of it and whether that is bad, ``changed`` tells that it began or ended."""
-
-    said = Signal(str, bool)
-    changed = Signal()
+class Exporting(DockJob):
+    """``said`` carries what became of it and whether that is bad, ``changed`` tells that a job began or ended."""
 
     def __init__(self, jobs: Jobs, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.mine = False
-        self._jobs, self._widget = jobs, parent
+        super().__init__(jobs, parent, when_cancelled="The export was cancelled; nothing is left of it.")
+        self._widget = parent
         self._folder = Path.home()
-        jobs.progressed.connect(self._on_progress)
+        self.progressed.connect(lambda _, what: self.said.emit(f"{what}…", False))
 
     def export(self, session: ReadingSession, dialog: ExportDialog | None = None) -> None:
         """Ask, unless a dialog that was answered is given, and export."""
-        if self._jobs.busy:
-            self.said.emit(f"One at a time: “{self._jobs.title}” is running.", True)
+        if self.waits():
             return
         if dialog is None:
             rows = [row for row in session.rows if not row.problem]
@@ -193,35 +187,13 @@ class Exporting(QObject):
         place, options, problems = dialog.place, dialog.options, list[str]()
         self._folder = place.parent
         records = session.records(keys, problems)
-        self.mine = True
-        self._jobs.start(
+        self.start(
             f"Exporting {session.study.title}",
             lambda progress, cancelled: export_study(records, place, options, progress, cancelled),
             lambda target: self._on_done(target, problems),
-            self._on_failed,
-            lambda: self._end("The export was cancelled; nothing is left of it."),
         )
-        self.changed.emit()
-
-    def forget(self) -> None:
-        """Stop, and tell nobody."""
-        if self.mine:
-            self.mine = False
-            self._jobs.forget()
 
     def _on_done(self, target: Path, problems: list[str]) -> None:
         notes = [*problems, *notes_of(target)]
         more = f" {' '.join(notes[:3])}{' …' if len(notes) > 3 else ''}" if notes else ""
-        self._end(f"Exported to {target}.{more}", bool(notes))
-
-    def _on_failed(self, error: BaseException) -> None:
-        self._end(remedy(error), True)
-
-    def _end(self, told: str, bad: bool = False) -> None:
-        self.mine = False
-        self.changed.emit()
-        self.said.emit(told, bad)
-
-    def _on_progress(self, share: float, what: str) -> None:
-        if self.mine and not self._jobs.cancelling:
-            self.said.emit(f"{what}…", False)
+        self.end("done", f"Exported to {target}.{more}", bool(notes))

@@ -8,11 +8,11 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from ...choices.explain import remedy
 from ...results.answer import Answer
 from ...results.explanation import Explanation
 from ...tasks.check import Sanity, check
 from ..jobs.jobs import Jobs
+from ..parts.runner import DockJob
 from ..parts.status import StatusLine
 
 TIP = (
@@ -58,13 +58,19 @@ class Checking(QObject):
 
     def __init__(self, view: CheckBox, jobs: Jobs, keep: Callable[[Explanation], None]) -> None:
         super().__init__(view)
-        self._view, self._jobs, self._keep = view, jobs, keep
+        self._view, self._keep = view, keep
         self._one: Explanation | Answer | None = None
         self._model = ""
-        self.running = False
+        self._job = DockJob(jobs, self, when_cancelled="Cancelled; the heatmap is unchecked.")
         view.button.clicked.connect(self._on_click)
-        jobs.changed.connect(self._refresh)
-        jobs.progressed.connect(self._on_progress)
+        self._job.changed.connect(self._refresh)
+        self._job.said.connect(view.say)
+        self._job.progressed.connect(lambda share, what: view.say(f"{what}… {share:.0%}"))
+
+    @property
+    def running(self) -> bool:
+        """Is it checked now?"""
+        return self._job.mine
 
     def show(self, one: Explanation | Answer | None, model: str) -> None:
         """What the button checks from now on; its earlier checks, if any, are shown."""
@@ -76,41 +82,26 @@ class Checking(QObject):
 
     def release(self) -> None:
         """Stop, and tell nobody."""
-        if self.running:
-            self.running = False
-            self._jobs.forget()
+        self._job.release()
 
     def _on_click(self) -> None:
         one, model = self._one, self._model
         if self.running:
-            self._jobs.cancel()
-        elif isinstance(one, Explanation) and not self._jobs.busy:
-            self.running = True
-            self._jobs.start(
+            self._job.cancel()
+        elif isinstance(one, Explanation) and not self._job.waits():
+            self._job.start(
                 f"Checks of “{one.prompt}”",
                 lambda progress, cancelled: check(one, model, progress=progress, cancel=cancelled),
                 self._on_done,
-                lambda error: self._end(remedy(error), bad=True),
-                lambda: self._end("Cancelled; the heatmap is unchecked."),
             )
 
-    def _on_progress(self, share: float, what: str) -> None:
-        if self.running and not self._jobs.cancelling:
-            self._view.say(f"{what}… {share:.0%}")
-
     def _on_done(self, checked: Explanation) -> None:
-        self._end("")
+        self._job.end("done", "")
         self._keep(checked)
         self.show(checked, self._model)
 
-    def _end(self, text: str, bad: bool = False) -> None:
-        self.running = False
-        self._refresh()
-        self._view.say(text, bad)
-
     def _refresh(self) -> None:
-        button, cancelling = self._view.button, self.running and self._jobs.cancelling
-        fits = isinstance(self._one, Explanation)
-        button.setText("Cancelling…" if cancelling else "Cancel the check" if self.running else "Check")
-        button.setEnabled(fits and not cancelling and (self.running or not self._jobs.busy))
+        button, job, fits = self._view.button, self._job, isinstance(self._one, Explanation)
+        button.setText("Cancelling…" if job.cancelling else "Cancel the check" if job.mine else "Check")
+        button.setEnabled(fits and not job.cancelling and not job.elsewhere)
         button.setToolTip(TIP if fits else NO_QUESTIONS)

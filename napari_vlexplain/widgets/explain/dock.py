@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from ...choices.explain import NEED_OTHERS, Explaining, compute, remedy, split_prompts
+from ...choices.explain import NEED_OTHERS, Explaining, compute, split_prompts
 from ...choices.prompt_history import PromptHistory
 from ...errors import VLExplainError
 from ...layers.explanations import record_of, write_bundle
@@ -22,7 +22,7 @@ from ..parts.hooks import Lifetime
 from ..parts.image_combo import NO_IMAGE
 from ..parts.model_box import follow_settings
 from ..parts.parts import hold
-from ..parts.runner import Runner
+from ..parts.runner import DockJob, Runner
 from ..parts.saving import layers_to_save
 from ..viewer.heatmaps import show_heatmap, show_only
 from ..viewer.layers import find_layer, info, layer_id
@@ -57,6 +57,7 @@ class ExplainDock(QWidget):
         self._device = ""
         view = self.view
         self.runner = Runner(self.jobs, view.run_button, view.progress, view.status, self._problem, self.run)
+        self.saving = DockJob(self.jobs, self, when_cancelled="Cancelled; a part of it may be saved.")
         hold(self, view)
         self._connect()
         self._on_method()
@@ -98,6 +99,7 @@ class ExplainDock(QWidget):
         view.compare_button.clicked.connect(self._compare)
         view.copies.pressed.connect(lambda what: self.copier.copy(what, self._asked_now))
         self.copier.said.connect(view.say)
+        self.saving.said.connect(view.say)
         self.runner.changed.connect(self._refresh)
         self.runner.ended.connect(self.finished)
 
@@ -261,12 +263,10 @@ class ExplainDock(QWidget):
             self, "Save the explanation as a folder", "explanation.vlexplain", "Explanation (*.vlexplain)"
         )
         if chosen and not self.jobs.busy:
-            self.jobs.start(
+            self.saving.start(
                 "Saving",
                 lambda progress, cancelled: write_bundle(chosen, layers),
-                lambda folders: self.view.say(f"Saved in {chosen}."),
-                lambda error: self.runner.fail(remedy(error)),
-                self.runner.refresh,
+                lambda folders: self.saving.end("saved", f"Saved in {chosen}."),
             )
 
     def _compare(self) -> None:

@@ -20,7 +20,9 @@ from ..jobs.jobs import jobs_of
 from ..jobs.latest import LatestOnly
 from ..parts.copying import Copier
 from ..parts.hooks import Hooks, Lifetime
+from ..parts.image_combo import NO_IMAGE
 from ..parts.parts import hold
+from ..parts.runner import Runner
 from ..viewer.layers import find_layer, info
 from ..viewer.picture import Picture, picture_of
 from ..viewer.planes import GEOMETRY_EVENTS
@@ -54,7 +56,7 @@ class LatentTextDock(QWidget):
         self.session = Session()
         self.jobs = jobs_of(viewer)
         self.view = LatentView(viewer)
-        self._mine = self._released = False
+        self._released = False
         self._turn = 0
         self._source: str | None = None
         self._picture: Picture | None = None
@@ -65,16 +67,18 @@ class LatentTextDock(QWidget):
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
-        hold(self, self.view)
+        view = self.view
+        self.runner = Runner(self.jobs, view.source.read_button, view.progress, view.status, self._problem, self.read)
+        hold(self, view)
         self._connect()
-        self._on_model(self.view.source.model.name)
-        self._refresh()
+        self._on_model(view.source.model.name)
+        self.runner.refresh()
         self._lifetime = Lifetime(self, self._attach, self._release)
 
     @property
     def running(self) -> bool:
         """Does a reading of this dock go on?"""
-        return self._mine
+        return self.runner.mine
 
     @property
     def busy(self) -> bool:
@@ -88,28 +92,18 @@ class LatentTextDock(QWidget):
 
     def read(self) -> None:
         """Read the image in view; what comes of it is told by ``finished``."""
-        layer = self.view.source.image.layer
-        if self.jobs.busy:
-            self.view.say(f"One at a time: “{self.jobs.title}” is running.", bad=True)
+        layer: Any = self.view.source.image.layer
+        found = self.runner.choices(lambda: (picture_of(self._viewer, layer), self.view.source.asked()))
+        if found is None:
             return
-        if layer is None:
-            self.view.say("Open an image first.", bad=True)
-            return
-        try:
-            picture, asked = picture_of(self._viewer, layer), self.view.source.asked()
-        except VLExplainError as error:
-            self._fail(str(error))
-            return
+        picture, asked = found
         name = picture.source.path or layer.name
-        self._mine = True
-        self.jobs.start(
+        self.runner.start(
             f"Latent text of {layer.name}",
             lambda progress, cancelled: compute_read(
                 asked, picture.pixels, name, picture.contrast_limits, progress, cancelled
             ),
             lambda read: self._on_read(picture, read),
-            self._on_failed,
-            self._on_cancelled,
         )
 
     def paint(self) -> Labels | None:
@@ -129,7 +123,6 @@ class LatentTextDock(QWidget):
 
     def _connect(self) -> None:
         view = self.view
-        view.source.read_clicked.connect(self._on_read_button)
         view.source.model.chosen.connect(self._on_model)
         view.edit.add_clicked.connect(self._add_edit)
         view.edit.paint_clicked.connect(self.paint)
@@ -144,8 +137,9 @@ class LatentTextDock(QWidget):
         self._pause.timeout.connect(self._compute)
         self._latest.done.connect(self._on_edited)
         self._latest.failed.connect(lambda error: self._fail(remedy(error)))
-        self.jobs.changed.connect(self._refresh)
-        self.jobs.progressed.connect(self._on_progress)
+        view.source.image.layer_changed.connect(self.runner.refresh)
+        self.runner.changed.connect(self._refresh)
+        self.runner.ended.connect(self.finished)
 
     def _attach(self) -> None:
         self._released = False
@@ -155,7 +149,7 @@ class LatentTextDock(QWidget):
         if self._source is not None:
             self._hook_source()
             self._painted.resume(self.source)
-        self._refresh()
+        self.runner.refresh()
 
     def _release(self) -> None:
         self._released = True  # an edit that is being computed ends soon
@@ -165,25 +159,15 @@ class LatentTextDock(QWidget):
         self._looking.pointer.release()
         self._latest.close()
         self.copier.close()
-        if self._mine:
-            self._mine = False
-            self.jobs.forget()
+        self.runner.release()
         self.view.source.image.unfollow()
         self.view.edit.donor.layers.unfollow()
 
-    def _on_read_button(self) -> None:
-        if self._mine:
-            self.jobs.cancel()
-        else:
-            self.read()
-
     def _on_read(self, picture: Picture, read: Read) -> None:
-        self._mine = False
         layer = find_layer(self._viewer.layers, picture.layer_id)
         if layer is None or not picture.still_of(layer):
-            self.view.say("Nothing was added: the image changed while it was read. Press Read tokens again.", bad=True)
-            self._refresh()
-            self.finished.emit("dropped")
+            told = "Nothing was added: the image changed while it was read. Press Read tokens again."
+            self.runner.end("dropped", told, bad=True)
             return
         self._source, self._picture = picture.layer_id, picture
         asked = tuple(info(layer).get("prompts") or ())
@@ -195,26 +179,13 @@ class LatentTextDock(QWidget):
         self.view.prediction.show_classes(self.session.classes)
         self.view.source.model.set_device(facts["device"])
         read_all = f"Read {read.found.count} tokens at {depth + 1} layers; {facts['vocabulary']['texts']:,} texts."
-        self.view.say(" ".join([read_all, *read.found.remarks]))
         self._hook_source()
         self._looking.start()
         self._changed()
-        self.finished.emit("done")
+        self.runner.end("done", " ".join([read_all, *read.found.remarks]))
 
-    def _on_failed(self, error: BaseException) -> None:
-        self._mine = False
-        self._fail(remedy(error))
-        self.finished.emit("failed")
-
-    def _on_cancelled(self) -> None:
-        self._mine = False
-        self.view.say("Cancelled.")
-        self._refresh()
-        self.finished.emit("cancelled")
-
-    def _on_progress(self, share: float, what: str) -> None:
-        if self._mine:
-            self.view.say(f"{what} ({share:.0%})")
+    def _problem(self) -> str:
+        return NO_IMAGE if self.view.source.image.layer is None else ""
 
     def _fail(self, why: str) -> None:
         self.view.say(why, bad=True)
@@ -341,8 +312,6 @@ class LatentTextDock(QWidget):
 
     def _refresh(self) -> None:
         view, ready = self.view, self.session.read is not None
-        view.source.read_button.setText("Cancel" if self._mine else "Read tokens")
-        view.source.read_button.setEnabled(self._mine or not self.jobs.busy)
         for part in (view.says.layer, view.says.legend, view.says.search, view.json_button, view.csv_button,
                      view.copies):  # fmt: skip
             part.setEnabled(ready)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPlainTextEdit, QPushButton, QWidget
 
 from ...errors import VLExplainError
@@ -31,8 +31,6 @@ SMOOTHINGS = {"": "none", "final": "before the readout", "all": "before every bl
 class SourceBox(QWidget):
     """The upper part of the dock; ``asked`` is what its fields say."""
 
-    read_clicked = Signal()
-
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.image = LayerCombo(
@@ -49,7 +47,6 @@ class SourceBox(QWidget):
         self.vocabulary.activated.connect(self._on_vocabulary)
         self.smoothing.currentIndexChanged.connect(self._on_smoothing)
         self.drift_button.clicked.connect(self._on_drift)
-        self.read_button.clicked.connect(self.read_clicked)
 
     def asked(self) -> Asked:
         """What to read, as the fields are now.

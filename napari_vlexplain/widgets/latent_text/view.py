@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from ..parts.copying import CopyButtons
 from ..parts.parts import described, group
 from ..parts.scroll import fill_scrolling
-from ..parts.status import StatusLine
+from ..parts.status import ProgressBar, StatusLine
 from .edit_box import EditBox
 from .prediction import PredictionBox
 from .says import SaysBox
@@ -27,7 +27,7 @@ class LatentView(QWidget):
         super().__init__()
         self.source, self.says, self.prediction = SourceBox(viewer), SaysBox(), PredictionBox()
         self.edit = EditBox(viewer)
-        self.status, self.note = StatusLine(), QLabel()
+        self.progress, self.status, self.note = ProgressBar(), StatusLine(), QLabel()
         self.say = self.status.say
         self.json_button, self.csv_button = QPushButton("Save JSON…"), QPushButton("Save CSV…")
         self.copies = CopyButtons("reads these tokens, and makes these edits,")
@@ -58,6 +58,8 @@ class LatentView(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scrolling, 1)
+        self.progress.keep_place()
+        outer.addWidget(self.progress)
         outer.addWidget(self.status)  # in view wherever the rest is scrolled to
         self.setMinimumWidth(scrolling.minimumWidth())
         self.setSizePolicy(scrolling.sizePolicy())

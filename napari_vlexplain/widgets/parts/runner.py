@@ -1,4 +1,4 @@
-"""A dock's run: one of the viewer's jobs, its button, which becomes *Cancel*, its bar and its status line."""
+"""A dock's own among the viewer's jobs: :class:`DockJob`; with a button, a bar and a status line, :class:`Runner`."""
 
 from __future__ import annotations
 
@@ -16,70 +16,59 @@ from .status import ProgressBar, StatusLine
 T = TypeVar("T")
 
 
-class Runner(QObject):
-    """Starts, cancels and ends a dock's job, and says how it stands; ``mine`` while it goes on and is being shown.
+class DockJob(QObject):
+    """Starts, cancels and ends a job, one at a time for the whole viewer; ``mine`` while it goes on and is wanted.
 
-    ``ended`` carries "done", "failed", "cancelled" or "dropped"; ``changed`` tells that a run began or ended, or that
-    another one may begin, for the dock's other fields.
+    ``ended`` carries "done", "failed", "cancelled", "dropped" or what else a dock calls it, ``said`` a sentence and
+    whether it is bad, ``progressed`` (share in [0, 1], text) of this job alone. ``changed`` tells that a job of any
+    dock began or ended.
     """
 
     ended = Signal(str)
+    said = Signal(str, bool)
+    progressed = Signal(float, str)
     changed = Signal()
 
-    def __init__(
-        self, jobs: Jobs, button: QPushButton, bar: ProgressBar, status: StatusLine,
-        problem: Callable[[], str], run: Callable[[], None],
-    ) -> None:  # fmt: skip
-        """``problem`` : what keeps it from running, or nothing; ``run`` : what the button does."""
-        super().__init__(button)
-        self._jobs, self._button, self._bar, self._status = jobs, button, bar, status
-        self._problem, self._run = problem, run
-        self._text, self._tip = button.text(), button.toolTip()
+    def __init__(self, jobs: Jobs, parent: QObject, when_cancelled: str = "Cancelled; nothing was changed.") -> None:
+        super().__init__(parent)
+        self._jobs, self._when_cancelled = jobs, when_cancelled
         self.mine = False
-        button.clicked.connect(self.press)
         jobs.changed.connect(self.refresh)
         jobs.progressed.connect(self._on_progress)
 
-    def press(self) -> None:
-        """Run, or cancel what runs."""
-        if self.mine:
-            self.cancel()
-        else:
-            self._run()
+    @property
+    def cancelling(self) -> bool:
+        """Was it asked to stop, and has not yet?"""
+        return self.mine and self._jobs.cancelling
 
-    def choices(self, read: Callable[[], T]) -> T | None:
-        """What is to be run, as ``read`` finds it; None if nothing may be, and then it is said why."""
-        why = self._problem() or (f"One at a time: “{self._jobs.title}” is running." if self._jobs.busy else "")
-        if why:
-            self._status.say(why, bad=True)
-            return None
-        try:
-            return read()
-        except VLExplainError as error:
-            self.fail(str(error))
-            return None
+    @property
+    def elsewhere(self) -> bool:
+        """Does a job run that is none of this dock's?"""
+        return self._jobs.busy and not self.mine
+
+    def waits(self) -> bool:
+        """Does a job keep another from being started? Then say so."""
+        if self._jobs.busy:
+            self.said.emit(f"One at a time: “{self._jobs.title}” is running.", True)
+        return self._jobs.busy
 
     def start(self, title: str, work: Work, done: Callable[[Any], None]) -> None:
         """Run ``work`` on a thread; ``done`` shows its result and calls :meth:`end`."""
-
-        def show(result: Any) -> None:
-            try:
-                done(result)
-            except BaseException:  # napari shows it; the dock must not wait for an end
-                self.mine = False
-                self.refresh()
-                raise
-
         self.mine = True
-        self._jobs.start(title, work, show, lambda error: self.fail(remedy(error)), self._on_cancelled)
+        self._jobs.start(title, work, self._showing(done), self._on_failed, self._on_cancelled)
+
+    def adopt(self, done: Callable[[Any], None]) -> None:
+        """As :meth:`start`, with the job that runs behind."""
+        self.mine = True
+        self._jobs.adopt(self._showing(done), self._on_failed, self._on_cancelled)
 
     def cancel(self) -> None:
-        """Ask the run to stop."""
+        """Ask it to stop."""
         if self.mine:
             self._jobs.cancel()
 
     def release(self) -> None:
-        """Stop, and tell nobody: the dock is gone."""
+        """Stop, and tell nobody: whoever asked is gone."""
         if self.mine:
             self.mine = False
             self._jobs.forget()
@@ -92,31 +81,87 @@ class Runner(QObject):
         self.end(outcome, message, bad=True)
 
     def end(self, outcome: str, told: str, bad: bool = False) -> None:
-        """The run is over and shown; say what came of it."""
+        """It is over and shown; say what came of it."""
         self.mine = False
         self.refresh()
-        self._status.say(told, bad)
+        self.said.emit(told, bad)
         self.ended.emit(outcome)
 
     def refresh(self) -> None:
         """Show how it stands."""
-        problem, cancelling = self._problem(), self.mine and self._jobs.cancelling
-        elsewhere = self._jobs.busy and not self.mine
-        self._button.setText("Cancelling…" if cancelling else "Cancel" if self.mine else self._text)
-        self._button.setEnabled(not cancelling and not elsewhere and (self.mine or not problem))
-        self._button.setToolTip(problem or self._tip)
-        self._bar.setVisible(self.mine)
         self.changed.emit()
-        if cancelling:
-            self._status.say("Cancelling; the model stops at the next step…")
-        elif not self.mine:
-            self._bar.show_share(0.0)
-            self._status.say(f"“{self._jobs.title}” is running." if elsewhere else problem)
+
+    def _showing(self, done: Callable[[Any], None]) -> Callable[[Any], None]:
+        def show(result: Any) -> None:
+            try:
+                done(result)
+            except BaseException:  # napari shows it; the dock must not wait for an end
+                self.mine = False
+                self.refresh()
+                raise
+
+        return show
+
+    def _on_failed(self, error: BaseException) -> None:
+        self.fail(remedy(error))
 
     def _on_cancelled(self) -> None:
-        self.end("cancelled", "Cancelled; nothing was changed.")
+        self.end("cancelled", self._when_cancelled)
 
     def _on_progress(self, share: float, what: str) -> None:
         if self.mine and not self._jobs.cancelling:
-            self._bar.show_share(share)
-            self._status.say(f"{what}…")
+            self.progressed.emit(share, what)
+
+
+class Runner(DockJob):
+    """What a dock is there for: its button, which becomes *Cancel*, its bar and its status line."""
+
+    def __init__(
+        self, jobs: Jobs, button: QPushButton, bar: ProgressBar, status: StatusLine,
+        problem: Callable[[], str], run: Callable[[], None], when_cancelled: str = "Cancelled; nothing was changed.",
+    ) -> None:  # fmt: skip
+        """``problem`` : what keeps it from running, or nothing; ``run`` : what the button does."""
+        super().__init__(jobs, button, when_cancelled)
+        self._button, self._bar, self._status = button, bar, status
+        self._problem, self._run = problem, run
+        self._text, self._tip = button.text(), button.toolTip()
+        button.clicked.connect(self.press)
+        self.said.connect(status.say)
+        self.progressed.connect(self._show_progress)
+
+    def press(self) -> None:
+        """Run, or cancel what runs."""
+        if self.mine:
+            self.cancel()
+        else:
+            self._run()
+
+    def choices(self, read: Callable[[], T]) -> T | None:
+        """What is to be run, as ``read`` finds it; None if nothing may be, and then it is said why."""
+        if why := self._problem():
+            self.said.emit(why, True)
+            return None
+        if self.waits():
+            return None
+        try:
+            return read()
+        except VLExplainError as error:
+            self.fail(str(error))
+            return None
+
+    def refresh(self) -> None:
+        problem = self._problem()
+        self._button.setText("Cancelling…" if self.cancelling else "Cancel" if self.mine else self._text)
+        self._button.setEnabled(not (self.cancelling or self.elsewhere) and (self.mine or not problem))
+        self._button.setToolTip(problem or self._tip)
+        self._bar.setVisible(self.mine)
+        super().refresh()
+        if self.cancelling:
+            self.said.emit("Cancelling; the model stops at the next step…", False)
+        elif not self.mine:
+            self._bar.show_share(0.0)
+            self.said.emit(f"“{self._jobs.title}” is running." if self.elsewhere else problem, False)
+
+    def _show_progress(self, share: float, what: str) -> None:
+        self._bar.show_share(share)
+        self.said.emit(f"{what}…", False)
