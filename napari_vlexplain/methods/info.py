@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..running.run import Run
     from .inputs import Inputs, Scores
 
-_OF_DOORS = {"image", "prompt", "model", "method", "target", "progress", "cancel"} | {
+_OF_DOORS = {"image", "model", "method", "progress", "cancel"} | {
     each.name for each in (*keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions))
 }
 

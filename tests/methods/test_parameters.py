@@ -126,7 +126,7 @@ def test_fine_tuning_for_roar_is_as_the_page_says():
     assert FineTuning() == FineTuning(epochs=5, batch=64, learning_rate=1e-6, validation_share=0.2, seed=0)
 
 
-@pytest.mark.parametrize("name", ["seed", "size", "contrast_limits", "prompt"])
+@pytest.mark.parametrize("name", ["seed", "size", "contrast_limits", "model"])
 def test_a_method_has_no_parameter_that_explain_takes_for_its_own(name: str) -> None:
     form = make_dataclass("Form", [(name, int, field(default=1))])
     with pytest.raises(VLExplainError, match=f"has a parameter {name}, as explain"):
