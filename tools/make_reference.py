@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_vlexplain.datasets.catalogue import PHANTOM_STUDY
+from napari_vlexplain.datasets.ms_cxr import PHANTOM_STUDY
 from napari_vlexplain.datasets.worlds import cases
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.io.dicom.image import read_dicom_image

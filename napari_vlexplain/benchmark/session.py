@@ -60,7 +60,7 @@ class Session:
         """Field -> one sentence on what is missing there; empty when it can be run."""
         found: dict[str, str] = {}
         if dataset_info(self.dataset).needs_root and not self.root.strip():
-            found["root"] = f"Choose the folder of the data set. In it: {dataset_info(self.dataset).expected()}"
+            found["root"] = f"Choose the folder of the data set. In it: {dataset_info(self.dataset).layout}"
         if not self.methods:
             found["methods"] = "Tick at least one method."
         if not self.folder.strip():

@@ -244,6 +244,8 @@ def model_info(name: str) -> ModelInfo:
 def needs_download(name: str) -> bool:
     """Is this a model of a hub whose files do not seem to be on this computer? (A look at folders, no network.)"""
     known = known_models().get(name)
+    if known is not None and known.entry:
+        return not known.local
     if known is None and not _HUB_NAME.fullmatch(name):
         return False
     return not is_here(name, known)

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..datasets.catalogue import DATASETS, dataset_info, open_dataset
+from ..datasets.catalogue import dataset_info, list_datasets, open_dataset
+from ..datasets.catalogue import problems as left_out
 from ..errors import VLExplainError
 from ..models.options import RunOptions
 from ..running.run import ProgressCallback
 from . import options
 from .console import output, progress, say, table, write_json
 from .folding import folded
+from .listing import tell_left_out
 
 if TYPE_CHECKING:
     from ..benchmark.runner import Outcome
@@ -111,15 +113,16 @@ def datasets(
     as_json: options.AsJson = False,
 ) -> None:
     """List the data sets, or say what one looks like on disk."""
-    chosen = list(DATASETS) if name is None else [dataset_info(name)]
+    tell_left_out(left_out())
+    chosen = list_datasets() if name is None else [dataset_info(name)]
     if as_json:
         write_json([{"name": i.name, "title": i.title, "truth": i.truth, "access": i.access,
-                     "needs_folder": i.needs_root, "folder": i.expected()} for i in chosen])  # fmt: skip
+                     "needs_folder": i.needs_root, "folder": i.layout} for i in chosen])  # fmt: skip
     elif name is not None:
         info = chosen[0]
         console = output()
         console.print(f"{info.title}. Ground truth: {info.truth}. From: {info.access}.", soft_wrap=True)
-        console.print(f"In the folder: {info.expected()}" if info.layout else "It needs no folder.", soft_wrap=True)
+        console.print(f"In the folder: {info.layout}" if info.layout else "It needs no folder.", soft_wrap=True)
     else:
         listed = table("", "name", "what", "ground truth", "folder", "from")
         for info in chosen:

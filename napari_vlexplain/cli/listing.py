@@ -22,7 +22,7 @@ def models(
 ) -> None:
     """List the models, or what is known of one; the folder of a model works too."""
     found = list_models() if name is None else [model_info(name)]
-    _tell(zoo.problems())
+    tell_left_out(zoo.problems())
     if as_json:
         shown = [_model(info) for info in found]
         write_json(shown if name is None else shown[0])
@@ -43,7 +43,7 @@ def models(
     console.print("vlexplain models NAME shows source, towers and intended use of one.", soft_wrap=True)
 
 
-def _tell(problems: Iterable[str]) -> None:
+def tell_left_out(problems: Iterable[str]) -> None:
     """On stderr, so that what is listed can be read by programs."""
     for problem in problems:
         say(problem)
@@ -78,7 +78,7 @@ def methods(
 ) -> None:
     """List the methods, or the parameters of one."""
     found = list_methods() if name is None else [method(name)]
-    _tell(catalogue.problems())
+    tell_left_out(catalogue.problems())
     if as_json:
         listed = [_method(info) for info in found]
         write_json(listed if name is None else listed[0])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import VLExplainError
 from .dataset import DataSet, Entry, Problem, unique
+from .info import DataSetInfo
 from .tables import Broken, csv_rows, existing, folder, inside, listed, read_json, text_of
 
 CC_LAYOUT = (
@@ -138,3 +139,31 @@ def _columns(table: Path, problems: list[Problem]) -> list[tuple[int, str, str]]
         except Broken as error:
             problems.append(Problem(table.name, line, f"{error}."))
     return found
+
+
+DATASETS = (
+    DataSetInfo(
+        "conceptual-captions",
+        "Conceptual Captions",
+        "none",
+        "Google; images: their owners'",
+        open_conceptual_captions,
+        CC_LAYOUT,
+    ),
+    DataSetInfo(
+        "roco",
+        "ROCO and ROCOv2: radiology captions",
+        "none",
+        "CC BY and others, per image",
+        open_roco,
+        ROCO_LAYOUT,
+    ),
+    DataSetInfo(
+        "rsicd",
+        "RSICD: aerial images",
+        "none",
+        "for research",
+        open_rsicd,
+        RSICD_LAYOUT,
+    ),
+)

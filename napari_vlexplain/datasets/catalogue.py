@@ -2,83 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from ..errors import VLExplainError, unknown
-from ..shipped import RESOURCES
+from ..running.plugins import Offered, offered
 from .dataset import DataSet
-
-_HERE = "napari_vlexplain.datasets"
-PHANTOM_STUDY = RESOURCES / "phantom-study"
+from .info import DataSetInfo
 
 
-@dataclass(frozen=True)
-class DataSetInfo:
-    """A data set as a person knows it before opening it.
-
-    name : what to pass to ``vlexplain benchmark``. title, truth : one line each. access : where it comes from, and
-    under which terms. entry : ``module:function`` that opens it; the module's ``layout`` says what must lie in the
-    folder. drawn : is it made up on the spot, without a folder? root : the folder of one that is on board.
-    """
-
-    name: str
-    title: str
-    truth: str
-    access: str
-    entry: str
-    layout: str = ""
-    drawn: bool = False
-    root: Path | None = None
-
-    @property
-    def needs_root(self) -> bool:
-        return not self.drawn and self.root is None
-
-    def expected(self) -> str:
-        """What must lie in the folder."""
-        module, _, constant = self.layout.partition(":")
-        return str(getattr(import_module(module), constant)) if module else ""
+@lru_cache(maxsize=1)
+def _offered() -> Offered[DataSetInfo]:
+    """What the modules of this folder name in ``DATASETS``, those that need no folder first; then other packages'."""
+    modules = (
+        import_module(f"{__package__}.{each.name}") for each in iter_modules(import_module(__package__).__path__)
+    )
+    ours = [info for module in modules for info in getattr(module, "DATASETS", ())]
+    ours.sort(key=lambda info: info.needs_root)
+    return offered("napari_vlexplain.datasets", DataSetInfo, {info.name: info for info in ours})
 
 
-def _info(name: str, title: str, truth: str, access: str, module: str, function: str, layout: str) -> DataSetInfo:
-    return DataSetInfo(name, title, truth, access, f"{_HERE}.{module}:{function}", f"{_HERE}.{module}:{layout}")
+def list_datasets() -> list[DataSetInfo]:
+    """The data sets there are, those of other packages (entry points ``napari_vlexplain.datasets``) included."""
+    return list(_offered().found.values())
 
 
-_CHECKED_IN = "on board, BSD-3-Clause; drawn, not for clinical use"
-DATASETS = (
-    DataSetInfo("stickers", "Sticker scenes", "exact masks", "drawn on the spot",
-                f"{_HERE}.drawn:open_world", drawn=True),
-    DataSetInfo("phantom", "Chest phantoms", "exact masks", "drawn on the spot; not for clinical use",
-                f"{_HERE}.drawn:open_world", drawn=True),
-    DataSetInfo("phantom-study", "Phantom study in the layout of MS-CXR", "boxes", _CHECKED_IN,
-                f"{_HERE}.ms_cxr:open_ms_cxr", f"{_HERE}.ms_cxr:LAYOUT", root=PHANTOM_STUDY),
-    _info("ms-cxr", "MS-CXR: phrases of chest radiographs", "boxes",
-          "PhysioNet, credentialed; images from MIMIC-CXR-JPG or MIMIC-CXR", "ms_cxr", "open_ms_cxr", "LAYOUT"),
-    _info("folder", "A folder of yours", "masks or boxes, if any", "yours", "plain_folder", "open_folder", "LAYOUT"),
-    _info("coco", "COCO objects", "outlines", "cocodataset.org, CC BY 4.0; images: Flickr's terms", "coco",
-          "open_coco", "LAYOUT"),
-    _info("coco-captions", "COCO captions", "none", "cocodataset.org, CC BY 4.0; images: Flickr's terms", "coco",
-          "open_coco_captions", "LAYOUT"),
-    _info("cub", "CUB-200-2011: birds", "masks", "Caltech, for non-commercial research", "cub", "open_cub", "LAYOUT"),
-    _info("imagenet-s", "ImageNet-S", "masks", "for non-commercial research; images: ImageNet's terms", "imagenet_s",
-          "open_imagenet_s", "LAYOUT"),
-    _info("vqa", "VQA v2: questions", "none", "visualqa.org, CC BY 4.0; images: COCO", "vqa", "open_vqa", "LAYOUT"),
-    _info("conceptual-captions", "Conceptual Captions", "none", "Google; images: their owners'", "captions",
-          "open_conceptual_captions", "CC_LAYOUT"),
-    _info("roco", "ROCO and ROCOv2: radiology captions", "none", "CC BY and others, per image", "captions", "open_roco",
-          "ROCO_LAYOUT"),
-    _info("rsicd", "RSICD: aerial images", "none", "for research", "captions", "open_rsicd", "RSICD_LAYOUT"),
-)  # fmt: skip
-_BY_NAME = {info.name: info for info in DATASETS}
+def problems() -> tuple[str, ...]:
+    """A sentence for each data set of another package that was left out."""
+    return _offered().problems
 
 
 def dataset_info(name: str) -> DataSetInfo:
     """The data set of that name; raises VLExplainError if there is none."""
-    if name not in _BY_NAME:
-        raise unknown("data set", name, _BY_NAME)
-    return _BY_NAME[name]
+    known = _offered().found
+    if name not in known:
+        raise unknown("data set", name, known)
+    return known[name]
 
 
 def open_dataset(
@@ -94,7 +56,7 @@ def open_dataset(
 
     Parameters
     ----------
-    name : one of DATASETS.
+    name : one of :func:`list_datasets`.
     root : its folder, for those that have one.
     split : a part of it; what there is depends on the data set.
     images : the folder of the images, where they lie elsewhere.
@@ -107,14 +69,12 @@ def open_dataset(
     info = dataset_info(name)
     if limit is not None and (isinstance(limit, bool) or limit < 1):
         raise VLExplainError(f"limit is {limit!r}, but it must be a whole number of at least 1.")
-    module, _, function = info.entry.partition(":")
-    opener = getattr(import_module(module), function)
     source = {"name": name, "split": split, "limit": limit, "seed": seed}
     if info.drawn:
         if root is not None:
             raise VLExplainError(f"{name} is drawn on the spot; leave the folder out.")
-        return replace(opener(name, limit, seed), source=source)
-    found: DataSet = opener(root if root is not None else info.root, split, images)
+        return replace(info.opener(name, limit, seed), source=source)
+    found = info.opener(root if root is not None else info.root, split, images)
     if not found.entries:
         first = f" The first problem: {found.problems[0]}" if found.problems else ""
         raise VLExplainError(f"{name} holds no case that can be read.{first}")

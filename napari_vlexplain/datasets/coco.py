@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import VLExplainError
 from ..truth.annotated.coco import shape_of
 from .dataset import Boxes, DataSet, Entry, Problem, Segments, photo_of, unique
+from .info import DataSetInfo
 from .looking_over import looked_over, missing_parts
 from .tables import Broken, existing, folder, listed, read_json, size_of, text_of
 
@@ -124,3 +125,23 @@ def _united(shapes: list[Segments], size: tuple[int, int] | None) -> Boxes | Seg
     runs = tuple(one for shape in shapes for one in shape.runs)
     boxes = tuple(one for shape in shapes for one in shape.boxes)
     return Segments(polygons, runs, size, boxes) if polygons or runs else Boxes(boxes, size)
+
+
+DATASETS = (
+    DataSetInfo(
+        "coco",
+        "COCO objects",
+        "outlines",
+        "cocodataset.org, CC BY 4.0; images: Flickr's terms",
+        open_coco,
+        LAYOUT,
+    ),
+    DataSetInfo(
+        "coco-captions",
+        "COCO captions",
+        "none",
+        "cocodataset.org, CC BY 4.0; images: Flickr's terms",
+        open_coco_captions,
+        LAYOUT,
+    ),
+)

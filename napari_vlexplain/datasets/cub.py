@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import VLExplainError
 from .dataset import Boxes, DataSet, Entry, MaskFile, Problem, Truth, photo_of, unique
+from .info import DataSetInfo
 from .looking_over import looked_over
 from .tables import Broken, box_of, existing, folder
 
@@ -79,3 +80,15 @@ def _numbered(table: Path, problems: list[Problem]) -> dict[str, str]:
             continue
         found[number] = rest.strip()
     return found
+
+
+DATASETS = (
+    DataSetInfo(
+        "cub",
+        "CUB-200-2011: birds",
+        "masks",
+        "Caltech, for non-commercial research",
+        open_cub,
+        LAYOUT,
+    ),
+)

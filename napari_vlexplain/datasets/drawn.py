@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import VLExplainError
 from .dataset import DataSet, Drawn, Entry
+from .info import DataSetInfo
 
 DEFAULT_COUNT = 100
 TITLES = {"stickers": "Sticker scenes", "phantom": "Chest phantoms (drawn, not for clinical use)"}
@@ -24,3 +25,23 @@ def open_world(name: str, count: int | None = None, seed: int = 0, size: int = 2
     classes = tuple(f"a photo of {article(each)}" for each in class_names()) if name == "stickers" else ()
     facts = {"seed": str(seed), "size": str(size)}
     return DataSet(name, TITLES[name], tuple(entries), (), classes, facts)
+
+
+DATASETS = (
+    DataSetInfo(
+        "stickers",
+        "Sticker scenes",
+        "exact masks",
+        "drawn on the spot",
+        open_world,
+        drawn=True,
+    ),
+    DataSetInfo(
+        "phantom",
+        "Chest phantoms",
+        "exact masks",
+        "drawn on the spot; not for clinical use",
+        open_world,
+        drawn=True,
+    ),
+)

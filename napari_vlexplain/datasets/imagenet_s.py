@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import VLExplainError
 from .dataset import DataSet, Entry, MaskFile, Problem, photo_of, unique
+from .info import DataSetInfo
 from .tables import Broken, existing, folder
 
 LAYOUT = "validation/n01440764/....JPEG, validation-segmentation/n01440764/....png, and the classes' names in \
@@ -85,3 +86,15 @@ def _numbers(base: Path, truths: Path) -> dict[str, int]:
             "list of categories, such as ImageNetS_categories_im919.txt."
         )
     return {synset: number for number, synset in enumerate(synsets, start=1)}
+
+
+DATASETS = (
+    DataSetInfo(
+        "imagenet-s",
+        "ImageNet-S",
+        "masks",
+        "for non-commercial research; images: ImageNet's terms",
+        open_imagenet_s,
+        LAYOUT,
+    ),
+)

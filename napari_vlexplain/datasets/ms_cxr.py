@@ -13,7 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import VLExplainError
+from ..shipped import RESOURCES
 from .dataset import Box, Boxes, DataSet, Entry, Problem, digest, unique
+from .info import DataSetInfo
 from .looking_over import looked_over, missing_parts
 from .tables import (
     Broken,
@@ -29,6 +31,7 @@ from .tables import (
     text_of,
 )
 
+PHANTOM_STUDY = RESOURCES / "phantom-study"
 LAYOUT = "MS_CXR_Local_Alignment_v1.1.0.csv (or .json), and files/p10/p.../s.../....jpg (or .dcm)"
 _NAMED = re.compile(r"MS_CXR_Local_Alignment_v(\d+)\.(\d+)\.(\d+)\.(csv|json)")
 _COLUMNS = ("dicom_id", "category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height")
@@ -201,3 +204,24 @@ def _patient(path: str) -> str:
     """MIMIC's paths are files/p10/p10000032/s50414267/....jpg."""
     found = re.search(r"(?:^|/)(p\d{8,})(?:/|$)", path)
     return found[1] if found else ""
+
+
+DATASETS = (
+    DataSetInfo(
+        "phantom-study",
+        "Phantom study in the layout of MS-CXR",
+        "boxes",
+        "on board, BSD-3-Clause; drawn, not for clinical use",
+        open_ms_cxr,
+        LAYOUT,
+        root=PHANTOM_STUDY,
+    ),
+    DataSetInfo(
+        "ms-cxr",
+        "MS-CXR: phrases of chest radiographs",
+        "boxes",
+        "PhysioNet, credentialed; images from MIMIC-CXR-JPG or MIMIC-CXR",
+        open_ms_cxr,
+        LAYOUT,
+    ),
+)

@@ -10,6 +10,7 @@ from ..errors import VLExplainError
 from ..truth.annotated import is_annotation, looks_annotated
 from ..truth.note import Note
 from .dataset import AnnotationFile, Boxes, DataSet, Entry, MaskFile, Problem, Truth
+from .info import DataSetInfo
 from .looking_over import looked_over
 from .tables import Broken, Missing, box_of, box_of_corners, csv_rows, existing, folder, inside, text_of
 
@@ -123,3 +124,15 @@ def _unused(base: Path, image: str) -> str:
                 f"image and is not used; if it is this one's, put it at masks/{own.with_suffix(suffix)}."
             )
     return ""
+
+
+DATASETS = (
+    DataSetInfo(
+        "folder",
+        "A folder of yours",
+        "masks or boxes, if any",
+        "yours",
+        open_folder,
+        LAYOUT,
+    ),
+)

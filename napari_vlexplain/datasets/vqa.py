@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import VLExplainError
 from .dataset import DataSet, Entry, Problem, unique
+from .info import DataSetInfo
 from .tables import Broken, existing, folder, listed, read_json, text_of
 
 LAYOUT = "v2_OpenEnded_mscoco_val2014_questions.json, v2_mscoco_val2014_annotations.json, and \
@@ -67,3 +68,15 @@ def _entry(item: dict[str, Any], known: dict[Any, dict[str, Any]], places: Path,
         group=str(number),
         answers=answers,
     )
+
+
+DATASETS = (
+    DataSetInfo(
+        "vqa",
+        "VQA v2: questions",
+        "none",
+        "visualqa.org, CC BY 4.0; images: COCO",
+        open_vqa,
+        LAYOUT,
+    ),
+)

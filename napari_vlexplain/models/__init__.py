@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..lazy import lazy
 from ..running.entrance import entrance
 from ..running.run import Run
 from .zoo import ModelInfo, list_models
 
 if TYPE_CHECKING:
     from .dual_encoder import DualEncoder
+    from .files.identity import note
+    from .loading import open_folder
+    from .towers import Tower
 
-__all__ = ["ModelInfo", "list_models", "load_model"]
+__all__ = ["DualEncoder", "ModelInfo", "Tower", "list_models", "load_model", "note", "open_folder"]
+__getattr__ = lazy(
+    __name__,
+    {"DualEncoder": "dual_encoder", "Tower": "towers", "note": "files.identity", "open_folder": "loading"},
+)
 
 
 @entrance("Loading the model")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -26,6 +27,14 @@ from .model_info import RESOURCES, ModelInfo, info_of
 from .zoo import known_models, other_door
 
 REMEMBERED_MODELS = 2
+SCHEMES = {
+    "open_clip": "from_open_clip",
+    "timm": "from_timm",
+    "chexzero": "openai_layout",
+    "cxr-repair": "openai_layout",
+    "remoteclip": "openai_layout",
+}
+"""What stands before the colon of a name -> the module of ``libraries`` whose ``open_name`` takes it."""
 M = TypeVar("M")
 Kept = OrderedDict[tuple[str, str], M]
 _loaded: Kept[DualEncoder] = OrderedDict()
@@ -90,19 +99,13 @@ def _open(name: str, device: torch.device, download: bool, run: Run) -> DualEnco
     info = info_of(name, known)
     if known is not None and (RESOURCES / "models" / name).is_dir():
         return open_folder(RESOURCES / "models" / name, info, device)
+    if info.entry:
+        return _by_its_own_code(info, device, download, run)
     scheme = name.partition(":")[0]
-    if scheme == "open_clip":
-        from .libraries import from_open_clip
-
-        return from_open_clip.open_name(name, info, device, download, run)
-    if scheme == "timm":
-        from .libraries import from_timm
-
-        return from_timm.open_name(name, info, device, download, run)
-    if scheme in ("chexzero", "cxr-repair", "remoteclip"):
-        from .libraries import openai_layout
-
-        return openai_layout.open_name(name, info, device, download, run)
+    if scheme in SCHEMES:
+        library = import_module(f"{__package__}.libraries.{SCHEMES[scheme]}")
+        opened: DualEncoder = library.open_name(name, info, device, download, run)
+        return opened
     path = note(Path(name).expanduser())
     if path.is_dir():
         return open_folder(path, info, device)
@@ -117,6 +120,19 @@ def _open(name: str, device: torch.device, download: bool, run: Run) -> DualEnco
         return open_folder(hub_folder(repository, known, download, run), info, device)
     others = ", a folder that holds a model of transformers, open_clip or timm, or open_clip:ARCH:PRETRAINED"
     raise unknown("model", name, known_models(), others)
+
+
+def _by_its_own_code(info: ModelInfo, device: torch.device, download: bool, run: Run) -> DualEncoder:
+    """A model of another package; the file with its code counts among the files of the model."""
+    place, _, function = info.entry.partition(":")
+    module = import_module(place)
+    note(Path(module.__file__ or ""))
+    found = getattr(module, function)(info, device, download, run)
+    if not isinstance(found, DualEncoder):
+        raise VLExplainError(
+            f"{info.entry} gave a {type(found).__name__} for {info.name}, but it must be a DualEncoder."
+        )
+    return found
 
 
 def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEncoder:

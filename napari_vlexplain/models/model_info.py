@@ -39,6 +39,9 @@ class ModelInfo:
         unless that is asked for.
     sees_like : the model whose eyes it has, and whose reference counts for it, see :mod:`.reference`.
     neutral : prompts that fit every picture of its kind; scores are shown beside theirs.
+    entry : of a model that brings code of its own, ``module:function``; the function takes (info, device, download,
+        run) and returns the :class:`napari_vlexplain.models.dual_encoder.DualEncoder`. Files that it reads it names by
+        :func:`napari_vlexplain.models.files.identity.note`, unless one of our functions reads them.
     """
 
     name: str
@@ -58,6 +61,7 @@ class ModelInfo:
     demonstration: bool = False
     sees_like: str = ""
     neutral: tuple[str, ...] = (*PHOTOGRAPHS, *RADIOGRAPHS)
+    entry: str = ""
 
     @property
     def local(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.catalogue import PHANTOM_STUDY
+from ..datasets.ms_cxr import PHANTOM_STUDY
 from ..errors import VLExplainError
 from ..io.images import as_rgb, read_image
 from ..models.zoo import is_demonstration

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from ..datasets.catalogue import DATASETS, PHANTOM_STUDY, open_dataset
+from ..datasets.catalogue import list_datasets, open_dataset
 from ..datasets.dataset import DataSet, Entry, Problem, digest
-from ..datasets.ms_cxr import open_ms_cxr
+from ..datasets.ms_cxr import PHANTOM_STUDY, open_ms_cxr
 from ..datasets.plain_folder import open_folder
 from ..datasets.tables import Broken, inside
 from ..errors import VLExplainError
@@ -73,7 +73,7 @@ def open_study(where: str | Path) -> Study:
     ------
     VLExplainError : no such folder, one that may not be read, or one without a case.
     """
-    if str(where) in (info.name for info in DATASETS if not info.needs_root):
+    if str(where) in (info.name for info in list_datasets() if not info.needs_root):
         found = open_dataset(str(where))
         return Study(found.title, slug(found.name), None, found.entries, found.problems)
     place = Path(where).expanduser()

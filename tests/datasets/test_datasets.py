@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_vlexplain.datasets.catalogue import DATASETS, PHANTOM_STUDY, dataset_info, open_dataset
+from napari_vlexplain.datasets.catalogue import dataset_info, list_datasets, open_dataset
 from napari_vlexplain.datasets.dataset import Boxes, MaskFile, Segments
+from napari_vlexplain.datasets.ms_cxr import PHANTOM_STUDY
 from napari_vlexplain.datasets.reading import read_case
 from napari_vlexplain.datasets.tables import Broken, inside
 from napari_vlexplain.datasets.vqa import soft_score
@@ -456,9 +457,9 @@ def test_samples_are_nested_and_belong_to_the_seed() -> None:
     assert ids[0] == [each for each in whole if each in ids[0]]
 
 
-@pytest.mark.parametrize("info", [i for i in DATASETS if i.needs_root], ids=lambda i: i.name)
+@pytest.mark.parametrize("info", [i for i in list_datasets() if i.needs_root], ids=lambda i: i.name)
 def test_every_loader_says_what_it_expects(info, tmp_path: Path) -> None:
-    assert info.expected()
+    assert info.layout
     for root in (None, tmp_path, tmp_path / "nowhere"):
         with pytest.raises(VLExplainError, match=r"[Ee]xpected"):
             open_dataset(info.name, root)

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_clip
 from PIL import Image
 
+from napari_vlexplain import explain
+from napari_vlexplain.datasets import catalogue as datasets
 from napari_vlexplain.datasets import samples
+from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.methods import MethodInfo, catalogue
 from napari_vlexplain.models import zoo
+from napari_vlexplain.models.loading import forget_models
 from napari_vlexplain.running.plugins import offered
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "docs" / "method-template"
+CATALOGUES = (catalogue._offered, zoo._offered, datasets._offered)
+EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 
 def install(site: Path, package: str, entries: dict[str, str], group: str = "methods", version: str = "1.2") -> None:
@@ -38,12 +48,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    for known in (catalogue._offered, zoo._offered):
+    for known in CATALOGUES:
         known.cache_clear()
     yield folder
-    for known in (catalogue._offered, zoo._offered):
+    for known in CATALOGUES:
         known.cache_clear()
-    sys.modules.pop("vlexplain_alike", None)
+    for name in ("vlexplain_alike", "own_clip", "own_cases"):
+        sys.modules.pop(name, None)
+    forget_models()
 
 
 @pytest.fixture
@@ -53,7 +65,7 @@ def template(site: Path) -> Path:
     shutil.copytree(TEMPLATE, copy)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(site), str(copy)], check=True, capture_output=True, timeout=120)
-    for known in (catalogue._offered, zoo._offered):
+    for known in CATALOGUES:
         known.cache_clear()
     return site
 
@@ -154,6 +166,63 @@ def test_the_dock_says_what_was_left_out(site: Path, qtbot) -> None:
     assert combo.currentData() == "rollout" and combo.itemText(last).startswith("Left out")
     assert "aaa-broken" in combo.itemData(last, Qt.ItemDataRole.ToolTipRole)
     assert not combo.model().flags(combo.model().index(last, 0)) & Qt.ItemFlag.ItemIsEnabled
+
+
+def shown_as(name: str) -> str:
+    """The module of that name, as docs/extending.md shows it."""
+    (code,) = re.findall(rf"^    # {name}\n((?:    .*\n|\n)+)", EXTENDING, re.M)
+    return textwrap.dedent(code)
+
+
+def test_a_data_set_of_another_package(site: Path, tmp_path: Path, qtbot) -> None:
+    from napari_vlexplain.widgets.benchmark.view import BenchmarkView
+
+    (site / "own_cases.py").write_text(shown_as("own_cases.py"))
+    install(site, "own-cases", {"own": "own_cases:INFO", "gone": "own_cases:NOTHING"}, "datasets")
+    for name in ("cat", "dog"):
+        Image.fromarray(samples.sticker_scene().image).save(tmp_path / f"{name}.png")
+    found = datasets.open_dataset("one-picture-a-file", tmp_path)
+    assert [entry.prompts for entry in found.entries] == [("cat",), ("dog",)]
+    listed = run("datasets")
+    assert "one-picture-a-file" in listed.stdout and "'gone' (own_cases:NOTHING)" in listed.stderr
+    assert "A PNG for each case" in run("datasets", "one-picture-a-file").stdout
+    words = ["--methods", "rollout", "--metrics", "complexity", "--workers", "0", "--out", str(tmp_path / "out")]
+    done = run("benchmark", "one-picture-a-file", str(tmp_path), *words)
+    assert done.returncode == 0 and "rollout" in done.stdout, done.stderr
+    view = BenchmarkView()
+    qtbot.addWidget(view)
+    offered_ones = [view.dataset.itemText(row) for row in range(view.dataset.count())]
+    assert offered_ones[-2:] == ["One picture a file", "Left out: data sets of other packages"]
+
+
+def test_a_model_that_brings_its_own_code(site: Path, tmp_path: Path, qtbot) -> None:
+    from napari_vlexplain.widgets.parts.model_box import ModelBox
+
+    (site / "own_clip.py").write_text(shown_as("own_clip.py"))
+    tiny_clip.save(site / "own_clip_weights")
+    install(site, "own-clip", {"own": "own_clip:INFO", "gone": "own_clip:NOTHING"}, "models")
+    picture = samples.sticker_scene().image
+    Image.fromarray(picture).save(tmp_path / "scene.png")
+    found = explain(picture, "a dog", "own-clip")
+    same = explain(picture, "a dog", str(site / "own_clip_weights"))
+    np.testing.assert_array_equal(found.patch_scores, same.patch_scores)
+    assert found.request.model == "own-clip" and found.provenance["licence"] == "mine"
+    assert found.provenance["weights_sha256"] != same.provenance["weights_sha256"]  # its code belongs to it
+    done = run("explain", str(tmp_path / "scene.png"), "a dog", "--model", "own-clip", "--json")
+    assert json.loads(done.stdout)["explanations"][0]["patch_scores"] == found.patch_scores.tolist(), done.stderr
+    box = ModelBox()
+    qtbot.addWidget(box.picker)
+    names = [box.combo.itemText(row) for row in range(box.combo.count())]
+    assert names[-2:] == ["own-clip", "Left out: models of other packages"]
+    box.choose("own-clip")
+    assert not box.tick.isVisibleTo(box.details)
+
+
+def test_code_that_gives_no_model_is_refused(site: Path) -> None:
+    (site / "own_clip.py").write_text(shown_as("own_clip.py").replace("return open_folder", "return str"))
+    install(site, "own-clip", {"own": "own_clip:INFO"}, "models")
+    with pytest.raises(VLExplainError, match="must be a DualEncoder"):
+        explain(samples.sticker_scene().image, "a dog", "own-clip")
 
 
 def test_models_go_the_same_way(site: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from export_records import image_of, record, write_radiograph
 from qtpy.QtWidgets import QLabel
 
-from napari_vlexplain.datasets.catalogue import PHANTOM_STUDY
+from napari_vlexplain.datasets.ms_cxr import PHANTOM_STUDY
 from napari_vlexplain.io.images import read_image
 from napari_vlexplain.reading_room.export import Options, export_study, notes_of
 from napari_vlexplain.reading_room.ours import is_ours

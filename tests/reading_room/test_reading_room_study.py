@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from napari_vlexplain.choices.explain import Explaining
-from napari_vlexplain.datasets.catalogue import PHANTOM_STUDY as LINK
 from napari_vlexplain.datasets.dataset import Boxes, Entry
+from napari_vlexplain.datasets.ms_cxr import PHANTOM_STUDY as LINK
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.methods.targets import Target

@@ -27,11 +27,12 @@ from qtpy.QtWidgets import (
 from ...benchmark.reporting.summary import better_of, title_of
 from ...benchmark.reporting.text import ARROWS, number
 from ...benchmark.session import Line, LiveTable, Session
-from ...datasets.catalogue import DATASETS
+from ...datasets.catalogue import list_datasets, problems
 from ...methods import list_methods
 from ...metrics.catalogue import GROUPS
 from ...models import list_models
 from ..parts.check_list import CheckList
+from ..parts.method_combo import tell_left_out
 from ..parts.scroll import fill_scrolling
 from ..parts.status import ProgressBar, StatusLine
 
@@ -126,10 +127,11 @@ class BenchmarkView(QWidget):
                 _put(self.cases, row, column, number(math.nan if value_of is None else value_of), line.why)
 
     def _fill(self) -> None:
-        for info in sorted(DATASETS, key=lambda one: one.needs_root):
+        for info in list_datasets():
             self.dataset.addItem(info.title, info.name)
             tip = f"Ground truth: {info.truth}. {info.access}."
             self.dataset.setItemData(self.dataset.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        tell_left_out(self.dataset, "data sets", problems())
         self.dataset.setCurrentIndex(max(0, self.dataset.findData("phantom-study")))
         self.model.setEditable(True)
         self.model.addItems([info.name for info in list_models() if info.kind == "dual_encoder"])

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 class ExplainDock(QWidget):
     """A view over :class:`napari_vlexplain.choices.explain.Explaining`.
 
-    ``finished`` carries "done", "failed", "cancelled" or "dropped" when a run has ended and everything is shown.
+    ``finished`` carries "done", "failed", "cancelled" or "dropped" when a run has ended and everything is shown, and
+    "saved".
     """
 
     finished = Signal(str)
@@ -100,6 +101,7 @@ class ExplainDock(QWidget):
         view.copies.pressed.connect(lambda what: self.copier.copy(what, self._asked_now))
         self.copier.said.connect(view.say)
         self.saving.said.connect(view.say)
+        self.saving.ended.connect(self.finished)
         self.runner.changed.connect(self._refresh)
         self.runner.ended.connect(self.finished)
 

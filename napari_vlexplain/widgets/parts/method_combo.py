@@ -18,9 +18,14 @@ def offer_methods(combo: QComboBox, methods: Iterable[MethodInfo], chosen: str) 
     for number, info in enumerate(methods):
         combo.addItem(info.title, info.name)
         combo.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
-    if problems():
-        combo.addItem("Left out: methods of other packages")
-        combo.setItemData(combo.count() - 1, "\n".join(problems()), Qt.ItemDataRole.ToolTipRole)
-        combo.setItemData(combo.count() - 1, Qt.ItemFlag.NoItemFlags, Qt.ItemDataRole.UserRole - 1)  # not to be chosen
+    tell_left_out(combo, "methods", problems())
     combo.setCurrentIndex(max(0, combo.findData(chosen)))
     blocker.unblock()
+
+
+def tell_left_out(combo: QComboBox, what: str, problems: tuple[str, ...]) -> None:
+    """At the end of a list, not to be chosen, what of other packages is not in it, and in its tool tip why."""
+    if problems:
+        combo.addItem(f"Left out: {what} of other packages")
+        combo.setItemData(combo.count() - 1, "\n".join(problems), Qt.ItemDataRole.ToolTipRole)
+        combo.setItemData(combo.count() - 1, Qt.ItemFlag.NoItemFlags, Qt.ItemDataRole.UserRole - 1)

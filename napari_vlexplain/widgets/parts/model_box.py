@@ -21,8 +21,9 @@ from qtpy.QtWidgets import (
 )
 
 from ...choices.explain import model_info, needs_download
-from ...models.zoo import list_models
+from ...models.zoo import list_models, problems
 from ..viewer.settings import settings, watch
+from .method_combo import tell_left_out
 from .parts import short_combo
 
 
@@ -52,6 +53,7 @@ class ModelBox(QObject):
         for number, info in enumerate(info for info in list_models() if info.kind in kinds):
             self.combo.addItem(info.name)
             self.combo.setItemData(number, info.title, Qt.ItemDataRole.ToolTipRole)
+        tell_left_out(self.combo, "models", problems())
         self.combo.setMaxVisibleItems(20)
         names = self.combo.view()
         if names is not None:
