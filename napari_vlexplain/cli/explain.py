@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import VLExplainError
+from ..models.text.embeddings import asked_of
 from . import options
 from .console import looking, output, write_json
 from .folding import folded
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 @folded
 def explain(
     source: options.Source,
-    prompts: options.Prompts,
     run: options.RunFully,
+    prompts: options.SomePrompts = None,
     model: options.Model = "mini",
     method: Annotated[str, typer.Option(help="See 'vlexplain methods'.")] = "relevance",
     param: options.Param = None,
@@ -33,6 +34,7 @@ def explain(
         str | None, typer.Option(metavar="T", help="Cut the heatmap at a value (0.5), a quantile (q0.75), or otsu.")
     ] = None,
     check: options.Check = False,
+    embeddings: options.Embeddings = None,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Save a folder for each prompt, and a picture, in here.")
     ] = None,
@@ -44,6 +46,10 @@ def explain(
     if threshold and not (ground_truth or out):
         raise VLExplainError("--threshold serves --ground-truth or --out; give one of them as well.")
     explained = options.target_of(target, against)
+    if embeddings is not None:
+        prompts = list(asked_of(embeddings, prompts or None, explained.against)[0])
+    elif not prompts:
+        raise VLExplainError("There is no PROMPT; write what to look for, such as 'a cat', or give --embeddings.")
     if out:
         make_folder(Path(out))
     with looking(source) as (report, seen):
@@ -57,6 +63,7 @@ def explain(
             method=method,
             target=explained,
             progress=report,
+            embeddings=embeddings,
             **vars(run),
             **parameters,
         )

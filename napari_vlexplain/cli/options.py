@@ -22,6 +22,10 @@ from .folding import Fields
 Prompts = Annotated[
     list[str], typer.Argument(metavar="PROMPT", help="What to look for; one or more.", show_default=False)
 ]
+SomePrompts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PROMPT]", help="What to look for; one or more, or --embeddings.", show_default=False),
+]
 DataSetName = Annotated[str, typer.Argument(metavar="DATASET", help="See 'vlexplain datasets'.", show_default=False)]
 Root = Annotated[str | None, typer.Argument(metavar="ROOT", help="Its folder, if it has one.", show_default=False)]
 Model = Annotated[str, typer.Option(help="A name, see 'vlexplain models', or a folder.")]
@@ -42,6 +46,10 @@ GroundTruth = Annotated[
 Label = Annotated[int | None, typer.Option(metavar="N", help="Of a ground truth of labels the one that counts.")]
 Check = Annotated[
     bool, typer.Option("--check", help="Sanity checks too: unrelated prompts, random weights, completeness.")
+]
+Embeddings = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Prompts embedded elsewhere, .npy or .safetensors; PROMPT names some of them."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 

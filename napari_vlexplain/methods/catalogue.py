@@ -78,7 +78,8 @@ def refuse_unfit(info: MethodInfo, model_name: str, capabilities: frozenset[str]
     missing = info.requires - capabilities
     if missing:
         fitting = [m.name for m in list_methods() if m.requires <= capabilities]
-        note = "" if "prompts" in capabilities else " (it has only an image tower, so prompts do not apply to it)"
+        alone = " (it has only an image tower: give its prompts as embeddings from a file)"
+        note = "" if "prompts" in capabilities else alone
         raise VLExplainError(
             f"{info.name} needs {', '.join(sorted(missing))}, which {model_name} does not have{note}; "
             f"methods that fit it: {', '.join(fitting) or 'none'}."

@@ -18,7 +18,7 @@ TARGETS = {
     "softmax": "probability of the prompt among all prompts",
     "probability": "of a match, as the model reads its logit: its sigmoid (SigLIP)",
 }
-NEEDS = {"probability": "sigmoid_score"}
+NEEDS = {"probability": "sigmoid_score", "logit": "logit", "margin": "logit", "softmax": "logit"}
 """Targets that not every model has -> the capability it must have."""
 _NEED_OTHERS = ("margin", "softmax")
 

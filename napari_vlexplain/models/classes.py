@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import VLExplainError
-from .pools import RowPool
+from .pools import RowPool, itself
 from .text.prompts import Prompt
 from .towers import Tower
 
@@ -56,31 +56,6 @@ class ClassNames:
         return prompt
 
 
-@dataclass(frozen=True)
-class NoPrompts:
-    """Of a model without texts: takes the empty prompt only, so that methods which need none can run."""
-
-    model: str
-    context: int = 1
-    pad: int = 0
-
-    def __call__(self, text: str) -> Prompt:
-        """
-        Raises
-        ------
-        VLExplainError : the prompt is not empty.
-        """
-        if text.strip():
-            raise VLExplainError(
-                f"{self.model} has only an image tower, so a prompt says nothing to it: "
-                "pass the empty prompt '', or choose a model with a text side."
-            )
-        return Prompt(text, (0,), 0, (), (), (), is_text=False)
-
-    def cut(self, prompt: Prompt) -> Prompt:
-        return prompt
-
-
 def class_tower(weight: Tensor, bias: Tensor | None) -> Tower:
     """The rows of a linear head as embeddings of its classes: weight (C, D), bias (C,).
 
@@ -88,7 +63,7 @@ def class_tower(weight: Tensor, bias: Tensor | None) -> Tower:
     """
     offset = torch.zeros_like(weight[:, 0]) if bias is None else bias
     vectors = torch.cat([weight, offset[:, None]], dim=1)
-    return Tower(embed=lambda ids: vectors[ids], blocks=(), pool=RowPool(None, lambda x: x))
+    return Tower(embed=lambda ids: vectors[ids], blocks=(), pool=RowPool(None, itself))
 
 
 def with_one(features: Tensor) -> Tensor:

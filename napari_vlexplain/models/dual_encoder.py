@@ -15,6 +15,7 @@ from torch import Tensor
 from ..geometry import Geometry
 from ..running.torch_state import own_torch_state
 from .files.identity import by_hand
+from .text.embeddings import EmbeddingsIdentity
 from .text.prompts import TextBatch, Tokenizer, batch
 from .towers import RowPool, SelfExplaining, Tower
 from .vision.preprocess import Preprocess
@@ -40,7 +41,10 @@ class DualEncoder:
         :mod:`napari_vlexplain.models.files.identity`.
     normalise : is the score a cosine? Else it is the plain product of the embeddings, a classifier's logit.
     sigmoid : does the model read its logit as the log-odds that image and text match (SigLIP)?
-    prompts : what a prompt is to it: ``text``, the name of one of its ``classes``, or ``none`` at all.
+    prompts : what a prompt is to it: ``text``, the name of one of its ``classes`` or of ``embeddings`` from a file, or
+        ``none`` at all.
+    embeddings : which these are, see :mod:`napari_vlexplain.models.vectors`.
+    scaled : has it a logit? An image tower alone has cosines only.
     """
 
     info: ModelInfo
@@ -54,7 +58,9 @@ class DualEncoder:
     logit_bias: float = 0.0
     normalise: bool = True
     sigmoid: bool = False
-    prompts: Literal["text", "classes", "none"] = "text"
+    prompts: Literal["text", "classes", "embeddings", "none"] = "text"
+    embeddings: EmbeddingsIdentity | None = None
+    scaled: bool = True
     _texts: OrderedDict[tuple[tuple[int, ...], ...], Tensor] = field(
         default_factory=OrderedDict, init=False, repr=False
     )
@@ -68,18 +74,20 @@ class DualEncoder:
     def capabilities(self) -> frozenset[str]:
         """What methods may ask of this model, see docs/methods.md."""
         if self.lattice is not None:
-            return frozenset({"lattice_adapter", "prompts"})
+            return frozenset({"lattice_adapter", "prompts", "logit"})
         has = {
             "attention": self.image.sites > 0,
             "residual_stream": self.image.depth > 0,
             "conv_features": self.image.depth == 0,
             "cls_readout": isinstance(self.image.pool, RowPool),
             "text_tower": self.prompts == "text",
+            "text_embeddings": self.normalise and self.prompts != "none",
+            "logit": self.scaled and self.prompts != "none",
             "gradients": self.prompts != "none",
             "black_box": self.prompts != "none",
             "prompts": self.prompts != "none",
             "patch_tokens": True,
-            "sigmoid_score": self.sigmoid,
+            "sigmoid_score": self.sigmoid and self.scaled,
         }
         return frozenset(name for name, here in has.items() if here)
 

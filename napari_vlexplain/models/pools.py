@@ -15,6 +15,11 @@ from .blocks import LayerNorm
 Map = Callable[[Tensor], Tensor]
 
 
+def itself(x: Tensor) -> Tensor:
+    """Of an embedding that no projection leads to."""
+    return x
+
+
 class Pool(Protocol):
     """Turns the last residual stream into an embedding."""
 

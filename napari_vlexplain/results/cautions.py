@@ -40,6 +40,12 @@ def of_picture(shown: NDArray) -> list[str]:
     return []
 
 
+def of_embeddings(prompts: Sequence[str]) -> list[str]:
+    """Of prompts that are embeddings from a file."""
+    what = "The prompt is an embedding" if len(prompts) == 1 else "The prompts are embeddings"
+    return [f"{what} from a file, without words: the image has a map, but no word has a score."]
+
+
 def of_neutral(prompt: str, logit: float, neutral: Mapping[str, Any] | None) -> list[str]:
     """Of a prompt whose ``logit`` does not beat those of prompts that fit every picture by ``MARGIN``.
 

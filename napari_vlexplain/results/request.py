@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..io.source import LoadedImage
 from ..methods.targets import Target
 from ..models.precisions import PRECISIONS
+from ..models.text.embeddings import EmbeddingsIdentity
 
 
 def common(data: dict[str, Any]) -> dict[str, Any]:
@@ -120,13 +121,14 @@ class Recorded:
     """What every request can tell of itself."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, its parameters by name; a plane and a size that there is not are left out."""
+        """As plain values, its parameters by name; plane, size and embeddings that there are not are left out."""
         found: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
         found["parameters"] = dict(found["parameters"])
         if not found["image"]["plane"]:
             del found["image"]["plane"]
-        if found.get("size") is None:
-            found.pop("size", None)
+        for name in ("size", "embeddings"):
+            if found.get(name) is None:
+                found.pop(name, None)
         return found
 
     @property
@@ -141,6 +143,7 @@ class Request(Recorded):
 
     dtype : of the model's matrix products, see :mod:`napari_vlexplain.models.precision`.
     size : the side of the model's input, where it is not its own, see :mod:`napari_vlexplain.models.resolution`.
+    embeddings : what the prompts name, where they are embeddings from a file.
     """
 
     image: ImageIdentity
@@ -153,9 +156,11 @@ class Request(Recorded):
     truncate: bool = False
     dtype: str = "float32"
     size: int | None = None
+    embeddings: EmbeddingsIdentity | None = None
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Request:
+        file = data.get("embeddings")
         return cls(
             **common(data),
             prompts=tuple(data["prompts"]),
@@ -164,12 +169,14 @@ class Request(Recorded):
             seed=data["seed"],
             truncate=data["truncate"],
             size=data.get("size"),
+            embeddings=None if file is None else EmbeddingsIdentity(file["name"], file["sha256"]),
         )
 
     def as_python(self, place: Place | None = None) -> str:
         """A program that computes it again."""
         target = self.target if self.target.against else self.target.name
         named = [("model", self.model), ("method", self.method), ("target", target), ("seed", self.seed)]
+        named += [("embeddings", self.embeddings.name)] if self.embeddings is not None else []
         named += [*(place or Place()).keywords(self.image, self.truncate, self.dtype, self.size), *self.parameters]
         program = call("explanations = explain", [repr(self.image.name), repr(list(self.prompts))], named)
         also = "from napari_vlexplain.methods.targets import Target\n" if self.target.against else ""
@@ -183,6 +190,7 @@ class Request(Recorded):
         words += ["--target", self.target.name, "--seed", str(self.seed)]
         for prompt in self.target.against:
             words += ["--against", prompt]
+        words += ["--embeddings", self.embeddings.name] if self.embeddings is not None else []
         words += (place or Place()).words(self.image, self.truncate, self.dtype, self.size)
         # Behind "--" nothing is taken for an option, whatever it begins with.
         return shlex.join([*words, "--", self.image.name, *self.prompts])

@@ -25,7 +25,9 @@ from ..scale import ROUNDING
 
 if TYPE_CHECKING:
     from ..models.dual_encoder import DualEncoder
+    from ..models.text.embeddings import PromptEmbeddings
     from ..results.explanation import Explanation
+    from ..results.request import Request
 
 SAME_MAP = 0.95
 """Rank correlation between maps of unrelated prompts above which the method is said not to look at the prompt."""
@@ -189,12 +191,12 @@ def alike(explanations: Sequence[Explanation]) -> str:
 
 
 def unrelated_to(prompt: str, model: DualEncoder, count: int = 3) -> tuple[str, ...]:
-    """Prompts without a telling word in common with this one; of a classifier the names of other classes."""
+    """Prompts without a telling word in common with this one; of a classifier, or of embeddings, other names of theirs."""
     if model.prompts == "none":
         return ()
     own = _words(prompt)
     names: Sequence[str] = UNRELATED
-    if model.prompts == "classes":
+    if model.prompts in ("classes", "embeddings"):
         every = getattr(model.tokenizer, "names", ())
         names = every[:: max(1, len(every) // 16)]
     found = [name for name in names if not _words(name) & own]
@@ -244,6 +246,7 @@ def explain_again(explanation: Explanation, model: DualEncoder, prompts: Sequenc
 
 def _model(explanation: Explanation, model: DualEncoder | str | None, run: Run) -> DualEncoder:
     from ..models import load_model
+    from ..models.vectors import with_embeddings
 
     named = explanation.request.model if model is None else model
     loaded = load_model(named, explanation.provenance.get("device"), run=run) if isinstance(named, str) else named
@@ -253,7 +256,25 @@ def _model(explanation: Explanation, model: DualEncoder | str | None, run: Run) 
             f"The files of {loaded.info.name} are not those that this map was computed with: explain the image again, "
             "then check the new map."
         )
-    return loaded
+    asked = explanation.request
+    if asked.embeddings is None or loaded.embeddings is not None:
+        return loaded
+    return with_embeddings(loaded, _embeddings(asked))
+
+
+def _embeddings(asked: Request) -> PromptEmbeddings:
+    """All of the file that the prompts came from, if it still holds what was explained."""
+    from ..models.text.embeddings import read_embeddings
+
+    assert asked.embeddings is not None
+    prompts = [*asked.prompts, *asked.target.against]
+    found = read_embeddings(asked.embeddings.name, prompts)
+    if found.chosen(prompts).identity.sha256 != asked.embeddings.sha256:
+        raise VLExplainError(
+            f"The embeddings in {asked.embeddings.name} are not those that this map was computed with: explain the "
+            "image again, then check the new map."
+        )
+    return found
 
 
 def _unrelated_maps(explanation: Explanation, model: DualEncoder, prompts: Sequence[str], run: Run) -> float | None:

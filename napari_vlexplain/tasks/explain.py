@@ -22,6 +22,7 @@ from ..methods.catalogue import refuse_unfit
 from ..methods.info import MethodInfo
 from ..methods.targets import Target
 from ..models.options import RunOptions
+from ..models.text.embeddings import PromptEmbeddings, asked_of
 from ..parameters import fill
 from ..results import cautions
 from ..results.explanation import Explanation
@@ -40,20 +41,21 @@ if TYPE_CHECKING:
 def explain(image: Any, prompt: str, model: Any = ..., method: str = ..., **options: Any) -> Explanation: ...
 @overload
 def explain(
-    image: Any, prompt: Sequence[str], model: Any = ..., method: str = ..., **options: Any
+    image: Any, prompt: Sequence[str] | None = ..., model: Any = ..., method: str = ..., **options: Any
 ) -> list[Explanation]: ...
 
 
 @entrance("Explaining", *keywords_of(ImageSource, *WINDOW), *keywords_of(RunOptions))
 def explain(
     image: Any,
-    prompt: str | Sequence[str],
+    prompt: str | Sequence[str] | None = None,
     model: str | DualEncoder = "mini",
     method: str = "relevance",
     target: str | Target = "similarity",
     *,
     progress: ProgressCallback | None = None,
     cancel: Callable[[], bool] | None = None,
+    embeddings: str | Path | None = None,
     **parameters: Any,
 ) -> Explanation | list[Explanation]:
     """Explain what a model sees in an image for a prompt.
@@ -61,7 +63,8 @@ def explain(
     Parameters
     ----------
     image : path, Pillow image or array, see :func:`napari_vlexplain.io.images.as_rgb`.
-    prompt : one prompt, or a list of them; a list shares one image forward and gives a list.
+    prompt : one prompt, or a list of them; a list shares one image forward and gives a list. With ``embeddings`` their
+        names; None are all of the file's.
     model : a name, see :func:`napari_vlexplain.load_model`, or a loaded model.
     method : one of :func:`napari_vlexplain.list_methods`.
     target : what scalar is explained: similarity, logit, margin, softmax, or a ``Target``.
@@ -70,6 +73,8 @@ def explain(
     contrast_limits, plane, name : of the image, see :class:`napari_vlexplain.io.source.ImageSource`, which may
         be given as the image instead.
     device, dtype, size, seed, truncate, download : see :class:`napari_vlexplain.models.options.RunOptions`.
+    embeddings : a ``.npy`` or safetensors file of prompts that were embedded elsewhere, see
+        :func:`napari_vlexplain.models.text.embeddings.read_embeddings`. They have no words, so no word has a score.
     parameters : of the method; what is left out takes the model's recommended value, else the method's default.
 
     Returns
@@ -99,14 +104,22 @@ def explain(
     run = Run(progress, cancel)
     given, options = taken(ImageSource, parameters, image, without=WINDOW), taken(RunOptions, parameters)
     info = method_named(method)
-    prompts = texts_of(prompt, blank=not info.uses_prompt)
+    chosen = target if isinstance(target, Target) else Target(target)
+    vectors: PromptEmbeddings | None = None
+    if embeddings is not None:
+        prompts, vectors = asked_of(embeddings, None if prompt is None else texts_of(prompt), chosen.against)
+    else:
+        prompts = texts_of(() if prompt is None else prompt, blank=not info.uses_prompt)
     fill(info.parameters_form, parameters, info.name)  # refuse a typing error before loading anything
-    chosen = (target if isinstance(target, Target) else Target(target)).checked(len(prompts))
+    chosen = chosen.checked(len(prompts))
     seen = given.load()
     from ..models.precision import precision_of
     from ..models.resolution import size_of
+    from ..models.vectors import with_embeddings
 
     loaded = options.opened(model, run.part(0.0, 0.1))
+    if vectors is not None:
+        loaded = with_embeddings(loaded, vectors)
     refuse_unfit(info, loaded.info.name, loaded.capabilities)
     chosen.refuse_unfit(loaded.info.name, loaded.capabilities)
     if "prompts" in loaded.capabilities:
@@ -124,6 +137,7 @@ def explain(
         truncate=options.truncate,
         dtype=precision_of(loaded),
         size=size_of(loaded),
+        embeddings=loaded.embeddings,
     )
     found = _compute(request, seen, loaded, info, filled, run.part(0.1, 1.0))
     run.step(1.0, "Done")
@@ -146,6 +160,7 @@ def _compute(
         similarity = model.similarity(inputs.embedding, model.encode_text(texts))
         values = inputs.objective(similarity)[0].tolist()
         cosines, logits = similarity[0].tolist(), model.logit(similarity)[0].tolist()
+        logit = [{"logit": each} if model.scaled else {} for each in logits]
         neutral = neutral_scores(model, inputs.embedding)
     patches, words = scores.image.float().cpu().numpy(), scores.text.float().cpu().numpy()
     if not np.isfinite(patches).all():
@@ -173,7 +188,7 @@ def _compute(
             provenance={
                 **record,
                 "similarity": cosines[k],
-                "logit": logits[k],
+                **logit[k],
                 "warnings": [
                     *told,
                     *cautions.of_sums(scores.notes, k),

@@ -81,6 +81,33 @@ def siglip(folder: Path, version: int = 1, image: int = 36, patch: int = 8) -> A
     return model
 
 
+def clip_image(folder: Path, projected: bool = True) -> Any:
+    """The image side of a CLIP on its own, with its projection or without."""
+    import transformers
+
+    common = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    config = transformers.CLIPVisionConfig(**common, image_size=32, patch_size=8, projection_dim=24)
+    torch.manual_seed(0)
+    kind = transformers.CLIPVisionModelWithProjection if projected else transformers.CLIPVisionModel
+    model = shake(kind(config))
+    model.save_pretrained(folder)
+    statistics(folder, {"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, do_center_crop=True,
+               image_processor_type="CLIPImageProcessor")  # fmt: skip
+    return model
+
+
+def siglip_image(folder: Path) -> Any:
+    """The image side of a SigLIP on its own."""
+    from transformers import SiglipVisionConfig, SiglipVisionModel
+
+    common = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model = shake(SiglipVisionModel(SiglipVisionConfig(**common, image_size=32, patch_size=8)))
+    model.save_pretrained(folder)
+    statistics(folder, {"height": 32, "width": 32}, image_processor_type="SiglipImageProcessor")
+    return model
+
+
 def open_clip_folder(
     folder: Path, model: Any, config: dict[str, Any], preprocess: dict[str, Any] | None = None
 ) -> None:

@@ -19,7 +19,8 @@ from torch import Tensor
 from ...errors import VLExplainError
 from ...models.towers import Tower
 from ...running.run import Run, chunks
-from ..inputs import Inputs, Scores, on_grid
+from ..forwards import has_words
+from ..inputs import Inputs, Scores, no_words, on_grid
 from .parameters import M2IB
 
 ALPHA_START = 5.0
@@ -35,6 +36,9 @@ def m2ib(inputs: Inputs, parameters: M2IB, run: Run) -> Scores:
     """
     model = inputs.model
     layer = _layer(model.image, parameters.layer, "layer")
+    if not has_words(inputs):
+        image = _image(inputs, parameters, layer, run)
+        return Scores(on_grid(image, model.image), no_words(inputs), {"layer": layer})
     text_layer = _layer(model.text, parameters.text_layer, "text_layer")
     image = _image(inputs, parameters, layer, run.part(0.0, 0.6))
     text = _text(inputs, parameters, text_layer, run.part(0.6, 1.0))

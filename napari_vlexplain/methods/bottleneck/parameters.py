@@ -47,7 +47,7 @@ METHODS = (
         "How many nats of each token must pass for the image and the text still to match.",
         "Wang, Rudner, Wilson, NeurIPS 2023",
         M2IB,
-        frozenset({"text_tower", "gradients"}),
+        frozenset({"text_embeddings", "gradients"}),
         "napari_vlexplain.methods.bottleneck.m2ib:m2ib",
     ),
 )

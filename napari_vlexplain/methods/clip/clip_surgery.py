@@ -92,7 +92,7 @@ def less_the_mean(similarity: Tensor, whole: Tensor) -> Tensor:
 def _empty_prompt(inputs: Inputs) -> TextBatch:
     model = inputs.model
     if model.prompts != "text":
-        raise VLExplainError("This model has no empty prompt: give CLIP Surgery two classes or more.")
+        raise VLExplainError("This model has no empty prompt: give CLIP Surgery two prompts or more.")
     prompt = model.tokenizer("")
     device = model.device
     return TextBatch((prompt,), torch.tensor([prompt.ids], device=device), torch.tensor([prompt.row], device=device))

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from ...errors import VLExplainError, first_line
-from ..classes import ClassNames, NoPrompts, class_tower, with_one
+from ..classes import ClassNames, class_tower, with_one
 from ..dual_encoder import DualEncoder
 from ..files.read import freeze, read_json
 from ..files.weights import PREFIXES, bare, named_weights, read_weights
+from ..image_alone import image_alone
 from ..model_info import ModelInfo
-from ..pools import RowPool
+from ..pools import RowPool, itself
 from ..text.tokenizers import fast_tokenizer
 from ..vision.configuration import of_transformers
 from . import biovil, transformers_clip, transformers_siglip, transformers_vit
@@ -100,24 +101,27 @@ def _classifier(folder: Path, config: dict[str, Any], info: ModelInfo, device: t
     )
 
 
+def _clip_image(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
+    """The image side of a CLIP, with its projection or (CLIPVisionModel) without."""
+    projected = "CLIPVisionModelWithProjection" in (config.get("architectures") or ())
+    model = pretrained("CLIPVisionModelWithProjection" if projected else "CLIPVisionModel", folder, device)
+    preprocess = of_transformers(folder, config, _taken(model.config))
+    return image_alone(transformers_clip.image_tower(model), preprocess, info, device)
+
+
+def _siglip_image(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
+    model = pretrained("SiglipVisionModel", folder, device)
+    preprocess = of_transformers(folder, config, _taken(model.config))
+    return image_alone(transformers_siglip.image_tower(model), preprocess, info, device)
+
+
 def _dinov2(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
-    """An image tower alone."""
     registers = config["model_type"] == "dinov2_with_registers"
     model = pretrained("Dinov2WithRegistersModel" if registers else "Dinov2Model", folder, device)
     preprocess = of_transformers(folder, config, None)  # positions are interpolated
-    pool = RowPool(transformers_clip.norm(model.layernorm), lambda x: x)
-    none = torch.zeros(1, model.config.hidden_size, device=device)
-    return DualEncoder(
-        info=info,
-        image=transformers_vit.tower(model, pool, preprocess.size, transformers_vit.prefix_of(model)),
-        text=class_tower(none[:, :-1], None),
-        preprocess=preprocess,
-        tokenizer=NoPrompts(info.name),
-        logit_scale=1.0,
-        normalise=False,
-        prompts="none",
-        device=device,
-    )
+    pool = RowPool(transformers_clip.norm(model.layernorm), itself)
+    tower = transformers_vit.tower(model, pool, preprocess.size, transformers_vit.prefix_of(model))
+    return image_alone(tower, preprocess, info, device)
 
 
 def _taken(vision: Any) -> tuple[int, int]:
@@ -130,7 +134,9 @@ CLASSIFIERS = ("ViTForImageClassification", "DeiTForImageClassification", "DeiTF
 
 FAMILIES: dict[str, Opener] = {
     "clip": _clip,
+    "clip_vision_model": _clip_image,
     "siglip": _siglip,
+    "siglip_vision_model": _siglip_image,
     "vit": _classifier,
     "deit": _classifier,
     "dinov2": _dinov2,

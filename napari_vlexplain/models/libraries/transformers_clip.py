@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..blocks import MLP, Activation, Block, linear, norm
+from ..pools import itself
 from ..text.prompts import HuggingFaceTokenizer, Readout, first_of, highest_id
 from ..towers import RowPool, Tower
 
@@ -27,8 +28,10 @@ def block(layer: Any, heads: int) -> Block:
 
 
 def image_tower(model: Any) -> Tower:
-    vision = model.vision_model
-    config = model.config.vision_config
+    """Of a CLIPModel or a CLIPVisionModelWithProjection; of a CLIPVisionModel, whose embedding is not projected."""
+    vision = getattr(model, "vision_model", model)
+    project = linear(model.visual_projection) if hasattr(model, "visual_projection") else itself
+    config = vision.config
     embeddings = vision.embeddings
     patch = config.patch_size
     side = config.image_size // patch
@@ -39,7 +42,7 @@ def image_tower(model: Any) -> Tower:
     return Tower(
         embed=embed,
         blocks=tuple(block(layer, config.num_attention_heads) for layer in vision.encoder.layers),
-        pool=RowPool(norm(vision.post_layernorm), linear(model.visual_projection)),
+        pool=RowPool(norm(vision.post_layernorm), project),
         prefix_tokens=1,
         grid=(side, side),
         patch=(patch, patch),

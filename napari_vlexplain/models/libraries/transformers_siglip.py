@@ -15,8 +15,9 @@ from .transformers_clip import block, transformer
 
 
 def image_tower(model: Any) -> Tower:
-    """A learned probe attends to all patches; there is no class token."""
-    vision, config = model.vision_model, model.config.vision_config
+    """Of a SiglipModel or SiglipVisionModel: a learned probe attends to all patches; there is no class token."""
+    vision = getattr(model, "vision_model", model)
+    config = vision.config
     if not getattr(vision, "use_head", True):
         raise VLExplainError("This SigLIP has no pooling head, so it gives no embedding of an image to explain.")
     embeddings, head = vision.embeddings, vision.head

@@ -108,8 +108,3 @@ def prefix_of(body: Any) -> int:
     embeddings = body.embeddings
     registers = getattr(embeddings, "register_tokens", None)
     return 1 + hasattr(embeddings, "distillation_token") + (0 if registers is None else registers.shape[1])
-
-
-def embedding(x: Tensor) -> Tensor:
-    """DINOv2's own: the normalised CLS token as it is."""
-    return x

@@ -196,7 +196,9 @@ def _library_processor(found: dict[str, Any], file: Path, config: Mapping[str, A
     if not named and (old := found.get("feature_extractor_type")):
         named = str(old).replace("FeatureExtractor", "ImageProcessor")
     if not named:
-        kind = str(config.get("model_type")).removesuffix("_with_registers")  # which the library's table lacks
+        kind = str(config.get("model_type"))
+        for ending in ("_with_registers", "_vision_model"):  # which the library's table lacks
+            kind = kind.removesuffix(ending)
         mapped = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind, {})
         named = next(iter(mapped.values() if isinstance(mapped, dict) else mapped), None)
     name = str(named).removesuffix("Fast").removesuffix("Pil")

@@ -109,4 +109,5 @@ def _told(explanation: Explanation | Answer) -> tuple[str, str]:
         others = "; ".join(f"{text or '(nothing)'} {percent(chance, 1)}" for text, chance in explanation.top)
         return f"{explanation.answer or '(nothing)'} {percent(explanation.probability)}", others
     record = explanation.provenance
-    return written(explanation.score), f"Cosine {record['similarity']:.4f}, logit {record['logit']:.3f}"
+    logit = f", logit {record['logit']:.3f}" if "logit" in record else ""
+    return written(explanation.score), f"Cosine {record['similarity']:.4f}{logit}"
