@@ -49,7 +49,9 @@ def explain(
     if embeddings is not None:
         prompts = list(asked_of(embeddings, prompts or None, explained.against)[0])
     elif not prompts:
-        raise VLExplainError("There is no PROMPT; write what to look for, such as 'a cat', or give --embeddings.")
+        raise VLExplainError(
+            "Missing argument 'PROMPT': write what to look for, such as 'a cat', or give --embeddings."
+        )
     if out:
         make_folder(Path(out))
     with looking(source) as (report, seen):

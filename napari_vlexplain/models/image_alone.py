@@ -33,8 +33,8 @@ class NoPrompts:
         """
         if text.strip():
             raise VLExplainError(
-                f"{self.model} has only an image tower, so a prompt in words says nothing to it: give prompts as "
-                "embeddings from a file, pass the empty prompt '', or choose a model with a text side."
+                f"{self.model} has only an image tower, so a prompt says nothing to it: pass the empty prompt '', give "
+                "prompts as embeddings from a file, or choose a model with a text side."
             )
         return Prompt(text, (0,), 0, (), (), (), is_text=False)
 

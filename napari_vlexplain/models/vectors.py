@@ -52,8 +52,8 @@ def with_embeddings(model: DualEncoder, embeddings: PromptEmbeddings) -> DualEnc
     """
     if model.prompts == "classes":
         raise VLExplainError(
-            f"{model.info.name} is a classifier, whose prompts are its own classes: leave the embeddings out, or choose "
-            "the image tower that they were made for."
+            f"{model.info.name} is a classifier, whose prompts are its own classes: leave the embeddings out, or "
+            "choose the image tower that they were made for."
         )
     width, given = width_of(model.image, model.preprocess, model.device), embeddings.vectors.shape[1]
     if width != given:

@@ -191,7 +191,7 @@ def alike(explanations: Sequence[Explanation]) -> str:
 
 
 def unrelated_to(prompt: str, model: DualEncoder, count: int = 3) -> tuple[str, ...]:
-    """Prompts without a telling word in common with this one; of a classifier, or of embeddings, other names of theirs."""
+    """Prompts without a telling word in common with this one; of a classifier, or of embeddings, other names."""
     if model.prompts == "none":
         return ()
     own = _words(prompt)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -168,6 +169,7 @@ def _compute(
             f"{info.name} gave scores that are not finite for this image; the model's weights may be damaged."
         )
     told = [*seen.told, *cautions.of_picture(seen.rgb), *unlike_training(model, seen.rgb, pixels, inputs.embedding)]
+    told += cautions.of_embeddings(request.prompts) if request.embeddings is not None else []
     shared = (
         cautions.of_peaks(patches, request.prompts, request.target.competes)
         if info.uses_prompt

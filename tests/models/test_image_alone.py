@@ -1,4 +1,4 @@
-"""Image towers of transformers without a text side: their embeddings are the library's, their prompts are embeddings."""
+"""Image towers without a text side: their embeddings are the library's, and their prompts are embeddings."""
 
 from __future__ import annotations
 

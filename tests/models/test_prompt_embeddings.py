@@ -1,4 +1,4 @@
-"""Prompts as embeddings from a file: the same maps as the words that they were made of, and a sentence for what is none."""
+"""Prompts as embeddings from a file: the same maps as the words that they were made of; a sentence for what is none."""
 
 from __future__ import annotations
 

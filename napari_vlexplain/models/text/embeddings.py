@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,10 +207,8 @@ def _names_beside(path: Path) -> tuple[str, ...] | None:
 
 def _listed(path: Path, text: str) -> tuple[str, ...]:
     found: Any = None
-    try:
+    with suppress(ValueError, RecursionError):
         found = json.loads(text)
-    except (ValueError, RecursionError):
-        pass
     if not isinstance(found, list) or not found or not all(isinstance(name, str) and name.strip() for name in found):
         raise VLExplainError(f'The names of {path} are no JSON list of texts, such as ["a cat", "a dog"].')
     return tuple(found)
