@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from napari_vlexplain import explain, list_methods, load_model
 from napari_vlexplain.datasets.worlds import article
 from napari_vlexplain.lattice_adapter import Options
-from napari_vlexplain.lattice_adapter.overlap import LADDER, ladder, scaled
 from napari_vlexplain.lattice_adapter.scenes import Scene
+from napari_vlexplain.lattice_adapter.validation import LADDER, ladder, scaled
 from napari_vlexplain.metrics.statistics import Interval, intervals
 from napari_vlexplain.models.zoo import MINI_LATTICE
 from napari_vlexplain.running.run import Run

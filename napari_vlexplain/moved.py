@@ -61,7 +61,7 @@ _OLD = {
     "sanity": "tasks.check",
     "segmentation": "results.segmentation",
     "segmenting": "tasks.segment",
-    "widgets._check_list": "widgets.parts.check_list",
+    "widgets._check_list": "widgets.parts.lists",
     "widgets._correct_make": "widgets.correct.make",
     "widgets._measure_inputs": "widgets.viewer.planes",
 }

@@ -12,8 +12,7 @@ from scipy import ndimage
 
 from ..errors import VLExplainError
 from ..io.images import Limits, as_rgb
-from .colour import sequential
-from .roles import RIM, colour_of
+from .colour import RIM, colour_of, sequential
 
 # Luma of ITU-R BT.601.
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)

@@ -25,9 +25,8 @@ from ..running.entrance import entrance
 from ..running.run import Run, chunks
 from .batches import Look
 from .data import Item
-from .overlap import RULES, best_threshold, binarised, ious, ladder
 from .source import Source, Truths
-from .validation import passes
+from .validation import RULES, best_threshold, binarised, ious, ladder, passes
 
 FILLS = ("black", "mean")
 STEPS = 100

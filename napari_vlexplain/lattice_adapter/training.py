@@ -26,7 +26,6 @@ from ..running.run import Run
 from ..tasks.explain import versions
 from .batches import Look
 from .data import TrainingData
-from .schedule import is_gated, set_phase
 from .source import Source, Truths
 from .validation import Validation, autocast, validate
 
@@ -236,3 +235,17 @@ def _close_epoch(
 
 def _is_stale(progress: Progress, options: Options) -> bool:
     return 0 < options.patience <= progress.stale
+
+
+def is_gated(epoch: int, alternate: bool = True) -> bool:
+    """Does this epoch see the map (``h_ALA = α``)?"""
+    return not alternate or epoch % 2 == 1
+
+
+def set_phase(network: LatticeNetwork, gated: bool) -> None:
+    """Make the network ready to train in an odd or an even epoch."""
+    network.train()
+    network.adapter.train(gated).requires_grad_(gated)
+    if not gated:
+        for parameter in network.adapter.parameters():
+            parameter.grad = None

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..datasets import samples
-from ..drawing.roles import hex_of, label_colours
+from ..drawing.colour import hex_of, label_colours
 from . import KEY
 
 LayerData = tuple[Any, dict[str, Any], str]

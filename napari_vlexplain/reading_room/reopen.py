@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from ..drawing.roles import label_colours
+from ..drawing.colour import label_colours
 from ..errors import VLExplainError
 from ..layers.explanations import KEY, LayerData, record_of
 from .files.archive import Export, is_export, open_export

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drawing.roles import ROLES
+from ..drawing.colour import ROLES
 from ..errors import VLExplainError
 from ..metrics.figures import notes_of_figures, without
 from ..metrics.localisation import cnr

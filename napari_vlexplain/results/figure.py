@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drawing.colour import table
+from ..drawing.colour import RIM, colour_of, table
 from ..drawing.lettering import FAINT, INK, PAPER, one_line, words_strip, wrapped, write, write_lines
 from ..drawing.overlay import as_uint8, draw_outline, overlay
-from ..drawing.roles import RIM, colour_of
 from ..errors import VLExplainError
 from ..scale import written
 from .cautions import beside

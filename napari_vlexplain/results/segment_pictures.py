@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drawing.colour import diverging
+from ..drawing.colour import colour_of, diverging
 from ..drawing.overlay import as_uint8, draw_outline, outline
-from ..drawing.roles import colour_of
 from ..io.images import Limits
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from ..reading_room.study import PACKAGED, is_study
 from .explain.dock import ExplainDock
 from .measure.dock import MeasureDock
 from .viewer.dicom_choice import open_dicom
-from .viewer.docks import dock_named
-from .viewer.opening import add_cases, open_dock, place_dock
+from .viewer.docks import add_cases, dock_named, open_dock, place_dock
 
 DEMO_PROMPTS = ("a photo of a dog", "a photo of a sunflower")
 

@@ -13,9 +13,8 @@ from napari.layers import Labels
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import napari_vlexplain
-from napari_vlexplain.drawing.colour import table
+from napari_vlexplain.drawing.colour import COLOURS, OTHER, RIM, ROLES, colour_of, hex_of, label_colours, shades, table
 from napari_vlexplain.drawing.overlay import draw_outline
-from napari_vlexplain.drawing.roles import COLOURS, OTHER, RIM, ROLES, colour_of, hex_of, label_colours, shades
 from napari_vlexplain.reading_room.files.mask_files import labels_png
 
 PACKAGE = Path(napari_vlexplain.__file__).parent

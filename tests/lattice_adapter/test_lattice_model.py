@@ -18,9 +18,9 @@ from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.lattice_adapter import Options
 from napari_vlexplain.lattice_adapter.evaluate import evaluate, insertion_and_deletion
 from napari_vlexplain.lattice_adapter.opening import open_training
-from napari_vlexplain.lattice_adapter.overlap import best_threshold, binarised, ious, ladder, scaled
 from napari_vlexplain.lattice_adapter.scenes import Scene
 from napari_vlexplain.lattice_adapter.training import train
+from napari_vlexplain.lattice_adapter.validation import best_threshold, binarised, ious, ladder, scaled
 from napari_vlexplain.methods.catalogue import list_methods
 from napari_vlexplain.models import load_model
 from napari_vlexplain.models.loading import forget_models

@@ -13,8 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.lattice_adapter import Options
-from napari_vlexplain.lattice_adapter.schedule import is_gated, set_phase
-from napari_vlexplain.lattice_adapter.training import losses
+from napari_vlexplain.lattice_adapter.training import is_gated, losses, set_phase
 from napari_vlexplain.models import load_model
 from napari_vlexplain.models.lattice_adapter.adapter import FormerPart, LatticeBlock, Tap
 from napari_vlexplain.models.lattice_adapter.network import LatticeNetwork, Output

@@ -156,7 +156,7 @@ def test_the_dock_says_what_was_left_out(site: Path, qtbot) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QComboBox
 
-    from napari_vlexplain.widgets.parts.method_combo import offer_methods
+    from napari_vlexplain.widgets.parts.lists import offer_methods
 
     install(site, "aaa-broken", {"one": "no_such_module_at_all:INFO"})
     combo = QComboBox()
@@ -219,7 +219,7 @@ def test_a_model_that_brings_its_own_code(site: Path, tmp_path: Path, qtbot) -> 
 
 
 def test_code_that_gives_no_model_is_refused(site: Path) -> None:
-    (site / "own_clip.py").write_text(shown_as("own_clip.py").replace("return open_folder", "return str"))
+    (site / "own_clip.py").write_text(shown_as("own_clip.py").replace("return open_folder(", "return print("))
     install(site, "own-clip", {"own": "own_clip:INFO"}, "models")
     with pytest.raises(VLExplainError, match="must be a DualEncoder"):
         explain(samples.sticker_scene().image, "a dog", "own-clip")

@@ -27,7 +27,7 @@ from PIL import Image
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication
 
-from napari_vlexplain.drawing.roles import COLOURS
+from napari_vlexplain.drawing.colour import COLOURS
 from napari_vlexplain.errors import Cancelled, VLExplainError
 from napari_vlexplain.geometry import Geometry
 from napari_vlexplain.models.files import known_identity

@@ -19,7 +19,7 @@ from napari_vlexplain.widgets.compare import dock as module
 from napari_vlexplain.widgets.compare.dock import CompareDock
 from napari_vlexplain.widgets.compare.layers import fill_grid
 from napari_vlexplain.widgets.compare.table import ComparisonTable
-from napari_vlexplain.widgets.parts.check_list import CheckList
+from napari_vlexplain.widgets.parts.lists import CheckList
 from napari_vlexplain.widgets.viewer.grid import grid_of
 from napari_vlexplain.widgets.viewer.settings import Settings
 

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QPushButton, QScrollArea
 
-from napari_vlexplain.drawing.roles import COLOURS
+from napari_vlexplain.drawing.colour import COLOURS
 from napari_vlexplain.reading_room import correcting
 from napari_vlexplain.widgets.correct import dock as correct
 from napari_vlexplain.widgets.correct import layers as _correct_layers

@@ -20,8 +20,7 @@ from napari_vlexplain.results.explanation import Explanation
 from napari_vlexplain.tasks.check import Sanity, alike
 from napari_vlexplain.widgets.explain import checking as _checking
 from napari_vlexplain.widgets.explain.dock import ExplainDock
-from napari_vlexplain.widgets.parts.saving import layers_to_save
-from napari_vlexplain.widgets.viewer.layers import find_layer, info
+from napari_vlexplain.widgets.viewer.layers import find_layer, info, layers_to_save
 
 
 class Fake:

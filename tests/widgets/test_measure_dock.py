@@ -22,7 +22,7 @@ from napari_vlexplain.widgets.measure.dock import MeasureDock
 from napari_vlexplain.widgets.parts import hooks as _hooks
 from napari_vlexplain.widgets.parts.hooks import Lifetime
 from napari_vlexplain.widgets.parts.layer_combo import LayerCombo
-from napari_vlexplain.widgets.parts.scroll import NOTICE
+from napari_vlexplain.widgets.parts.layout import NOTICE
 from napari_vlexplain.widgets.viewer.layers import (
     copy_geometry,
     ensure_id,

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QToolButton
 import napari_vlexplain.widgets
 from napari_vlexplain.parameters import Parameter
 from napari_vlexplain.widgets.benchmark.view import FolderBox
-from napari_vlexplain.widgets.parts.check_list import CheckList
+from napari_vlexplain.widgets.parts.lists import CheckList
 
 SOURCES = sorted(Path(napari_vlexplain.widgets.__file__).parent.rglob("*.py"))
 CARRY_NOTHING = {"editingFinished", "returnPressed", "timeout", "finished", "started", "destroyed"}

@@ -16,7 +16,7 @@ from napari_vlexplain.widgets import window as _window
 from napari_vlexplain.widgets.cases.dock import CasesDock
 from napari_vlexplain.widgets.explain.dock import ExplainDock
 from napari_vlexplain.widgets.measure.dock import MeasureDock
-from napari_vlexplain.widgets.parts.scroll import NARROWEST
+from napari_vlexplain.widgets.parts.layout import NARROWEST
 from napari_vlexplain.widgets.viewer.docks import python_names
 from napari_vlexplain.widgets.viewer.layers import find_layers
 from napari_vlexplain.widgets.viewer.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...drawing.roles import ROLES
+from ...drawing.colour import ROLES
 from ...io.dicom.spacing import AT_DETECTOR, ON_FILM, UNKNOWN, spacing_of
 from ..agreement import PAIRS
 from ..labelled import parts_of

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...drawing.roles import ROLES, colour_of, shades
+from ...drawing.colour import ROLES, colour_of, shades
 from ...errors import VLExplainError
 from ...io.files import unique_slugs
 from ...io.images import LARGEST

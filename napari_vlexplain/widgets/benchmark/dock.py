@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QWidget
 from ...benchmark.reporting.gallery import Shown
 from ...benchmark.runner import Outcome
 from ...benchmark.session import Line, Session
-from ...drawing.roles import label_colours
+from ...drawing.colour import label_colours
 from ..jobs.jobs import jobs_of
 from ..parts.hooks import Lifetime
-from ..parts.parts import hold
+from ..parts.layout import hold
 from ..parts.runner import Runner
 from ..viewer.heatmaps import KIND, faded
 from ..viewer.layers import new_metadata, outline

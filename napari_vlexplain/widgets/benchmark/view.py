@@ -31,9 +31,8 @@ from ...datasets.catalogue import list_datasets, problems
 from ...methods import list_methods
 from ...metrics.catalogue import GROUPS
 from ...models import list_models
-from ..parts.check_list import CheckList
-from ..parts.method_combo import tell_left_out
-from ..parts.scroll import fill_scrolling
+from ..parts.layout import fill_scrolling
+from ..parts.lists import CheckList, tell_left_out
 from ..parts.status import ProgressBar, StatusLine
 
 DEFAULT_METRICS = "what the data allow"

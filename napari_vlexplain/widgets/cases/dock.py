@@ -21,7 +21,7 @@ from ..jobs.jobs import jobs_of
 from ..jobs.latest import LatestOnly
 from ..parts.collector import Settled
 from ..parts.hooks import Lifetime
-from ..parts.parts import hold
+from ..parts.layout import hold
 from ..viewer.keys import Keys
 from ..viewer.settings import remember_reader, settings
 from ..window_level.dock import WindowLevel

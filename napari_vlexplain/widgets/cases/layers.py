@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...drawing.roles import hex_of, label_colours
+from ...drawing.colour import hex_of, label_colours
 from ...layers.dicom import described
 from ...layers.explanations import record_of
 from ...reading_room.ahead import Prepared
@@ -37,7 +37,7 @@ from ..viewer.layers import (
     source_id,
 )
 from ..viewer.settings import settings
-from .cover import Cover
+from .others import Cover
 
 if TYPE_CHECKING:
     import napari

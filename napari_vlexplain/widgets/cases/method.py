@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...choices.explain import Explaining
 from ...errors import VLExplainError
-from ..parts.method_combo import offer_methods
+from ..parts.lists import offer_methods
 from ..parts.model_box import follow_settings
 from .view import CasesView
 

@@ -26,10 +26,9 @@ from ...datasets.dataset import Problem
 from ...reading_room.journal import Journal
 from ...reading_room.study import PACKAGED, Item, Study
 from ..parts.form import ParameterForm
-from ..parts.method_combo import offer_methods
+from ..parts.layout import fill_scrolling, fold, form_layout, short_combo
+from ..parts.lists import offer_methods
 from ..parts.model_box import ModelBox
-from ..parts.parts import fold, form_layout, short_combo
-from ..parts.scroll import fill_scrolling
 from ..parts.status import ProgressBar, StatusLine
 from ..parts.threshold_box import ThresholdBox
 from ..viewer.keys import with_keys

@@ -21,7 +21,7 @@ from ..jobs.jobs import jobs_of
 from ..parts.copying import Copier
 from ..parts.hooks import Lifetime
 from ..parts.image_combo import NO_IMAGE
-from ..parts.parts import hold
+from ..parts.layout import hold
 from ..parts.runner import Runner
 from ..viewer.layers import pixel_to_world
 from ..viewer.picture import Picture

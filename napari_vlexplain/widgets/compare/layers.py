@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...drawing.roles import label_colours
+from ...drawing.colour import label_colours
 from ...tasks.compare import Cell, Comparison
 from ..viewer.grid import begins_with_the_first, grid_of
 from ..viewer.heatmaps import faded

@@ -15,13 +15,12 @@ from qtpy.QtWidgets import (
 from ...choices.prompt_history import PromptHistory
 from ...methods.catalogue import list_methods
 from ...models.zoo import MINI, known_models
-from ..parts.check_list import CheckList
 from ..parts.copying import CopyButtons
 from ..parts.image_combo import ImageCombo
 from ..parts.layer_combo import LayerCombo
-from ..parts.parts import form_layout
+from ..parts.layout import fill_scrolling, form_layout
+from ..parts.lists import CheckList
 from ..parts.prompt_box import PromptBox
-from ..parts.scroll import fill_scrolling
 from ..parts.status import ProgressBar, StatusLine
 from ..viewer.layers import layer_kind
 from ..viewer.planes import is_truth

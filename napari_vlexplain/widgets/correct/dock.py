@@ -19,7 +19,7 @@ from ..jobs.latest import LatestOnly
 from ..jobs.pieces import DRAW, PAUSE, Pieces, Piecewise
 from ..parts.collector import Settled
 from ..parts.hooks import Hooks, Lifetime
-from ..parts.parts import hold
+from ..parts.layout import hold
 from ..viewer.planes import CONTENT_EVENTS, GEOMETRY_EVENTS, plane
 from .layers import (
     READER,

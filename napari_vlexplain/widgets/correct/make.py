@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...drawing.roles import hex_of, label_colours
+from ...drawing.colour import hex_of, label_colours
 from ...errors import VLExplainError
 from ...reading_room.correcting import Box
 from ...truth.outlines import fill

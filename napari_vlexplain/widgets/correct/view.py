@@ -22,8 +22,7 @@ from qtpy.QtWidgets import (
 from ...reading_room.agreement import Agreement
 from ...reading_room.correcting import Spacing
 from ..parts.layer_combo import LayerCombo
-from ..parts.parts import form_layout
-from ..parts.scroll import fill_scrolling
+from ..parts.layout import fill_scrolling, form_layout
 from ..parts.status import StatusLine
 from ..viewer.layers import layer_kind
 from ..viewer.planes import is_heatmap, is_labels

@@ -20,12 +20,11 @@ from ..jobs.jobs import jobs_of
 from ..parts.copying import Copier
 from ..parts.hooks import Lifetime
 from ..parts.image_combo import NO_IMAGE
+from ..parts.layout import hold
 from ..parts.model_box import follow_settings
-from ..parts.parts import hold
 from ..parts.runner import DockJob, Runner
-from ..parts.saving import layers_to_save
 from ..viewer.heatmaps import show_heatmap, show_only
-from ..viewer.layers import find_layer, info, layer_id
+from ..viewer.layers import find_layer, info, layer_id, layers_to_save
 from ..viewer.picture import Picture
 from ..viewer.settings import Settings, settings
 from .answers import follow_boxes, show_answer
@@ -272,7 +271,7 @@ class ExplainDock(QWidget):
             )
 
     def _compare(self) -> None:
-        from ..viewer.opening import open_dock
+        from ..viewer.docks import open_dock
 
         dock = open_dock(self._viewer, "Compare")
         if self.view.image.layer is not None:

@@ -26,11 +26,10 @@ from ...parameters import Parameter
 from ..parts.copying import CopyButtons
 from ..parts.form import WIDEST_INT, ParameterForm
 from ..parts.image_combo import ImageCombo
-from ..parts.method_combo import offer_methods
+from ..parts.layout import fill_scrolling, fold, form_layout, short_combo
+from ..parts.lists import offer_methods
 from ..parts.model_box import ModelBox
-from ..parts.parts import fold, form_layout, short_combo
 from ..parts.prompt_box import PromptBox, PromptEdit
-from ..parts.scroll import fill_scrolling
 from ..parts.status import ProgressBar, StatusLine
 from .checking import CheckBox
 from .results import Results

@@ -21,7 +21,7 @@ from ..jobs.latest import LatestOnly
 from ..parts.copying import Copier
 from ..parts.hooks import Hooks, Lifetime
 from ..parts.image_combo import NO_IMAGE
-from ..parts.parts import hold
+from ..parts.layout import hold
 from ..parts.runner import Runner
 from ..viewer.layers import find_layer, info
 from ..viewer.picture import Picture, picture_of

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from ...latent_text.session_work import Donor
 from ..parts.layer_combo import LayerCombo
-from ..parts.parts import described
+from ..parts.layout import described
 from ..viewer.contrast import settle
 from ..viewer.picture import Picture, is_picture, picture_of
 

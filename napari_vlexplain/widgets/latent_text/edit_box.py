@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from ...errors import VLExplainError
 from ...latent_text.plan import split_texts
 from ...latent_text.session_work import Edit, Treatment
-from ..parts.parts import described, form_layout, short_combo
+from ..parts.layout import described, form_layout, short_combo
 from .donor_box import DonorBox
 
 if TYPE_CHECKING:

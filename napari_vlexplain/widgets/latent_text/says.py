@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QSlider, QVBoxLayout, QWidget
 
 from ...latent_text.legend import entries, painted
-from ..parts.parts import described
+from ..parts.layout import described
 
 if TYPE_CHECKING:
     from ...latent_text.edit_result import EditResult

@@ -8,8 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..parts.copying import CopyButtons
-from ..parts.parts import described, group
-from ..parts.scroll import fill_scrolling
+from ..parts.layout import described, fill_scrolling, group
 from ..parts.status import ProgressBar, StatusLine
 from .edit_box import EditBox
 from .prediction import PredictionBox

@@ -13,7 +13,7 @@ from ..jobs.latest import LatestOnly
 from ..jobs.pieces import DRAW, Pieces, Piecewise
 from ..parts.collector import Settled
 from ..parts.hooks import Hooks, Lifetime
-from ..parts.parts import hold
+from ..parts.layout import hold
 from ..viewer.keys import Keys
 from ..viewer.keys_help import show_keys
 from ..viewer.layers import info, layer_id, layer_kind

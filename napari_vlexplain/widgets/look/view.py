@@ -22,8 +22,7 @@ from superqt import QLabeledDoubleSlider
 
 from ...choices.look import COLOUR_MAPS, DIVERGING, FASTEST_BLINK, Look, parse_levels
 from ..parts.layer_combo import LayerCombo
-from ..parts.parts import form_layout
-from ..parts.scroll import fill_scrolling
+from ..parts.layout import fill_scrolling, form_layout
 from ..parts.status import StatusLine
 from ..viewer.keys import with_keys
 from .grid import ALL, METHODS, PROMPTS

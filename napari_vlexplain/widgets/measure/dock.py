@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...drawing.roles import label_colours
+from ...drawing.colour import label_colours
 from ...errors import VLExplainError
 from ...metrics.figures import Figures, Measured, Measurement
 from ...results.reproduce import CutHeatmap
@@ -24,7 +24,7 @@ from ..parts.copying import Copier, CopyButtons
 from ..parts.figures_table import FiguresTable
 from ..parts.hooks import Hooks, Lifetime
 from ..parts.layer_combo import LayerCombo
-from ..parts.scroll import fill_scrolling
+from ..parts.layout import fill_scrolling
 from ..parts.status import StatusLine
 from ..parts.threshold_box import ThresholdBox
 from ..viewer.layers import geometry, info, layer_kind, new_metadata

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...parameters import Parameter
-from .parts import form_layout
+from .layout import form_layout
 
 AUTOMATIC = "automatic"
 WIDEST_INT = 2**31 - 1

@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 from ...choices.explain import model_info, needs_download
 from ...models.zoo import list_models, problems
 from ..viewer.settings import settings, watch
-from .method_combo import tell_left_out
-from .parts import short_combo
+from .layout import short_combo
+from .lists import tell_left_out
 
 
 class ModelBox(QObject):

@@ -20,8 +20,8 @@ from ..jobs.latest import LatestOnly
 from ..parts.copying import Copier
 from ..parts.hooks import Lifetime
 from ..parts.image_combo import NO_IMAGE
+from ..parts.layout import hold
 from ..parts.model_box import follow_settings
-from ..parts.parts import hold
 from ..parts.runner import Runner
 from ..viewer.layers import find_layer, layer_id, layer_kind, pixel_to_world
 from ..viewer.picture import Picture

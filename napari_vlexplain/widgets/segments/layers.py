@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...drawing.colour import table
-from ...drawing.roles import hex_of, label_colours
+from ...drawing.colour import hex_of, label_colours, table
 from ...results.segment_pictures import region_colours
 from ...results.segmentation import Segmentation
 from ..viewer.heatmaps import place_of_plane

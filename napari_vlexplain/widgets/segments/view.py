@@ -18,9 +18,8 @@ from ..parts.copying import CopyButtons
 from ..parts.form import ParameterForm
 from ..parts.image_combo import ImageCombo
 from ..parts.layer_combo import LayerCombo
+from ..parts.layout import fill_scrolling, form_layout
 from ..parts.model_box import ModelBox
-from ..parts.parts import form_layout
-from ..parts.scroll import fill_scrolling
 from ..parts.status import ProgressBar, StatusLine
 from ..viewer.layers import layer_kind
 from ..viewer.planes import is_heatmap

@@ -47,7 +47,7 @@ def is_volume(folder: Path) -> bool:
 
 def open_as_study(viewer: Any, folder: str) -> None:
     """One picture at a time, in the *Cases* dock, which is opened if it is not there."""
-    from .opening import add_cases
+    from .docks import add_cases
 
     add_cases(viewer, folder)
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from ...layers.explanations import LayerData
 from .identity import KEY, entry_of
 
 if TYPE_CHECKING:
@@ -169,3 +170,24 @@ def _shear_matrix(layer: Layer) -> np.ndarray:
     if shear.any():
         matrix[np.triu_indices(count, 1)] = shear
     return matrix
+
+
+if TYPE_CHECKING:
+    import napari
+
+
+def layers_to_save(viewer: napari.viewer.Viewer, heatmaps: Iterable[str]) -> list[LayerData]:
+    """Layer data, uncopied, of these heatmaps (by id) as far as they exist, their images, and those images' masks."""
+    from napari.layers import Labels
+
+    found = [layer for one in heatmaps if (layer := find_layer(viewer.layers, one)) is not None]
+    family = {layer_id(layer) for layer in found}
+    images = {source_id(layer) for layer in found} - {None}
+    wanted = [
+        layer
+        for layer in viewer.layers
+        if layer_id(layer) in family | images
+        or (isinstance(layer, Labels) and source_id(layer) in images | family)
+        or (isinstance(layer, Labels) and not info(layer))
+    ]
+    return [layer.as_layer_data_tuple() for layer in wanted]

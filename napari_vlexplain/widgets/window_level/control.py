@@ -20,7 +20,6 @@ from ..parts.hooks import Hooks
 from ..viewer.layers import ensure_id, info
 from ..viewer.picture import is_picture
 from ..viewer.planes import plane
-from .colours import inverted, is_inverted, plain
 from .drag import DragTool
 from .text import WindowText, make_canvas_current
 
@@ -263,3 +262,32 @@ class WindowControl(QObject):
         hint = "\nDrag: left, right for width; up, down for level" if self.tool.on else ""
         seen = self._layer is not None and self._layer.visible and self._text_shown
         self._text.show(f"{text}{hint}" if text and seen else "")
+
+
+if TYPE_CHECKING:
+    from napari.utils import Colormap
+
+_BACK = "_r"
+
+
+def plain() -> Any:
+    """Grey, from black to white."""
+    return "gray"
+
+
+def is_inverted(colours: Colormap) -> bool:
+    return str(colours.name).endswith(_BACK)
+
+
+def inverted(colours: Colormap | str) -> Any:
+    """Dark for bright: the same colours the other way round; twice is once."""
+    from napari.utils.colormaps import AVAILABLE_COLORMAPS, Colormap, ensure_colormap
+
+    given = ensure_colormap(colours)
+    name = str(given.name).removesuffix(_BACK) if is_inverted(given) else f"{given.name}{_BACK}"
+    if name in AVAILABLE_COLORMAPS:
+        return name
+    return Colormap(
+        np.asarray(given.colors)[::-1], name=name, controls=1 - np.asarray(given.controls)[::-1],
+        interpolation=given.interpolation,
+    )  # fmt: skip

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from ...errors import VLExplainError
 from ...io.voi import Window
 from ..parts.hooks import Lifetime
-from ..parts.scroll import fill_scrolling
+from ..parts.layout import fill_scrolling
 from ..viewer.dicom_choice import open_dicom, opened_by_another
 from ..viewer.keys import Keys, with_keys
 from .control import COLOURS, NO_IMAGE, WindowControl, window_control

@@ -1,11 +1,34 @@
-"""A short list of names to tick."""
+"""Lists to choose from: methods in a drop-down, what was left out at its end, and names to tick."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QListWidget, QListWidgetItem, QWidget
+
+from ...methods.catalogue import problems
+from ...methods.info import MethodInfo
+
+
+def offer_methods(combo: QComboBox, methods: Iterable[MethodInfo], chosen: str) -> None:
+    """Offer these, with one chosen (the first, if it is not among them), and emit nothing; say which were left out."""
+    blocker = QSignalBlocker(combo)
+    combo.clear()
+    for number, info in enumerate(methods):
+        combo.addItem(info.title, info.name)
+        combo.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
+    tell_left_out(combo, "methods", problems())
+    combo.setCurrentIndex(max(0, combo.findData(chosen)))
+    blocker.unblock()
+
+
+def tell_left_out(combo: QComboBox, what: str, problems: tuple[str, ...]) -> None:
+    """At the end of a list, not to be chosen, what of other packages is not in it, and in its tool tip why."""
+    if problems:
+        combo.addItem(f"Left out: {what} of other packages")
+        combo.setItemData(combo.count() - 1, "\n".join(problems), Qt.ItemDataRole.ToolTipRole)
+        combo.setItemData(combo.count() - 1, Qt.ItemFlag.NoItemFlags, Qt.ItemDataRole.UserRole - 1)
 
 
 class CheckList(QListWidget):

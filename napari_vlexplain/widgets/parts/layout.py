@@ -1,8 +1,19 @@
-"""Small things that several docks do to their parts."""
+"""How a dock lays out its parts: forms, frames, sections that fold, and all of it in a scroll area above the notice."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QGroupBox,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
 
@@ -55,3 +66,33 @@ def group(title: str, content: QWidget) -> QGroupBox:
     layout.setContentsMargins(4, 4, 4, 4)
     layout.addWidget(content)
     return frame
+
+
+NARROWEST = 285
+"""Pixels: every dock's least width, for screens of 1,280."""
+
+NOTICE = "Research tool, not for clinical decisions."
+"""Below every dock, where people look."""
+
+
+def fill_scrolling(widget: QWidget, content: QWidget) -> None:
+    """Make ``content`` all that ``widget`` shows, above the notice; it scrolls up and down, never sideways."""
+    scroll = QScrollArea()
+    scroll.setWidget(content)
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    layout = QVBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(scroll)
+    layout.addWidget(notice())
+    widget.setMinimumWidth(NARROWEST)
+    widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+
+def notice() -> QLabel:
+    """What this is not for, in one line."""
+    label = QLabel(NOTICE)
+    label.setWordWrap(True)
+    label.setStyleSheet("font-style: italic; padding: 0 4px 2px 4px")
+    return label
