@@ -108,16 +108,20 @@ def generated(text: str, parts: dict[str, str]) -> str:
     return text
 
 
-def main() -> int:
-    logging.set_verbosity_error()
-    models = families()
-    parts = {"models": published(), "capabilities": capabilities(models), "matrix": matrix(models)}
+def write(parts: dict[str, str]) -> int:
+    """Put these parts into the page, or, with ``--check``, say by 1 that they are not what it holds."""
     old = PAGE.read_text(encoding="utf-8")
     new = generated(old, parts)
     if "--check" in sys.argv:
         return int(old != new)
     PAGE.write_text(new, encoding="utf-8")
     return 0
+
+
+def main() -> int:
+    logging.set_verbosity_error()
+    models = families()
+    return write({"models": published(), "capabilities": capabilities(models), "matrix": matrix(models)})
 
 
 if __name__ == "__main__":

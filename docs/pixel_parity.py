@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers"), str(ROOT / "docs")]
 
 import numpy as np  # noqa: E402
-from capability_matrix import PAGE, generated  # noqa: E402
+from capability_matrix import write  # noqa: E402
 from pixel_libraries import Family, both, families, pictures  # noqa: E402
 
 
@@ -53,14 +53,5 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def main() -> int:
-    old = PAGE.read_text(encoding="utf-8")
-    new = generated(old, {"pixels": table()})
-    if "--check" in sys.argv:
-        return int(old != new)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write({"pixels": table()}))

@@ -127,4 +127,4 @@ def _blind(scores: NDArray, truth: Mask | None) -> str:
 def _why_local(found: Map, truth: Mask, scores: NDArray) -> str:
     if truth[~np.isnan(scores)].all():
         return "the ground truth fills the image"
-    return "the map is constant" if found.constant else "the map has no positive mass or does not vary"
+    return "the map is constant" if found.degenerate else "the map has no positive mass or does not vary"

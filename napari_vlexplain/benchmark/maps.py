@@ -19,9 +19,9 @@ from ..methods.catalogue import refuse_unfit
 from ..methods.targets import Target
 from ..parameters import describe, fill
 from ..results import cautions
+from ..results.patch_map import PatchMap
 from ..results.request import ImageIdentity
 from ..running.run import Run
-from ..scale import is_constant, min_max
 from .floors import FLOORS
 from .plan import MethodChoice
 
@@ -62,24 +62,12 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Map:
+class Map(PatchMap):
     """What a method says of one prompt: ``patch_scores`` (gh, gw), and of its words (T,), raw."""
 
     patch_scores: NDArray[np.float32]
     word_scores: NDArray[np.float32]
     geometry: Geometry
-
-    @cached_property
-    def pixel_scores(self) -> NDArray[np.float32]:
-        return self.geometry.scores_to_source(self.patch_scores)
-
-    @cached_property
-    def heatmap(self) -> NDArray[np.float32]:
-        return min_max(self.pixel_scores)
-
-    @property
-    def constant(self) -> bool:
-        return is_constant(self.patch_scores)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
-from ..scale import is_constant, min_max
+from .patch_map import PatchMap
 from .request import Request
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanation:
+class Explanation(PatchMap):
     """What one model sees in one image for one prompt.
 
     Attributes
@@ -44,25 +43,10 @@ class Explanation:
     provenance: dict[str, Any]
     image: NDArray | None = None
 
-    @cached_property
-    def pixel_scores(self) -> NDArray[np.float32]:
-        """Raw scores at source pixels, (H, W) float32, bilinear; NaN outside the model's crop."""
-        return self.geometry.scores_to_source(self.patch_scores)
-
-    @cached_property
-    def heatmap(self) -> NDArray[np.float32]:
-        """For display: :attr:`pixel_scores` scaled from minimum and maximum to [0, 1]; zeros if they are constant."""
-        return min_max(self.pixel_scores)
-
     @property
     def warnings(self) -> tuple[str, ...]:
         """What must be told beside the map, a sentence each, see :mod:`napari_vlexplain.results.cautions`."""
         return tuple(self.provenance.get("warnings", ()))
-
-    @property
-    def degenerate(self) -> bool:
-        """Are all patch scores the same, so that the map says nothing?"""
-        return is_constant(self.patch_scores)
 
     def word_scores(self) -> list[tuple[str, float]]:
         """Tokens joined to words, with the sum of their scores."""
