@@ -51,9 +51,6 @@ class SegmentChoices:
         """Of these parameters, what holds."""
         return {p.name: self.value(p.name) for p in some}
 
-    def defaults(self, some: list[Parameter]) -> dict[str, Any]:
-        return {p.name: self.default(p.name) for p in some}
-
     def set_value(self, name: str, value: Any) -> None:
         """Give a parameter a value; the default sets it free again.
 

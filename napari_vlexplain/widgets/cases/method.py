@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qtpy.QtCore import QObject, Signal
 
 from ...choices.explain import Explaining
-from ...errors import VLExplainError
 from ..parts.lists import offer_methods
 from ..parts.model_box import follow_settings
 from .view import CasesView
@@ -29,8 +26,9 @@ class MethodChoice(QObject):
         view.model.chosen.connect(self._on_model)
         view.model.download.connect(self._on_download)
         view.method.currentIndexChanged.connect(self._on_method)
-        view.form.edited.connect(self._on_parameter)
-        view.form.reset.connect(self._on_reset)
+        view.form.follow(self.asked)
+        view.form.refused.connect(self.refused)
+        view.form.changed.connect(lambda name: self.changed.emit())
         self._on_method()
 
     def take_settings(self) -> None:
@@ -55,18 +53,6 @@ class MethodChoice(QObject):
         self._view.form.offer(self.asked.method_info.parameters)
         self._tell()
 
-    def _on_parameter(self, name: str, value: Any) -> None:
-        try:
-            self.asked.set_value(name, value)
-        except VLExplainError as error:
-            self.refused.emit(str(error))
-        self._tell()
-
-    def _on_reset(self, name: str) -> None:
-        self.asked.reset(name)
-        self._tell()
-
     def _tell(self) -> None:
-        defaults = {p.name: self.asked.default(p.name) for p in self.asked.method_info.parameters}
-        self._view.form.show_values(self.asked.values(), defaults)
+        self._view.form.show_values()
         self.changed.emit()

@@ -88,8 +88,8 @@ class ExplainDock(QWidget):
         for editor in (view.prompts, view.against):
             editor.submitted.connect(self.runner.press)
         view.method.currentIndexChanged.connect(self._on_method)
-        view.form.edited.connect(self._on_parameter)
-        view.form.reset.connect(self._on_reset)
+        view.form.follow(self.asked)
+        view.form.refused.connect(lambda why: view.say(why, bad=True))
         view.target.currentIndexChanged.connect(self._on_target)
         view.seed.valueChanged.connect(lambda seed: setattr(self.asked, "seed", seed))
         view.truncate.toggled.connect(lambda on: setattr(self.asked, "truncate", on))
@@ -129,7 +129,7 @@ class ExplainDock(QWidget):
         if self.asked.methods != asked:
             self.view.offer(self.asked.methods, self.asked.method, self.asked.asks)
             self._on_method()
-        self._show_values()
+        self.view.form.show_values()
         self.runner.refresh()
 
     def _on_text(self) -> None:
@@ -144,7 +144,7 @@ class ExplainDock(QWidget):
         blind = "" if method.uses_prompt else " Its heatmap is the same for every prompt."
         self.view.summary.setText(method.summary + blind)
         self.view.summary.setToolTip(method.source)
-        self._show_values()
+        self.view.form.show_values()
         self._on_target()
 
     def _on_target(self) -> None:
@@ -153,17 +153,6 @@ class ExplainDock(QWidget):
         self.view.against.setVisible(compares)
         self.view.against_label.setVisible(compares)
         self.runner.refresh()
-
-    def _on_parameter(self, name: str, value: Any) -> None:
-        try:
-            self.asked.set_value(name, value)
-        except VLExplainError as error:
-            self.view.say(str(error), bad=True)
-        self._show_values()
-
-    def _on_reset(self, name: str) -> None:
-        self.asked.reset(name)
-        self._show_values()
 
     def _show_next(
         self,
@@ -230,10 +219,6 @@ class ExplainDock(QWidget):
         else:
             show_only(self._viewer, layer)
             follow_boxes(self._viewer, layer)
-
-    def _show_values(self) -> None:
-        defaults = {p.name: self.asked.default(p.name) for p in self.asked.method_info.parameters}
-        self.view.form.show_values(self.asked.values(), defaults)
 
     def _problem(self) -> str:
         """What keeps it from running, or nothing."""

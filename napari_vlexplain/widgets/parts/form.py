@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -18,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...errors import VLExplainError
 from ...parameters import Parameter
 from .layout import form_layout
 
@@ -25,19 +27,32 @@ AUTOMATIC = "automatic"
 WIDEST_INT = 2**31 - 1
 
 
+class Settings(Protocol):
+    """What a form edits: values by name, over defaults that may depend on the model."""
+
+    def value(self, name: str) -> Any: ...
+
+    def default(self, name: str) -> Any: ...
+
+    def set_value(self, name: str, value: Any) -> None: ...
+
+    def reset(self, name: str) -> None: ...
+
+
 class ParameterForm(QWidget):
     """One row a parameter: name and symbol, editor, and a button back to the default while it differs.
 
-    ``edited`` carries a parameter's name and new value, ``reset`` the name of one to set back; the form itself
-    decides nothing, ``show_values`` tells it what holds.
+    It edits what it follows. ``changed`` carries the name of a parameter that may hold another value now, ``refused`` a
+    sentence on a value that it cannot have.
     """
 
-    edited = Signal(str, object)
-    reset = Signal(str)
+    changed = Signal(str)
+    refused = Signal(str)
 
     def __init__(self, parameters: list[Parameter], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows: dict[str, ParameterRow] = {}
+        self._settings: Settings | None = None
         self._layout = form_layout(self)
         self.offer(parameters)
 
@@ -48,8 +63,8 @@ class ParameterForm(QWidget):
             self._layout.removeRow(0)
         for parameter in parameters:
             row = ParameterRow(parameter)
-            row.edited.connect(lambda value, name=parameter.name: self.edited.emit(name, value))
-            row.reset.connect(lambda name=parameter.name: self.reset.emit(name))
+            row.edited.connect(partial(self._edit, parameter.name))
+            row.reset.connect(partial(self._reset, parameter.name))
             label = QLabel(label_of(parameter))
             label.setToolTip(row.toolTip())
             label.setBuddy(row.editor)
@@ -58,10 +73,31 @@ class ParameterForm(QWidget):
         if not parameters:
             self._layout.addRow(QLabel("This method has no parameters."))
 
-    def show_values(self, values: dict[str, Any], defaults: dict[str, Any]) -> None:
+    def follow(self, settings: Settings) -> None:
+        """Edit these from now on."""
+        self._settings = settings
+        self.show_values()
+
+    def show_values(self) -> None:
         """Show what holds, without telling of it as an edit."""
-        for name, row in self.rows.items():
-            row.show_value(values[name], defaults[name])
+        if self._settings is not None:
+            for name, row in self.rows.items():
+                row.show_value(self._settings.value(name), self._settings.default(name))
+
+    def _edit(self, name: str, value: Any) -> None:
+        assert self._settings is not None
+        try:
+            self._settings.set_value(name, value)
+        except VLExplainError as error:
+            self.refused.emit(str(error))
+        self.show_values()
+        self.changed.emit(name)
+
+    def _reset(self, name: str) -> None:
+        assert self._settings is not None
+        self._settings.reset(name)
+        self.show_values()
+        self.changed.emit(name)
 
 
 class ParameterRow(QWidget):

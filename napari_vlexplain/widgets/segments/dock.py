@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from ...choices.explain import remedy
-from ...choices.segments import CUT, EIGEN, SegmentChoices, compute
+from ...choices.segments import CUT, SegmentChoices, compute
 from ...errors import VLExplainError
 from ...results.segmentation import Segmentation
 from ..jobs.jobs import jobs_of
@@ -62,7 +62,6 @@ class SegmentsDock(QWidget):
         self.runner = Runner(self.jobs, view.run_button, view.progress, view.status, self._problem, self.run)
         hold(self, view)
         self._connect()
-        self._show_values()
         self._lifetime = Lifetime(self, self._attach, self._release)
 
     @property
@@ -102,8 +101,9 @@ class SegmentsDock(QWidget):
         view.model.chosen.connect(self._on_model)
         view.model.download.connect(lambda on: setattr(self.asked, "download", on))
         for form in (view.form, view.cut):
-            form.edited.connect(self._on_parameter)
-            form.reset.connect(self._on_reset)
+            form.follow(self.asked)
+            form.refused.connect(lambda why: view.say(why, bad=True))
+            form.changed.connect(self._recut)
         view.mask_button.clicked.connect(self.make_mask)
         view.copies.pressed.connect(lambda what: self.copier.copy(what, self._asked_now))
         self.copier.said.connect(view.say)
@@ -135,21 +135,9 @@ class SegmentsDock(QWidget):
 
     def _on_model(self, name: str) -> None:
         self.asked.model, self.asked.download = name, False
-        self._show_values()
+        for form in (self.view.form, self.view.cut):
+            form.show_values()
         self.runner.refresh()
-
-    def _on_parameter(self, name: str, value: Any) -> None:
-        try:
-            self.asked.set_value(name, value)
-        except VLExplainError as error:
-            self.view.say(str(error), bad=True)
-        self._show_values()
-        self._recut(name)
-
-    def _on_reset(self, name: str) -> None:
-        self.asked.reset(name)
-        self._show_values()
-        self._recut(name)
 
     def _recut(self, name: str) -> None:
         if self.shown is None or name not in {p.name for p in CUT}:
@@ -248,10 +236,6 @@ class SegmentsDock(QWidget):
         self._picked = None
         self.view.region.setText(CLICK)
         self.view.mask_button.setEnabled(False)
-
-    def _show_values(self) -> None:
-        for form, some in ((self.view.form, EIGEN), (self.view.cut, CUT)):
-            form.show_values(self.asked.values(some), self.asked.defaults(some))
 
     def _problem(self) -> str:
         """What keeps it from running, or nothing."""
