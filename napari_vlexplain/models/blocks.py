@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .rotary import Rotary
+
 Activation = Callable[[Tensor], Tensor]
 
 
@@ -70,7 +72,7 @@ class MLP:
 
 @dataclass(frozen=True)
 class Block:
-    """``y = z + MSA(LN1(z))``, ``z' = y + MLP(LN2(y))``, with optional LayerScale and query/key norms.
+    """``y = z + MSA(LN1(z))``, ``z' = y + MLP(LN2(y))``, with optional LayerScale, query/key norms and RoPE.
 
     With ``post_norm``, as in BERT, it is ``y = LN1(z + MSA(z))``, ``z' = LN2(y + MLP(y))``. The methods map the
     residual stream (B, T, D) before this block to the stream after it. ``mask`` is additive: (T, T) for all samples,
@@ -90,6 +92,7 @@ class Block:
     query_norm: LayerNorm | None = None
     key_norm: LayerNorm | None = None
     post_norm: bool = False
+    rotary: Rotary | None = None
 
     def fused(self, z: Tensor, mask: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
         """The block as it runs in production: SDPA, no attention kept.
@@ -143,6 +146,8 @@ class Block:
             q = self.query_norm(q)
         if self.key_norm is not None:
             k = self.key_norm(k)
+        if self.rotary is not None:
+            q, k = self.rotary(q, rows), self.rotary(k)
         return q, k, v
 
     def _split(self, x: Tensor) -> Tensor:

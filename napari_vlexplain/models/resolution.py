@@ -40,7 +40,7 @@ def looking(model: DualEncoder, preprocess: Preprocess) -> DualEncoder:
     """The model with pictures prepared in another way, and in another size; its texts stay what they are."""
     assert model.image.patch is not None
     height, width = (side // patch for side, patch in zip(preprocess.size, model.image.patch, strict=True))
-    found = replace(model, image=replace(model.image, grid=(height, width)), preprocess=preprocess)
+    found = replace(model, image=model.image.on_grid((height, width)), preprocess=preprocess)
     found._texts = model._texts
     return found
 

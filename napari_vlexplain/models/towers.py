@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..geometry import Pair
 from .blocks import Block
 from .pools import AttentionPool, MeanPool, Pool, RowPool
+from .rotary import Rotary
 
 __all__ = ["AttentionPool", "MeanPool", "Pool", "RowPool", "Tower"]
 
@@ -53,6 +55,7 @@ class Tower:
     grid, patch : patches (gh, gw) and their size in model pixels; None for text.
     masks_padding : is padding hidden from all tokens?
     any_size : do pixels of any whole number of patches do, positions interpolated as the library does it?
+    rotary : of a tower whose blocks turn queries and keys by their place: how, on a grid (gh, gw).
     """
 
     embed: Callable[[Tensor], Tensor]
@@ -64,6 +67,14 @@ class Tower:
     patch: tuple[int, int] | None = None
     masks_padding: bool = False
     any_size: bool = False
+    rotary: Callable[[Pair], Rotary] | None = None
+
+    def on_grid(self, grid: Pair) -> Tower:
+        """The tower for another number of patches (gh, gw), which only one of :attr:`any_size` takes."""
+        if self.rotary is None:
+            return replace(self, grid=grid)
+        rotary = self.rotary(grid)
+        return replace(self, grid=grid, blocks=tuple(replace(block, rotary=rotary) for block in self.blocks))
 
     @property
     def depth(self) -> int:

@@ -96,6 +96,8 @@ def families(place: Path) -> dict[str, Family]:
     siglip |= {"image_processor_type": "SiglipImageProcessor", "rescale_factor": 1 / 255, "do_convert_rgb": None}
     dino = {**STEPS, **IMAGENET, "size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}
     dino |= {"image_processor_type": "BitImageProcessor", "do_center_crop": True, "resample": 3}
+    dino3 = {**STEPS, **IMAGENET, "size": {"height": 224, "width": 224}, "resample": 2, "do_rescale": True}
+    dino3 |= {"image_processor_type": "DINOv3ViTImageProcessorFast", "rescale_factor": 1 / 255}
     deit = {**STEPS, **IMAGENET, "size": 256, "crop_size": 224, "do_center_crop": True, "resample": 3}
     detr = {**STEPS, **IMAGENET, "size": 800, "max_size": 1333, "format": "coco_detection"}
     large = {"size": {"height": 448, "width": 448}, "resample": 2}
@@ -122,6 +124,7 @@ def families(place: Path) -> dict[str, Family]:
         "ViT that says only its class": of_hub("ViT bare", "vit", {"image_processor_type": "ViTImageProcessorFast"}),
         "DeiT": of_hub("DeiT", "deit", {**deit, "feature_extractor_type": "DeiTFeatureExtractor"}),
         "DINOv2": of_hub("DINOv2", "dinov2", dino),
+        "DINOv3": _in_floats(folder("DINOv3", "dinov3_vit", dino3)),
         "DETR": _detector(folder("DETR", "detr", {**detr, "feature_extractor_type": "DetrFeatureExtractor"})),
         "open_clip, BiomedCLIP, RN50, RemoteCLIP": _open_clip({}),
         "open_clip SigLIP": _open_clip({"mean": (0.5,) * 3, "std": (0.5,) * 3, "resize_mode": "squash"}),
@@ -157,6 +160,12 @@ def _processor(folder: Path, backend: str) -> Theirs:
 def _transformers(folder: Path, ours: Preprocess) -> Family:
     slow, fast = _processor(folder, "pil"), _processor(folder, "torchvision")
     return Family("transformers", _pixels(ours), slow, _levels(ours.std), fast)
+
+
+def _in_floats(folder: Path) -> Family:
+    """Of a class that has no form on Pillow, because it scales pixels first."""
+    ours = of_transformers(folder, {}, None)
+    return Family("transformers, in floats", _pixels(ours), _processor(folder, "torchvision"), _levels(ours.std))
 
 
 def _detector(folder: Path) -> Family:

@@ -326,6 +326,60 @@ def timm_classifier(folder: Path, architecture: str = "test_vit", classes: int =
     return model
 
 
+def timm_headless(folder: Path, architecture: str, **arguments: Any) -> Any:
+    """A ViT of timm without a head, such as DINOv2 and DINOv3, in the layout of its hub repositories."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    model = shake(timm.create_model(architecture, num_classes=0, **arguments))
+    side = model.patch_embed.img_size[0]
+    config = {
+        "architecture": architecture,
+        "num_classes": 0,
+        "num_features": model.num_features,
+        "global_pool": model.global_pool,
+        "model_args": arguments,
+        "pretrained_cfg": {"input_size": [3, side, side], "fixed_input_size": True, "interpolation": "bicubic",
+                           "crop_pct": 1.0, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+                           "num_classes": 0, "pool_size": None, "first_conv": "patch_embed.proj",
+                           "classifier": "head"},
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "model.safetensors")
+    return model
+
+
+def headless(folder: Path, kind: str = "ViT") -> Any:
+    """ViT or DeiT without a head, as the first DINO is published: its weights have no pooler."""
+    import transformers
+
+    common = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**common, image_size=32, patch_size=8)
+    model = shake(getattr(transformers, f"{kind}Model")(config, add_pooling_layer=False))
+    model.save_pretrained(folder)
+    statistics(folder, {"height": 32, "width": 32}, image_processor_type=f"{kind}ImageProcessor",
+               crop_size={"height": 32, "width": 32})  # fmt: skip
+    return model
+
+
+def dinov3(folder: Path, gated: bool = False, registers: int = 4) -> Any:
+    """DINOv3: rotary positions and registers."""
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.DINOv3ViTConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2, image_size=64, patch_size=16,
+        num_register_tokens=registers, layerscale_value=0.5, use_gated_mlp=gated,
+    )  # fmt: skip
+    model = shake(transformers.DINOv3ViTModel(config))
+    model.save_pretrained(folder)
+    statistics(folder, {"height": 64, "width": 64}, resample=2, image_processor_type="DINOv3ViTImageProcessorFast",
+               do_center_crop=None, crop_size=None, data_format="channels_first")  # fmt: skip
+    return model
+
+
 def dinov2(folder: Path, registers: int = 0, gated: bool = False) -> Any:
     """DINOv2, pretrained on larger images than it is given: its positions are interpolated."""
     import transformers

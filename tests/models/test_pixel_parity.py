@@ -6,7 +6,7 @@ from docs_tables import rows
 from pixel_libraries import both, families, pictures
 
 IMAGES = pictures()
-FLOATS = ("CheXzero and CXR-RePaiR",)
+FLOATS = ("CheXzero and CXR-RePaiR", "transformers, in floats")
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,11 @@ def grad_eclip(inputs: Inputs, parameters: GradECLIP, run: Run) -> Scores:
 
 def _headed(tower: Tower, start: int, heads: str) -> Tower:
     """The tower, its blocks ``start ..`` attending with one head if so asked."""
+    if any(block.rotary is not None for block in tower.blocks[start:]):
+        raise VLExplainError(
+            "This model turns queries and keys by their place (RoPE), for which Grad-ECLIP is not defined; choose "
+            "legrad or relevance."
+        )
     if heads == "own" or not tower.blocks:
         return tower
     if any(block.query_norm is not None or block.key_norm is not None for block in tower.blocks[start:]):

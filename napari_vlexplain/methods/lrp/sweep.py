@@ -42,6 +42,11 @@ class Trace:
 def trace(block: Block, z: Tensor, mask: Tensor | None) -> tuple[Tensor, Trace]:
     """The block's output, the same as :meth:`Block.fused`, and everything on the way."""
     mlp = mlp_of(block)
+    if block.rotary is not None:
+        raise VLExplainError(
+            "This model turns queries and keys by their place (RoPE), for which relevance propagation has no rule "
+            "here; choose relevance or a gradient method."
+        )
     x1 = block.attended(z)
     q, k, v = (_split(layer(x1), block.heads) for layer in (block.query, block.key, block.value))
     q = (q if block.query_norm is None else block.query_norm(q)) * q.shape[-1] ** -0.5

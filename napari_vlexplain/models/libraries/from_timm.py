@@ -1,4 +1,7 @@
-"""timm's ViT classifiers -> DualEncoder: a folder of timm's layout, or ``timm:ARCHITECTURE[:CHECKPOINT]``."""
+"""timm's ViTs, classifiers or without a head (DINOv2, DINOv3) -> DualEncoder.
+
+From a folder of timm's layout, or ``timm:ARCHITECTURE[:CHECKPOINT]``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from ..files.identity import note
 from ..files.places import hub_folder
 from ..files.read import freeze, read_json
 from ..files.weights import WEIGHTS, bare, load_strictly, read_weights, weights_file
+from ..image_alone import image_alone
 from ..model_info import ModelInfo
+from ..pools import itself
 from ..vision.configuration import of_timm, refuse_unknown
 from . import timm_vit
 from .peft import refuse_adapter, refuse_unmerged
@@ -70,26 +75,32 @@ def _build(
     import timm
 
     trunk: Any
-    tensors = bare(read_weights(weights), ("head.weight",))
+    tensors = bare(read_weights(weights), ("head.weight", "patch_embed.proj.weight"))
     refuse_unmerged(tensors, weights)
     head = tensors.get("head.weight")
-    if head is None:
-        raise VLExplainError(f"{weights} has no head.weight: a ViT with a classifier's head is needed.")
-    own.setdefault("num_classes", head.shape[0])
+    own.setdefault("num_classes", 0 if head is None else head.shape[0])
+    if head is None and own["num_classes"]:
+        raise VLExplainError(
+            f"{weights} has no head.weight, but its config.json counts {own['num_classes']} classes: it is incomplete, "
+            "or say num_classes 0."
+        )
     try:
         trunk = timm.create_model(architecture, pretrained=False, **own)
     except (RuntimeError, TypeError) as error:
         raise VLExplainError(f"timm cannot build {architecture!r}: {error}") from None
     load_strictly(trunk, tensors, weights)
     freeze(trunk, device)
+    takes = (trunk.patch_embed.img_size[0], trunk.patch_embed.img_size[1])
+    preprocess = of_timm(statistics or trunk.pretrained_cfg, takes, f"The preprocessing of {info.name}")
+    if isinstance(trunk.head, nn.Identity):
+        return image_alone(timm_vit.image_tower(trunk, itself), preprocess, info, device)
     final = _head(trunk)
     trunk.head = nn.Identity()
-    takes = (trunk.patch_embed.img_size[0], trunk.patch_embed.img_size[1])
     return DualEncoder(
         info=info,
         image=timm_vit.image_tower(trunk, with_one),
         text=class_tower(final.weight, final.bias),
-        preprocess=of_timm(statistics or trunk.pretrained_cfg, takes, f"The preprocessing of {info.name}"),
+        preprocess=preprocess,
         tokenizer=ClassNames(names if len(names) == len(final.weight) else _names(len(final.weight))),
         logit_scale=1.0,
         normalise=False,

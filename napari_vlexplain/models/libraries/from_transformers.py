@@ -76,12 +76,13 @@ def _siglip(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch
 
 
 def _classifier(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
-    """ViT and DeiT with a head; the class that wrote the weights is named by the configuration."""
+    """ViT and DeiT, with a head or without; the class that wrote the weights is named by the configuration."""
     architecture = (config.get("architectures") or ["ViTForImageClassification"])[0]
+    if architecture in BODIES:
+        return _headless(architecture)(folder, config, info, device)
     if architecture not in CLASSIFIERS:
-        raise VLExplainError(
-            f"{folder} holds a {architecture}, which classifies nothing; one of {', '.join(CLASSIFIERS)} is needed."
-        )
+        needed = ", ".join((*CLASSIFIERS, *BODIES))
+        raise VLExplainError(f"{folder} holds a {architecture}, but one of {needed} is needed.")
     model = pretrained(architecture, folder, device)
     body = model.vit if hasattr(model, "vit") else model.deit
     head, rows = transformers_vit.head_of(model)
@@ -115,13 +116,19 @@ def _siglip_image(folder: Path, config: dict[str, Any], info: ModelInfo, device:
     return image_alone(transformers_siglip.image_tower(model), preprocess, info, device)
 
 
-def _dinov2(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
-    registers = config["model_type"] == "dinov2_with_registers"
-    model = pretrained("Dinov2WithRegistersModel" if registers else "Dinov2Model", folder, device)
-    preprocess = of_transformers(folder, config, None)  # positions are interpolated
-    pool = RowPool(transformers_clip.norm(model.layernorm), itself)
-    tower = transformers_vit.tower(model, pool, preprocess.size, transformers_vit.prefix_of(model))
-    return image_alone(tower, preprocess, info, device)
+def _headless(kind: str) -> Opener:
+    """An image tower whose embedding is its normalised class token; ``kind`` is the library's class."""
+
+    def opened(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
+        pooler = {"add_pooling_layer": False} if kind in ("ViTModel", "DeiTModel") else {}
+        model = pretrained(kind, folder, device, **pooler)
+        preprocess = of_transformers(folder, config, None)  # positions are interpolated
+        final = model.layernorm if hasattr(model, "layernorm") else model.norm
+        pool = RowPool(transformers_clip.norm(final), itself)
+        tower = transformers_vit.tower(model, pool, preprocess.size, transformers_vit.prefix_of(model))
+        return image_alone(tower, preprocess, info, device)
+
+    return opened
 
 
 def _taken(vision: Any) -> tuple[int, int]:
@@ -132,6 +139,9 @@ def _taken(vision: Any) -> tuple[int, int]:
 
 CLASSIFIERS = ("ViTForImageClassification", "DeiTForImageClassification", "DeiTForImageClassificationWithTeacher")
 
+BODIES = ("ViTModel", "DeiTModel")
+"""The same without a head."""
+
 FAMILIES: dict[str, Opener] = {
     "clip": _clip,
     "clip_vision_model": _clip_image,
@@ -139,15 +149,18 @@ FAMILIES: dict[str, Opener] = {
     "siglip_vision_model": _siglip_image,
     "vit": _classifier,
     "deit": _classifier,
-    "dinov2": _dinov2,
-    "dinov2_with_registers": _dinov2,
+    "dinov2": _headless("Dinov2Model"),
+    "dinov2_with_registers": _headless("Dinov2WithRegistersModel"),
+    "dinov3_vit": _headless("DINOv3ViTModel"),
     "cxr-bert": biovil.open_folder,
 }
 """``model_type`` -> who opens it. ``cxr-bert`` is the text side of BioViL, whose image weights lie beside it."""
 
 
-def pretrained(name: str, folder: Path, device: torch.device) -> Any:
+def pretrained(name: str, folder: Path, device: torch.device, **arguments: Any) -> Any:
     """A model of ``transformers`` from a local folder, frozen; every tensor it has must be in the weights.
+
+    ``arguments`` are for the library's class.
 
     Raises
     ------
@@ -166,11 +179,11 @@ def pretrained(name: str, folder: Path, device: torch.device) -> Any:
         config = kind.config_class.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         if any(key.startswith(PREFIXES) for key in tensors):
             with torch.device("meta"):
-                tensors = bare(tensors, kind(config).state_dict().keys())
+                tensors = bare(tensors, kind(config, **arguments).state_dict().keys())
         if adapter is not None:
             tensors |= adapter.merge(tensors)
         model, report = kind.from_pretrained(
-            None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
+            None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True, **arguments
         )
     except VLExplainError:
         raise

@@ -1,15 +1,18 @@
-"""timm VisionTransformer -> Tower, as an image tower of open_clip or on its own."""
+"""timm VisionTransformer and Eva (DINOv3) -> Tower, as an image tower of open_clip or on its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ...errors import VLExplainError
 from ..blocks import MLP, Block, LayerNorm, Linear, linear, norm, packed
 from ..pools import AttentionPool, Map, MeanPool, Pool, RowPool
+from ..rotary import Rotary
 from ..towers import Tower
 
 
@@ -19,13 +22,14 @@ def _optional_norm(layer: nn.Module) -> LayerNorm | None:
 
 def _block(layer: Any) -> Block:
     attention = layer.attn
-    plain = type(layer).__name__ == "Block" and type(attention).__name__ == "Attention"
+    plain = (type(layer).__name__, type(attention).__name__) in (("Block", "Attention"), ("EvaBlock", "EvaAttention"))
     if not plain or getattr(attention, "gate", None) is not None or _optional_norm(attention.norm) is not None:
         raise VLExplainError(
             f"This timm model is made of {type(layer).__name__} with {type(attention).__name__}, which is not "
             "supported; choose a plain ViT such as vit_base_patch16_224."
         )
-    query, key, value = packed(attention.qkv.weight, attention.qkv.bias)
+    query, key, value = _asked(attention)
+    scales = [getattr(getattr(layer, name, None), "gamma", None) for name in ("ls1", "ls2")]
     return Block(
         norm1=norm(layer.norm1),
         query=query,
@@ -35,11 +39,21 @@ def _block(layer: Any) -> Block:
         norm2=norm(layer.norm2),
         mlp=_mlp(layer.mlp),
         heads=attention.num_heads,
-        scale1=getattr(layer.ls1, "gamma", None),
-        scale2=getattr(layer.ls2, "gamma", None),
+        scale1=getattr(layer, "gamma_1", scales[0]),
+        scale2=getattr(layer, "gamma_2", scales[1]),
         query_norm=_optional_norm(attention.q_norm),
         key_norm=_optional_norm(attention.k_norm),
     )
+
+
+def _asked(attention: Any) -> tuple[Linear, Linear, Linear]:
+    """Queries, keys and values; Eva's may have a layer each, or biases beside the packed one."""
+    if attention.qkv is None:
+        return linear(attention.q_proj), linear(attention.k_proj), linear(attention.v_proj)
+    bias = attention.qkv.bias
+    if getattr(attention, "q_bias", None) is not None:
+        bias = torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
+    return packed(attention.qkv.weight, bias)
 
 
 def _mlp(mlp: Any) -> Callable[[Tensor], Tensor]:
@@ -89,7 +103,8 @@ def image_tower(trunk: Any, head: Map) -> Tower:
     _take_any_size(trunk)
 
     def embed(pixels: Tensor) -> Tensor:
-        return trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(pixels)))
+        z = trunk._pos_embed(trunk.patch_embed(pixels))
+        return trunk.norm_pre(z[0] if isinstance(z, tuple) else z)  # Eva gives the rotary positions beside it
 
     def project(x: Tensor) -> Tensor:
         return head(trunk.head(x))
@@ -106,16 +121,28 @@ def image_tower(trunk: Any, head: Map) -> Tower:
         raise VLExplainError(
             f"The pooling {trunk.global_pool!r} of this timm model is not supported; choose 'token', 'avg' or 'map'."
         )
+    turned = getattr(trunk, "rope", None) is not None
     height, width = trunk.patch_embed.grid_size
-    return Tower(
+    found = Tower(
         embed=embed,
         blocks=tuple(_block(layer) for layer in trunk.blocks),
         pool=pool,
         prefix_tokens=prefix,
-        grid=(height, width),
         patch=tuple(trunk.patch_embed.patch_size),
         any_size=trunk.attn_pool is None or trunk.attn_pool.pos_embed is None,
+        rotary=partial(_rotary, trunk.rope, trunk.blocks[0].attn.rotate_half, prefix) if turned else None,
     )
+    return found.on_grid((height, width))
+
+
+def _rotary(rope: Any, halves: bool, prefix: int, grid: tuple[int, int]) -> Rotary:
+    if type(rope).__name__ not in ("RotaryEmbeddingDinoV3", "RotaryEmbeddingCat"):
+        raise VLExplainError(
+            f"The rotary positions {type(rope).__name__} of this timm model are not supported; choose a DINOv3, or a "
+            "ViT with learned positions."
+        )
+    sine, cosine = rope.get_embed(shape=grid).chunk(2, dim=-1)
+    return Rotary(sine, cosine, prefix, halves)
 
 
 def _take_any_size(trunk: Any) -> None:

@@ -1,8 +1,9 @@
-"""``transformers`` ViT, DeiT and DINOv2 -> image towers. Version 5 renamed their parts on its way; both are read."""
+"""``transformers`` ViT, DeiT, DINOv2 and DINOv3 -> image towers. Version 5 renamed their parts; both names are read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from ...errors import VLExplainError
 from ..blocks import MLP, Block, Linear, linear, norm
 from ..pools import FirstRowsPool, Pool, RowPool
+from ..rotary import Rotary
 from ..towers import Tower
 
 
@@ -28,6 +30,8 @@ def _block(layer: Any, heads: int) -> Block:
         mlp = MLP(linear(layer.intermediate.dense), layer.intermediate.intermediate_act_fn, linear(layer.output.dense))
     elif hasattr(layer.mlp, "fc1"):
         mlp = MLP(linear(layer.mlp.fc1), _first(layer.mlp, "activation_fn", "activation"), linear(layer.mlp.fc2))
+    elif hasattr(layer.mlp, "up_proj") and not hasattr(layer.mlp, "gate_proj"):
+        mlp = MLP(linear(layer.mlp.up_proj), layer.mlp.act_fn, linear(layer.mlp.down_proj))
     else:
         mlp = layer.mlp  # gated
     scales = [getattr(getattr(layer, name, None), "lambda1", None) for name in ("layer_scale1", "layer_scale2")]
@@ -46,26 +50,45 @@ def _block(layer: Any, heads: int) -> Block:
 
 
 def tower(body: Any, pool: Pool, size: tuple[int, int], prefix_tokens: int) -> Tower:
-    """``body`` is a ViTModel, DeiTModel or Dinov2Model; ``size`` the pixels (h, w) that it will be given."""
-    layers = body.layers if hasattr(body, "layers") else body.encoder.layer
-    patch = body.embeddings.patch_embeddings.patch_size
-    height, width = (patch, patch) if isinstance(patch, int) else patch
+    """``body`` is a ViTModel, DeiTModel, Dinov2Model or DINOv3ViTModel; ``size`` the pixels (h, w) that it will be
+    given."""
+    height, width = _pair(body.config.patch_size)
     if size[0] < height or size[1] < width:
         raise VLExplainError(
             f"This model is given pictures of {size[0]} x {size[1]} pixels, which hold none of its patches of "
             f"{height} x {width}: its preprocessing is another model's."
         )
-    side = body.config.image_size
-    own = (side, side) if isinstance(side, int) else tuple(side)
-    return Tower(
+    own, turned = _pair(body.config.image_size), hasattr(body, "rope_embeddings")
+    found = Tower(
         embed=_embedding(body.embeddings, own),
-        blocks=tuple(_block(layer, body.config.num_attention_heads) for layer in layers),
+        blocks=tuple(_block(layer, body.config.num_attention_heads) for layer in _layers(body)),
         pool=pool,
         prefix_tokens=prefix_tokens,
-        grid=(size[0] // height, size[1] // width),
         patch=(height, width),
-        any_size=own[0] == own[1],  # the library takes positions for those of a square
+        any_size=turned or own[0] == own[1],  # learned positions are taken for those of a square
+        rotary=partial(_rotary, body.rope_embeddings, (height, width), prefix_tokens) if turned else None,
     )
+    return found.on_grid((size[0] // height, size[1] // width))
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _layers(body: Any) -> Any:
+    """The blocks, wherever a version of the library keeps them."""
+    for place in ("layers", "layer"):
+        for owner in (body, getattr(body, "encoder", None), getattr(body, "model", None)):
+            if hasattr(owner, place):
+                return getattr(owner, place)
+    raise VLExplainError(f"The blocks of {type(body).__name__} are not where this version of transformers keeps them.")
+
+
+def _rotary(rope: Any, patch: tuple[int, int], prefix: int, grid: tuple[int, int]) -> Rotary:
+    """As the library tabulates it for pixels, of which it asks the size alone."""
+    height, width = (count * side for count, side in zip(grid, patch, strict=True))
+    cosine, sine = rope(rope.inv_freq.new_zeros(()).expand(1, 1, height, width))
+    return Rotary(sine, cosine, prefix, halves=True)
 
 
 def _embedding(embeddings: Any, own: tuple[int, int]) -> Callable[[Tensor], Tensor]:

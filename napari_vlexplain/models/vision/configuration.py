@@ -27,6 +27,9 @@ IMAGE_PROCESSOR = "preprocessor_config.json"
 PLAIN = ("CLIP", "Siglip", "ViT", "DeiT", "Bit", "ChineseCLIP", "Blip", "Pvt")
 """Image processors of transformers that take the common steps and none of their own, without "ImageProcessor"."""
 
+SCALED_FIRST = "DINOv3ViT"
+"""The one that scales pixels before it resizes them, in floats."""
+
 READ = (
     *("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_pad", "size", "crop_size", "pad_size"),
     *("resample", "rescale_factor", "image_mean", "image_std", "default_to_square", "use_square_size"),
@@ -63,7 +66,9 @@ def of_transformers(folder: Path, config: Mapping[str, Any], takes: Pair | None)
     """
     found, file = image_processor(folder)
     refuse_unknown(found, (*READ, *UNIMPORTANT), file)
-    processor = _library_processor(found, file, config, tuple(f"{name}ImageProcessor" for name in PLAIN))
+    processor = _library_processor(
+        found, file, config, tuple(f"{name}ImageProcessor" for name in (*PLAIN, SCALED_FIRST))
+    )
     size, place, fill = takes, "exact", (0.0, 0.0, 0.0)
     mean, std = _scaled(processor, file)
     resize: Resizing = AsItIs()
@@ -82,7 +87,13 @@ def of_transformers(folder: Path, config: Mapping[str, Any], takes: Pair | None)
     if size is None:
         raise VLExplainError(f"{file} leaves pictures in the size that they have; the model takes one size.")
     agreed(size, takes, file)
-    return Preprocess(size, resize, place, fill, mean, std, _numbered(processor.resample, file))  # type: ignore[arg-type]
+    resample = _numbered(processor.resample, file)
+    scaled_first = type(processor).__name__.startswith(SCALED_FIRST)
+    if scaled_first and resample is not Image.Resampling.BILINEAR:
+        raise VLExplainError(
+            f"{file} resizes scaled pixels with the filter {resample.name}; only BILINEAR is supported."
+        )
+    return Preprocess(size, resize, place, fill, mean, std, resample, scaled_first=scaled_first)  # type: ignore[arg-type]
 
 
 def of_detector(folder: Path, config: Mapping[str, Any]) -> tuple[Resizing, Colour, Colour, Image.Resampling]:

@@ -42,6 +42,7 @@ class Preprocess:
     canvas : (h, w) of a black canvas onto which the image is letterboxed first, with a Lanczos filter, and which is
         then resized to ``size``: the two steps of CheXzero.
     share : of the sides of ``resize`` those of ``size``, where the library says it and rounds (timm's ``crop_pct``).
+    scaled_first : are 8-bit images scaled to [0, 1] and resized in floats, as DINOv3's are?
     own : of one for another input the model's own.
     """
 
@@ -55,18 +56,22 @@ class Preprocess:
     half_up: bool = False
     canvas: Pair | None = None
     share: float | None = None
+    scaled_first: bool = False
     own: Preprocess | None = None
 
     def __call__(self, image: NDArray, grid: Pair, patch: Pair) -> tuple[Tensor, Geometry]:
         """(H, W, 3), uint8 or float in [0, 1] -> normalised pixels (1, 3, h, w) float32 and their geometry.
 
-        8-bit images are resized in 8 bits, as the models' own libraries do; others keep their precision.
+        8-bit images are resized in 8 bits, as the models' own libraries do unless ``scaled_first``; others keep their
+        precision.
 
         Raises
         ------
         VLExplainError : a picture of another size or other proportions, where neither crop nor padding mends that.
         """
         source = (image.shape[0], image.shape[1])
+        if self.scaled_first and image.dtype == np.uint8:
+            image = image / np.float32(255)
         if self.canvas is None:
             fit = self._fit(source)
             framed = drawn(image, fit, self.size, self.resample, self.fill)
