@@ -16,7 +16,23 @@ from .errors import VLExplainError
 class Parameter:
     """What a person needs to know of one parameter.
 
-    ``kind`` is bool, int, float or str; ``optional`` means that None is allowed and stands for "automatic".
+    Attributes
+    ----------
+    name : of the field.
+    kind : bool, int, float or str.
+    default : its value where nobody says otherwise.
+    help : what it is, in half a line.
+    low, high : the least and the greatest value, or None where there is no limit.
+    choices : the values that text can take.
+    symbol : what the paper calls it.
+    optional : is None allowed, which stands for "automatic"?
+
+    Examples
+    --------
+    >>> from napari_vlexplain import list_methods
+    >>> layer = next(each for info in list_methods() if info.name == "m2ib" for each in info.parameters)
+    >>> layer.name, layer.kind.__name__, layer.range
+    ('layer', 'int', '0 to 64')
     """
 
     name: str
@@ -64,6 +80,16 @@ def param(
     Returns
     -------
     dataclasses.Field
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from napari_vlexplain.methods import param
+    >>> @dataclass(frozen=True)
+    ... class Form:
+    ...     power: float = param(1.0, "of the norm", low=0, symbol="p")
+    >>> Form().power
+    1.0
     """
     metadata = {"help": help, "low": low, "high": high, "choices": choices, "symbol": symbol}
     return dataclasses.field(default=default, metadata=metadata)

@@ -53,6 +53,20 @@ class EditResult:
     changed : (L, T) bool, the tokens changed in the stream before each block.
     changes : what each of them said, layer by layer.
     plans : what was done, in order.
+    grid : patches (rows, columns) of the image.
+    prefix : how many tokens stand before them, such as the class token.
+    geometry : leads from patches to source pixels.
+    provenance : model and weights hash, vocabulary, versions, seed, warnings.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import edit
+    >>> from napari_vlexplain.latent_text import EditPlan
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> plan = EditPlan(find=("a dog",), others=True)
+    >>> found = edit("mini", sticker_scene().image, ["a dog", "a car"], plan, controls=0)
+    >>> found.before.shape, len(found.prediction), len(found.per_layer)
+    ((2,), 2, 12)
     """
 
     classes: tuple[str, ...]

@@ -38,6 +38,14 @@ class Interpretation:
     geometry : leads from patches to source pixels.
     provenance : model, weights, vocabulary, template, options, versions, seconds.
     tokens : (n, T, P) float32, the tokens themselves in the shared space, to compare with further texts.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import interpret
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> found = interpret("mini", sticker_scene().image, ["a dog", "a car", "a tree"], layers=[12], k=2)
+    >>> found.count, found.tokens.shape[:2], len(found.says(12, 0))
+    (197, (1, 197), 2)
     """
 
     layers: tuple[int, ...]

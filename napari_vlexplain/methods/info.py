@@ -60,9 +60,11 @@ class MethodInfo:
 
     @property
     def parameters(self) -> list[Parameter]:
+        """Its parameters, as people are told of them."""
         return describe(self.parameters_form)
 
     def function(self) -> Callable[..., Any]:
+        """What computes it; imports its module, and torch with it."""
         module, _, name = self.entry.partition(":")
         return getattr(import_module(module), name)
 

@@ -23,11 +23,23 @@ class Inputs:
 
     Attributes
     ----------
+    model : the towers; ``encode_image(pixels)`` (1, P) carries gradients of the pixels, ``encode_text(texts)`` (K, P).
     pixels : (1, 3, h, w), normalised.
     texts : the K prompts to explain, then the target's contrasting ones.
     count : K.
     target : what scalar of the scores is explained.
     seed, case : every random number belongs to them; ``case`` names the image.
+
+    Examples
+    --------
+    The whole of a method, see docs/extending.md::
+
+        def gradient_norm(inputs, parameters, run):
+            pixels = inputs.pixels.clone().requires_grad_()
+            texts = inputs.model.encode_text(inputs.texts)
+            values = inputs.objective(inputs.model.similarity(inputs.model.encode_image(pixels), texts))[0]
+            ...
+            return Scores(image=image, text=no_words(inputs))
     """
 
     model: DualEncoder
@@ -42,6 +54,7 @@ class Inputs:
 
     @property
     def explained(self) -> TextBatch:
+        """The prompts to explain, without the target's contrasting ones."""
         return self.texts[slice(self.count)]
 
     @property
@@ -101,13 +114,16 @@ class Inputs:
         return self.objective(torch.where(own, cosines[..., None], fixed))[at, :, prompts]
 
     def generator(self, *scope: str) -> torch.Generator:
+        """Random numbers that belong to the seed, the image and a purpose alone."""
         return generator(self.seed, self.case, *scope, device=self.model.device)
 
 
 @dataclass
 class Scores:
-    """Raw scores.
+    """Raw scores, as a method gives them.
 
+    Attributes
+    ----------
     image : (K, gh, gw), signed, never scaled.
     text : (K, T), T the longest prompt's length; special tokens are still in.
     notes : facts for the provenance.
@@ -139,7 +155,25 @@ def block_index(tower: Tower, index: int, name: str) -> int:
 
 
 def on_grid(rows: Tensor, tower: Tower) -> Tensor:
-    """Scores of image tokens (K, T) -> of the patches, which are the last of them: (K, gh, gw)."""
+    """Scores of image tokens as a map of the patches, which are the last of them.
+
+    Parameters
+    ----------
+    rows : (K, T), one score for each token of the tower.
+    tower : of images, with a ``grid``.
+
+    Returns
+    -------
+    Tensor (K, gh, gw)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_vlexplain import load_model
+    >>> from napari_vlexplain.methods import on_grid
+    >>> on_grid(torch.zeros(2, 197), load_model("mini").image).shape
+    torch.Size([2, 14, 14])
+    """
     return rows[:, patches(tower, rows.shape[1])].unflatten(1, grid(tower))
 
 
@@ -156,7 +190,25 @@ def grid(tower: Tower) -> tuple[int, int]:
 
 
 def no_words(inputs: Inputs) -> Tensor:
-    """Zeros (K, T), for prompts that no tower reads word by word, such as the names of classes."""
+    """Word scores of a method that has none, or of prompts that no tower reads word by word.
+
+    Parameters
+    ----------
+    inputs : what the method was asked.
+
+    Returns
+    -------
+    Tensor (K, T) : zeros.
+
+    Examples
+    --------
+    A method that scores every patch by its own pixels, and no word::
+
+        def brightness(inputs, parameters, run):
+            height, width = inputs.model.image.grid
+            image = torch.nn.functional.adaptive_avg_pool2d(inputs.pixels.mean(1), (height, width))
+            return Scores(image.expand(inputs.count, -1, -1), no_words(inputs))
+    """
     return torch.zeros(inputs.explained.ids.shape, device=inputs.model.device)
 
 

@@ -25,7 +25,22 @@ _NEED_OTHERS = ("margin", "softmax")
 
 @dataclass(frozen=True)
 class Target:
-    """A target by name; ``against`` holds prompts that only serve as contrast for ``margin`` and ``softmax``."""
+    """What scalar of an image and a prompt is explained.
+
+    Attributes
+    ----------
+    name : similarity, logit, margin, softmax or probability.
+    against : prompts that only serve as contrast for ``margin`` and ``softmax``, beside those that are explained.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import explain
+    >>> from napari_vlexplain.methods import Target
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> target = Target("softmax", ("a photo of a car",))
+    >>> explain(sticker_scene().image, "a photo of a dog", target=target).request.target == target
+    True
+    """
 
     name: str = "similarity"
     against: tuple[str, ...] = ()

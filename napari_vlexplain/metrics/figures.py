@@ -21,12 +21,24 @@ from .thresholds import Mode, threshold_of
 class Figures:
     """What the *Measure* dock shows. All but ``threshold`` lie in [0, 1], NaN where undefined.
 
-    iou, dice, precision, recall: the prediction (heatmap at a threshold, or a mask) against the ground truth.
-    pointing, energy: the heatmap itself against the ground truth; NaN for an empty ground truth.
-    chance: the ground truth's share of the area: what a constant heatmap gets for pointing and energy.
-    predicted: the prediction's share of the area.
-    lost: the share of the ground truth where the heatmap has no value, which no figure counts.
-    threshold: heatmap values at or above it are predicted; None when a mask was measured.
+    Attributes
+    ----------
+    iou, dice, precision, recall : the prediction (heatmap at a threshold, or a mask) against the ground truth.
+    pointing, energy : the heatmap itself against the ground truth; NaN for an empty ground truth.
+    chance : the ground truth's share of the area: what a constant heatmap gets for pointing and energy.
+    predicted : the prediction's share of the area.
+    lost : the share of the ground truth where the heatmap has no value, which no figure counts.
+    threshold : heatmap values at or above it are predicted; None when a mask was measured.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_vlexplain import measure
+    >>> truth = np.zeros((4, 4), bool)
+    >>> truth[:2] = True
+    >>> found = measure(np.eye(4, dtype=np.float32), truth)
+    >>> round(found.iou, 3), found.pointing, found.energy, found.chance
+    (0.2, 0.5, 0.5, 0.5)
     """
 
     iou: float

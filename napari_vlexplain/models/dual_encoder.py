@@ -35,6 +35,9 @@ class DualEncoder:
     ----------
     info : what a person should know of it.
     image, text : the towers.
+    preprocess : from a picture to the model's pixels, and their geometry.
+    tokenizer : from prompts to ids.
+    device : where its parameters lie.
     logit_scale : factor of the cosine in the model's own logit (already exponentiated).
     logit_bias : added to it.
     weights_hash : sha256 over the files that were read, set by the loader, see
@@ -98,6 +101,7 @@ class DualEncoder:
         return pixels.to(self.device), geometry
 
     def tokenize(self, prompts: Sequence[str], truncate: bool = False) -> TextBatch:
+        """Prompts as ids (K, T) and what belongs to them; raises VLExplainError for one that is too long to read."""
         return batch(self.tokenizer, prompts, truncate, self.device)
 
     def image_rows(self, count: int) -> Tensor:

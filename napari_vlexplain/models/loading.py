@@ -138,9 +138,28 @@ def _by_its_own_code(info: ModelInfo, device: torch.device, download: bool, run:
 def open_folder(folder: Path, info: ModelInfo, device: torch.device) -> DualEncoder:
     """The model in a folder, whichever of the libraries wrote it.
 
+    Parameters
+    ----------
+    folder : of ``transformers``, open_clip or timm, or of a trained adapter.
+    info : what is known of it.
+    device : where it is to lie.
+
+    Returns
+    -------
+    DualEncoder : frozen, in evaluation mode.
+
     Raises
     ------
     VLExplainError : another kind of model, or files that are missing or damaged.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_vlexplain.models import ModelInfo, open_folder
+    >>> from napari_vlexplain.shipped import RESOURCES
+    >>> info = ModelInfo("mine", "mine", "mine", 0, "here", "what it was trained on")
+    >>> open_folder(RESOURCES / "models" / "mini", info, torch.device("cpu")).image.grid
+    (14, 14)
     """
     if note(folder / "open_clip_config.json").is_file() and not _is_transformers(folder):
         from .libraries import from_open_clip

@@ -65,6 +65,7 @@ class ModelInfo:
 
     @property
     def local(self) -> bool:
+        """Is there nothing to download?"""
         return self.size_mb == 0
 
 

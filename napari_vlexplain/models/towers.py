@@ -78,6 +78,7 @@ class Tower:
 
     @property
     def depth(self) -> int:
+        """How many blocks it has."""
         return len(self.blocks)
 
     @property

@@ -35,6 +35,14 @@ class Answer:
     tokens, token_scores, words : the question's own tokens, their raw scores, and the number of each one's word.
     provenance : model and weights hash, versions, device, seconds.
     image : the source image as given; None after loading.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import ask
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> found = ask(sticker_scene().image, "is there a dog?")
+    >>> found.answer, found.boxes.shape, found.box_scores.shape, len(found.top)
+    ('yes', (36, 4), (36,), 5)
     """
 
     request: QuestionRequest

@@ -30,6 +30,16 @@ class Explanation(PatchMap):
     geometry : leads from patches to source pixels.
     provenance : model and weights hash, versions, device, seconds, cosine, logit.
     image : the source image as given, for overlays; None after loading.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import explain
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> found = explain(sticker_scene().image, "a photo of a dog")
+    >>> found.patch_scores.shape, found.heatmap.shape, found.degenerate
+    ((14, 14), (672, 672), False)
+    >>> [word for word, score in found.word_scores()]
+    ['a', 'photo', 'of', 'a', 'dog']
     """
 
     request: Request

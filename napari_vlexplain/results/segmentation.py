@@ -27,6 +27,15 @@ class Segmentation:
     cut : regions and object, on source pixels and on the grid of patches.
     provenance : model and weights hash, features and block, versions, device, seconds.
     image : the source image as given; None after loading.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import segment
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> found = segment(sticker_scene().image)
+    >>> finer = found.recut(clusters=6)  # without the model
+    >>> found.regions.shape == finer.regions.shape, found.box.shape
+    (True, (4,))
     """
 
     request: SegmentRequest

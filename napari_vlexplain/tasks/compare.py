@@ -78,9 +78,20 @@ class Comparison:
     Attributes
     ----------
     image : the source image.
+    name : what it is called.
+    prompts, ways : of the rows and of the columns.
     cells : one tuple a prompt, with one cell a way.
     truths : the ground truth (H, W) of each prompt, or None.
     seconds : of each way, for all prompts together.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import compare
+    >>> from napari_vlexplain.datasets.samples import sticker_scene
+    >>> scene = sticker_scene()
+    >>> found = compare(scene.image, scene.prompts[0], ["rollout", "relevance"], ground_truth=scene.labels == 1)
+    >>> [(one["method"], one["figures"]["pointing"]) for one in found.records()]
+    [('rollout', 1.0), ('relevance', 1.0)]
     """
 
     image: NDArray

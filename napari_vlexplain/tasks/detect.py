@@ -46,6 +46,13 @@ class Detections:
     geometry : leads from cells to source pixels.
     provenance : model and weights hash, method, versions, device, seconds; ``warnings``, what must be told beside.
     image : the source image as given.
+
+    Examples
+    --------
+    >>> from napari_vlexplain import detect
+    >>> found = detect(picture, folder, keep=0.0)  # a picture, and the folder of a DETR
+    >>> found.heatmaps.shape[0] == len(found.labels) == len(found.boxes)
+    True
     """
 
     labels: tuple[str, ...]
@@ -156,7 +163,9 @@ def detect(
     Examples
     --------
     >>> from napari_vlexplain import detect
-    >>> found = detect("street.jpg", "facebook/detr-resnet-50", download=True)  # doctest: +SKIP
+    >>> found = detect(picture, folder, keep=0.0)  # a picture, and the folder of a DETR
+    >>> found.boxes.shape, found.probabilities.shape
+    ((7, 4), (7,))
     """
     run = Run(progress, cancel)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 <= keep <= 1:

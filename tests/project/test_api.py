@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import inspect
 import re
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+import question_models
 
 import napari_vlexplain
-from napari_vlexplain import methods
+from napari_vlexplain import methods, models
+from napari_vlexplain.datasets.samples import sticker_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = (
@@ -26,6 +30,21 @@ def sections(function: Any) -> dict[str, str]:
     """The parts of a docstring by their titles; what stands before the first is "summary"."""
     parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", inspect.getdoc(function) or "", flags=re.M)
     return {"summary": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+EXPORTED = [
+    pytest.param(getattr(place, name), id=f"{place.__name__.rpartition('.')[2]}.{name}")
+    for place in (napari_vlexplain, methods, models)
+    for name in place.__all__
+]
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What examples take as given: a picture, and the folder of a DETR."""
+    folder = tmp_path_factory.mktemp("detr")
+    question_models.save_detr(folder)
+    return {"picture": sticker_scene().image, "folder": str(folder)}
 
 
 def documented(text: str) -> list[str]:
@@ -42,13 +61,30 @@ def test_every_function_says_what_it_takes_gives_and_refuses(name: str) -> None:
         assert "VLExplainError" in found["Raises"]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_its_example_runs(name: str) -> None:
-    function = inspect.unwrap(getattr(napari_vlexplain, name))
-    (example,) = doctest.DocTestFinder(recurse=False).find(function, name, globs={})
-    assert example.examples
-    ended = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example)
-    assert ended.failed == 0
+@pytest.mark.parametrize("one", [each for each in EXPORTED if not inspect.isclass(each.values[0])])
+def test_every_other_function_does_too(one: Any) -> None:
+    found, signature = sections(one), inspect.signature(one)
+    assert found["Returns"].strip() and found["Examples"].strip()
+    assert sorted(documented(found.get("Parameters", ""))) == sorted(signature.parameters)
+
+
+@pytest.mark.parametrize("one", [each for each in EXPORTED if inspect.isclass(each.values[0])])
+def test_every_class_says_what_it_holds_and_can_do(one: type) -> None:
+    found = sections(one)
+    if dataclasses.is_dataclass(one):
+        told = documented(found.get("Attributes", "") + found.get("Parameters", ""))
+        assert sorted(told) == sorted(each.name for each in dataclasses.fields(one) if not each.name.startswith("_"))
+    public = [name for name, value in vars(one).items() if not name.startswith("_") and (
+        callable(value) or isinstance(value, property | cached_property | classmethod | staticmethod))]  # fmt: skip
+    assert [name for name in public if not inspect.getdoc(getattr(one, name))] == []
+
+
+@pytest.mark.parametrize("one", EXPORTED)
+def test_its_example_runs(one: Any, names: dict[str, Any]) -> None:
+    found = doctest.DocTestFinder(recurse=False).find(inspect.unwrap(one), one.__name__, globs=dict(names))
+    for example in found:
+        assert not [each for each in example.examples if each.options]  # nothing is skipped
+        assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example).failed == 0
 
 
 def test_the_public_names_are_there_whatever_was_imported_before() -> None:

@@ -123,7 +123,23 @@ def reading() -> Iterator[Reading]:
 
 
 def note(path: P) -> P:
-    """Say that a file is about to be read, or looked for, for the model that is being opened; gives the path back."""
+    """Say that a file is about to be read, or looked for, for the model that is being opened.
+
+    Parameters
+    ----------
+    path : of the file or folder.
+
+    Returns
+    -------
+    str or Path : the same path.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from napari_vlexplain.models import note
+    >>> note(Path("weights") / "labels.txt").name
+    'labels.txt'
+    """
     found = _reading.get()
     if found is not None:
         found.note(path)
