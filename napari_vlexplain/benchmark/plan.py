@@ -76,19 +76,21 @@ class Task:
     device: str | None = None
     download: bool = False
     dtype: str = "float32"
+    size: int | None = None
     weights: str = ""
 
     @property
     def key(self) -> str:
         asked = [self.dataset, self.entry.id, self.model, self.method.label, self.target, self.seed, *self.metrics]
-        asked += unless_usual(self.dtype)
+        asked += unless_usual(self.dtype, self.size)
         return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:24]
 
     def row_key(self, prompt: int, metric_name: str) -> str:
         """The key of one of its rows."""
         text = self.entry.prompts[prompt]
         names = (self.model, self.method.label, self.target)
-        return row_key(self.dataset, self.entry.id, prompt, text, *names, self.seed, metric_name, self.dtype)
+        asked = (*names, self.seed, metric_name, self.dtype, self.size)
+        return row_key(self.dataset, self.entry.id, prompt, text, *asked)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Plan:
     """A data set, and what to do with each of its cases.
 
     models : names. methods : with floors where they are wanted. metrics : by name.
-    target : what is explained. seed : of every random number. dtype : of the models' matrix products.
+    target : what is explained. seed : of every random number. dtype : of the models' matrix products. size : the side
+        of their input, None for their own.
     """
 
     data: DataSet
@@ -108,6 +111,7 @@ class Plan:
     device: str | None = None
     download: bool = False
     dtype: str = "float32"
+    size: int | None = None
 
     def tasks(self, done: set[str], unfit: frozenset[tuple[str, str]] = frozenset()) -> Iterator[Task]:
         """The work whose rows are not all ``done``, model by model; ``unfit`` pairs of model and method left out."""
@@ -131,9 +135,15 @@ class Plan:
                         device=self.device,
                         download=self.download,
                         dtype=self.dtype,
+                        size=self.size,
                     )
                     if missing := _missing(task, done):
                         yield task if missing == task.metrics else _with_metrics(task, missing)
+
+    @property
+    def run_on(self) -> tuple[tuple[MethodChoice, ...], str | None, bool, str, int | None]:
+        """Methods, device, leave to download, dtype and size: what is to be known of a model before the work starts."""
+        return self.methods, self.device, self.download, self.dtype, self.size
 
     def count(self) -> int:
         """Pieces of work in all, finished ones included."""
@@ -168,11 +178,13 @@ def make_plan(
     device: str | None = None,
     download: bool = False,
     dtype: str = "auto",
+    size: int | None = None,
 ) -> Plan:
     """A plan, checked.
 
     ``methods`` as :meth:`MethodChoice.parse` takes them; ``floors`` adds the four floors. ``metrics`` by name or group;
-    by default what the data set allows. ``dtype`` of the models' matrix products: float32 (auto), bfloat16 or float16.
+    by default what the data set allows. ``dtype`` of the models' matrix products: float32 (auto), bfloat16 or float16;
+    ``size`` of their input, size x size pixels, by default their own.
     Raises VLExplainError for what does not exist or does not fit the data set.
     """
     if not models or not methods:
@@ -200,6 +212,7 @@ def make_plan(
         device,
         download,
         resolved(dtype),
+        size,
     )
 
 

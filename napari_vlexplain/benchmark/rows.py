@@ -29,6 +29,7 @@ class Row:
     versions : of the packages that decide the numbers.
     detail : what an aggregate or a plot needs besides: pixel counts, a curve, the stages of a check.
     dtype : of the model's matrix products.
+    size : the side of the model's input, None for its own.
     notes : what is to be told of the ground truth that the figure is of, and of the map, a text by the kind of thing.
     """
 
@@ -52,6 +53,7 @@ class Row:
     versions: str
     detail: dict[str, Any] | None = None
     dtype: str = "float32"
+    size: int | None = None
     notes: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
@@ -60,8 +62,8 @@ class Row:
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Row:
-        """From such a line, also from before there was a dtype; raises TypeError or KeyError where it is none."""
-        whole = {"dtype": "float32", "notes": {}, **record}
+        """From such a line, also from before dtype and size; raises TypeError or KeyError where it is none."""
+        whole = {"dtype": "float32", "size": None, "notes": {}, **record}
         return cls(**{name: whole[name] for name in _NAMES})
 
 
@@ -81,15 +83,16 @@ def row_key(
     seed: int,
     metric: str,
     dtype: str = "float32",
+    size: int | None = None,
 ) -> str:
     """16 hexadecimal digits of the sha256 of what was asked."""
-    asked = [dataset, case, prompt, text, model, method, target, seed, metric, *unless_usual(dtype)]
+    asked = [dataset, case, prompt, text, model, method, target, seed, metric, *unless_usual(dtype, size)]
     return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def unless_usual(dtype: str) -> list[str]:
-    """What a key says of the dtype: of float32 nothing, as before there was a choice."""
-    return [] if dtype == "float32" else [dtype]
+def unless_usual(dtype: str, size: int | None) -> list[str]:
+    """What a key says of dtype and size: of float32 and the model's own nothing, as before there was a choice."""
+    return [*([] if dtype == "float32" else [dtype]), *([] if size is None else [f"{size} px"])]
 
 
 def finite(value: float) -> float | None:

@@ -186,7 +186,7 @@ class _Here:
         self.plan, self._work, self._look, self._report = plan, work, look, report
 
     def look(self, model: str) -> dict[str, Any]:
-        return self._look(model, self.plan.methods, self.plan.device, self.plan.download, self.plan.dtype)
+        return self._look(model, *self.plan.run_on)
 
     def results(self, tasks: Iterator[Task]) -> Iterator[Result]:
         for task in tasks:
@@ -208,7 +208,7 @@ class _Dask:
         """On every worker there is, so that all have loaded the model before the clock starts."""
         from distributed import KilledWorker
 
-        asked = model, self.plan.methods, self.plan.device, self.plan.download, self.plan.dtype
+        asked = model, *self.plan.run_on
         futures = [
             self.client.submit(self._look, *asked, pure=False, workers=[worker], allow_other_workers=True)
             for worker in self.client.nthreads()
@@ -373,6 +373,7 @@ def _header(
         "target": plan.target,
         "seed": plan.seed,
         "dtype": plan.dtype,
+        "size": plan.size,
         "unfit": [{"model": m, "method": label, "why": why} for (m, label), why in outcome.unfit.items()],
     }
     data = plan.data

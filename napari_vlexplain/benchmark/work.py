@@ -62,16 +62,21 @@ def failed(task: Task, why: str) -> list[Row]:
 
 
 def look_at_model(
-    model: str, methods: tuple[MethodChoice, ...], device: str | None, download: bool, dtype: str = "float32"
+    model: str,
+    methods: tuple[MethodChoice, ...],
+    device: str | None,
+    download: bool,
+    dtype: str = "float32",
+    size: int | None = None,
 ) -> dict[str, Any]:
     """Before the work starts: can the model be loaded, and which of the methods does it not fit?
 
-    Raises VLExplainError when it cannot be loaded, or does not run in the ``dtype``.
+    Raises VLExplainError when it cannot be loaded, or does not run in the ``dtype`` or the ``size``.
     """
     from ..methods.catalogue import method
     from ..methods.catalogue import refuse_unfit as refuse
 
-    loaded = load_model(model, device, download, dtype=dtype)
+    loaded = load_model(model, device, download, dtype=dtype, size=size)
     unfit = {}
     for choice in methods:
         if choice.is_floor:
@@ -88,7 +93,7 @@ def _compute(task: Task) -> Result:
     from .maps import Asked, explain_case
 
     case = _case(task.entry)
-    model = load_model(task.model, task.device, task.download, dtype=task.dtype)
+    model = load_model(task.model, task.device, task.download, dtype=task.dtype, size=task.size)
     if task.weights and model.weights_hash() != task.weights:
         raise ModelChangedError(
             f"The files of {task.model} changed while the benchmark ran: what was finished is kept; the changed model "
@@ -163,6 +168,7 @@ def _row(
         versions=_versions(),
         detail=detail,
         dtype=task.dtype,
+        size=task.size,
     )
 
 

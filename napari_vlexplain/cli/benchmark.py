@@ -29,7 +29,7 @@ TELL_SECONDS = 30.0
 SHOWN_PROBLEMS = 5
 
 
-RUN = options.RUN.only("seed", "device", "dtype", "download")
+RUN = options.RUN.only("seed", "device", "dtype", "size", "download")
 
 
 @folded

@@ -27,6 +27,7 @@ MARKS = {"positive": "+", "negative": "-"}
 RUN = options.RUN.only(
     "device",
     "dtype",
+    "size",
     "download",
     seed=Annotated[int, typer.Option(min=0, help="Of the scenes and of the random order.")],
 )
@@ -108,6 +109,8 @@ def _run(
         return perturb_captions(
             encoder, drawn, count, names, rounding=rounding, seed=options.seed, run=run.part(0.05, 1.0)
         )
+    if options.size is not None:
+        raise VLExplainError(f"{model} answers questions, and sees pictures in its own size alone; leave --size out.")
     from ..models.question_loading import load_question_model
     from ..perturbation.questions import perturb_questions
 

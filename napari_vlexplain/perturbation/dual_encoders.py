@@ -50,6 +50,7 @@ def perturb_captions(
     VLExplainError : a method that does not fit, a tower without patches or without words.
     """
     from ..models.precision import precision_of
+    from ..models.resolution import size_of
 
     run = run or Run()
     if not model.image.blocks or model.prompts != "text":
@@ -77,7 +78,7 @@ def perturb_captions(
         tuple(case.id for case in done),
         tuple(case.group for case in done),
         {"rounding": rounding, "seed": seed, "target": target, "parameters": parameters or {},
-         "dtype": precision_of(model)},
+         "dtype": precision_of(model), **({} if size_of(model) is None else {"size": size_of(model)})},
     )  # fmt: skip
 
 

@@ -90,11 +90,12 @@ class ComparisonChoices:
     sanity: bool = False
     device: str | None = None
     dtype: str = "auto"
+    size: int | None = None
 
     def as_python(self, image: Origin) -> str:
         """A program that computes the comparison; a ground truth is written out as boxes."""
         given = [image.code, *(repr(list(words)) for words in (self.prompts, self.methods, self.models))]
-        named = image.place(self.device).keywords(image.identity, False, resolved(self.dtype))
+        named = image.place(self.device).keywords(image.identity, False, resolved(self.dtype), self.size)
         named += [("sanity", True)] if self.sanity else []
         also = ""
         if self._measured:
@@ -112,7 +113,7 @@ class ComparisonChoices:
         VLExplainError : a ground truth that takes too many boxes for a command line, or prompts of the same words.
         """
         words = ["vlexplain", "compare", "--methods", ",".join(self.methods), "--models", ",".join(self.models)]
-        words += image.place(self.device).words(image.identity, False, resolved(self.dtype))
+        words += image.place(self.device).words(image.identity, False, resolved(self.dtype), self.size)
         words += ["--ground-truth", self._boxes()] if self._measured else []
         words += ["--check"] if self.sanity else []
         return shlex.join([*words, "--", image.identity.name, *self.prompts])

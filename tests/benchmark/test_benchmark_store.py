@@ -90,6 +90,21 @@ def test_another_precision_has_rows_of_its_own_and_float32_those_of_before(tmp_p
     ]
 
 
+def test_another_size_has_rows_of_its_own_and_the_own_size_those_of_before(tmp_path: Path) -> None:
+    run(3, tmp_path)
+    part = st.parts(tmp_path, "rows")[0]
+    part.write_bytes(part.read_bytes().replace(b',"size":null', b""))  # as before there was a choice
+    assert run(3, tmp_path).tasks == 0
+    before, large = untimed(tmp_path), replace(bw.plan(3), size=384)
+    assert run(3, tmp_path, plan=large).tasks == 3 and run(3, tmp_path, plan=large).tasks == 0
+    assert [row for row in untimed(tmp_path) if row["size"] is None] == before
+    assert [start["size"] for start in st.read_header(tmp_path)["starts"]] == [None, 384]
+    table = read_table(tmp_path)
+    assert {arm.size: len(table.items) for arm in table.arms} == {None: 3, 384: 3}
+    label = next(bw.plan(1).tasks(set())).method.label
+    assert sorted(names_of(table.arms).values()) == [f"{label} · 384 px", f"{label} · own size"]
+
+
 def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
     run(3, tmp_path)
     part = st.parts(tmp_path, "rows")[0]

@@ -224,6 +224,22 @@ def test_rows_of_another_precision_differ_slightly_and_say_so() -> None:
         make_plan(data, dtype="half")
 
 
+def test_rows_of_another_size_are_of_its_finer_maps() -> None:
+    data = open_dataset("phantom-study", limit=1)
+    own, large = (
+        next(make_plan(data, floors=False, metrics=["energy"], device="cpu", size=size).tasks(set()))
+        for size in (None, 256)
+    )
+    (own_row, *_), (own_map, *_) = compute(own)
+    (row, *_), (found, *_) = compute(large)
+    assert (own_row.size, row.size) == (None, 256)
+    assert own_row.key != row.key and own.key != large.key and own_map["key"] != found["key"]
+    (expected,) = explain(read_case(large.entry).image, list(large.entry.prompts), device="cpu", size=256)
+    np.testing.assert_allclose(map_of_record(found)[0], expected.patch_scores, rtol=1e-3)
+    with pytest.raises(VLExplainError, match="choose a multiple of 16"):
+        look_at_model("mini", (), "cpu", False, "float32", 250)
+
+
 def test_looking_at_a_model_tells_what_does_not_fit() -> None:
     choices = tuple(map(MethodChoice.parse, ("relevance", "floor:edges")))
     with pytest.raises(VLExplainError, match="runs in that alone; choose float32"):

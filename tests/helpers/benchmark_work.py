@@ -35,7 +35,7 @@ def plan(count: int, methods: int = 1, metrics: tuple[str, ...] = ("energy", "cn
     return Plan(synthetic(count, prompts), ("toy",), choices, metrics)
 
 
-def look(model: str, methods: Any, device: Any, download: Any, dtype: str) -> dict[str, Any]:
+def look(model: str, methods: Any, device: Any, download: Any, dtype: str, size: Any) -> dict[str, Any]:
     return {"unfit": {}, "device": "cpu"}
 
 
@@ -51,6 +51,7 @@ def rows_of(task: Task) -> list[Row]:
             group=entry.group, prompt=k, text=entry.prompts[k], model=task.model, method=task.method.label,
             parameters="{}", target=task.target, metric=metric, value=value_of(task, k, metric), reason="",
             seed=task.seed, seconds=time.perf_counter() % 1, metric_seconds=0.0, versions="none", dtype=task.dtype,
+            size=task.size,
         )
         for k in range(len(entry.prompts))
         for metric in task.metrics

@@ -497,6 +497,9 @@ def test_the_command(capsys, tmp_path):
     assert main([*words[:5], "--model", "mini", "--dtype", "bfloat16", "--json"]) == 0
     half = json.loads(capsys.readouterr().out)
     assert half["unit"].startswith("cosine") and half["dtype"] == "bfloat16" != data["dtype"]
+    assert main([*words[:5], "--model", "mini", "--size", "128", "--json"]) == 0
+    small = json.loads(capsys.readouterr().out)
+    assert small["size"] == 128 and "size" not in half and small["clean"] != half["clean"]
 
 
 def test_the_command_on_vqa(vqa, capsys):
@@ -514,6 +517,8 @@ def test_the_command_on_vqa(vqa, capsys):
         ["--methods", "magic"],
         ["--model", "mini", "--data", "."],
         ["--data", "no/such/folder"],
+        ["--size", "384"],
+        ["--model", "mini", "--size", "100"],
     ],
 )
 def test_the_command_refuses(words, capsys):

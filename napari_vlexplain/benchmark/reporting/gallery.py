@@ -58,7 +58,7 @@ def show(folder: Path, data: DataSet, wanted: list[tuple[Item, Arm]]) -> list[Sh
 
     def key(item: Item, arm: Arm) -> str:
         names = (arm.model, arm.method, arm.target)
-        return row_key(data.name, item.case, item.prompt, item.text, *names, arm.seed, "map", arm.dtype)
+        return row_key(data.name, item.case, item.prompt, item.text, *names, arm.seed, "map", arm.dtype, arm.size)
 
     keys = {key(*one) for one in wanted}
     maps = {record["key"]: record for record in iterate_records(folder, "maps") if record["key"] in keys}

@@ -87,7 +87,16 @@ def summarise(table: Table, against: str | None = None, seed: int = 0, asked: Se
     rank = {method: k for k, method in enumerate(asked)}
     arms = sorted(
         table.arms,
-        key=lambda a: (a.is_floor, a.model, rank.get(a.method, len(rank)), a.method, a.target, a.seed, a.dtype),
+        key=lambda a: (
+            a.is_floor,
+            a.model,
+            rank.get(a.method, len(rank)),
+            a.method,
+            a.target,
+            a.seed,
+            a.dtype,
+            a.size or 0,
+        ),
     )
     reference = _reference(arms, against)
     clusters, categories = table.clusters, [item.category for item in table.items]
@@ -129,8 +138,9 @@ def title_of(metric: str) -> str:
 
 
 def names_of(arms: Sequence[Arm]) -> dict[Arm, str]:
-    """Method, and what tells arms apart besides: model, target, seed, precision."""
-    many = {name: len({getattr(arm, name) for arm in arms}) > 1 for name in ("model", "target", "seed", "dtype")}
+    """Method, and what tells arms apart besides: model, target, seed, precision, size."""
+    asked = ("model", "target", "seed", "dtype", "size")
+    many = {name: len({getattr(arm, name) for arm in arms}) > 1 for name in asked}
 
     def name(arm: Arm) -> str:
         parts = [arm.method]
@@ -138,6 +148,7 @@ def names_of(arms: Sequence[Arm]) -> dict[Arm, str]:
         parts += [arm.target] if many["target"] else []
         parts += [f"seed {arm.seed}"] if many["seed"] else []
         parts += [arm.dtype] if many["dtype"] else []
+        parts += [f"{arm.size} px" if arm.size else "own size"] if many["size"] else []
         return " · ".join(parts)
 
     return {arm: name(arm) for arm in arms}

@@ -20,18 +20,20 @@ COUNTS = ("tp", "fp", "fn", "tn")
 
 @dataclass(frozen=True)
 class Arm:
-    """What is compared: a model with a method, and where these differ the target, the seed and the precision."""
+    """What is compared: a model with a method, and where these differ target, seed, precision and size."""
 
     model: str
     method: str
     target: str
     seed: int
     dtype: str = "float32"
+    size: int | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Arm:
-        """Whose figure a row is, also one from before there was a dtype."""
-        return cls(row["model"], row["method"], row["target"], row["seed"], row.get("dtype", "float32"))
+        """Whose figure a row is, also one from before there was a dtype or a size."""
+        dtype, size = row.get("dtype", "float32"), row.get("size")
+        return cls(row["model"], row["method"], row["target"], row["seed"], dtype, size)
 
     @property
     def is_floor(self) -> bool:

@@ -18,7 +18,7 @@ from .table import Arm, Table
 
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 COLUMNS = (
-    "model", "method", "target", "seed", "dtype", "metric", "better", "n", "mean", "low", "high", "class_mean",
+    "model", "method", "target", "seed", "dtype", "size", "metric", "better", "n", "mean", "low", "high", "class_mean",
     "missing", "failed", "floor", "difference", "difference_low", "difference_high", "pairs", "reference", "seconds",
 )  # fmt: skip
 
@@ -37,6 +37,7 @@ def as_csv(table: Table, summary: Summary) -> str:
                 "target": line.arm.target,
                 "seed": line.arm.seed,
                 "dtype": line.arm.dtype,
+                "size": line.arm.size or "",
                 "metric": line.metric,
                 "better": better_of(line.metric),
                 "n": line.interval.n,
@@ -120,7 +121,8 @@ def provenance(table: Table, header: dict[str, Any]) -> Iterator[str]:
             f"{name} on {facts.get('device', '?')}, weights {str(facts.get('weights_sha256', '?'))[:12]}"
             for name, facts in start.get("models", {}).items()
         )
-        asked = f"seed {start.get('seed')}, {start.get('dtype', 'float32')}"
+        size = f", {start['size']} px" if start.get("size") else ""
+        asked = f"seed {start.get('seed')}, {start.get('dtype', 'float32')}{size}"
         yield f"Started {start.get('started')} on {start.get('where')}: {models}; {asked}"
         for unfit in start.get("unfit", []):
             yield f"Left out: {unfit['why']}"

@@ -73,7 +73,7 @@ class CompareDock(QWidget):
         picture = view.image.picture()
         asked = ComparisonChoices(
             view.prompts.prompts, view.methods.names, view.models.names, self._truths(picture), view.check.isChecked(),
-            looks.torch_device, looks.precision,
+            looks.torch_device, looks.precision, view.input_size.size_chosen,
         )  # fmt: skip
         return picture, asked
 
@@ -192,6 +192,7 @@ def _computed(
             contrast_limits=picture.contrast_limits,
             device=asked.device,
             dtype=asked.dtype,
+            size=asked.size,
         )
         for row in found.cells:
             for cell in row:

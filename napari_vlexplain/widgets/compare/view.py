@@ -21,6 +21,7 @@ from ..parts.layer_combo import LayerCombo
 from ..parts.layout import fill_scrolling, form_layout
 from ..parts.lists import CheckList
 from ..parts.prompt_box import PromptBox
+from ..parts.size_box import SizeBox
 from ..parts.status import ProgressBar, StatusLine
 from ..viewer.layers import layer_kind
 from ..viewer.planes import is_truth
@@ -41,6 +42,7 @@ class CompareView(QWidget):
         self.prompts = PromptBox(history)
         self.methods, self.models = CheckList(9), CheckList(3)
         self.folder_button = QPushButton("Add a model's folder…")
+        self.input_size = SizeBox("Of the pixels that every model is given, its positions interpolated.")
         self.truth = LayerCombo(viewer, is_truth, prefers=lambda layer: layer_kind(layer) == "truth", first="none")
         self.one_each = QCheckBox("one label a prompt, in order")
         self.check = QCheckBox("sanity checks too (slower)")
@@ -53,7 +55,16 @@ class CompareView(QWidget):
 
     def enable_fields(self, enabled: bool) -> None:
         """Let the user change what is compared, or not while it runs."""
-        for part in (self.prompts, self.methods, self.models, self.folder_button, self.one_each, self.check):
+        asked = (
+            self.prompts,
+            self.methods,
+            self.models,
+            self.folder_button,
+            self.input_size,
+            self.one_each,
+            self.check,
+        )
+        for part in asked:
             part.setEnabled(enabled)
         for combo in (self.image, self.truth):
             combo.allow(enabled)
@@ -88,6 +99,7 @@ class CompareView(QWidget):
             layout.addWidget(widget)
         layout.addWidget(self.folder_button)
         truths = form_layout()
+        self.input_size.add_to(truths)
         truths.addRow("&Truth", self.truth)
         layout.addLayout(truths)
         for widget in (self.one_each, self.check, self.run_button, self.progress, self.status, self.copies):

@@ -91,6 +91,7 @@ class ExplainDock(QWidget):
         view.form.follow(self.asked)
         view.form.refused.connect(lambda why: view.say(why, bad=True))
         view.target.currentIndexChanged.connect(self._on_target)
+        view.input_size.chosen.connect(lambda size: setattr(self.asked, "size", size))
         view.seed.valueChanged.connect(lambda seed: setattr(self.asked, "seed", seed))
         view.truncate.toggled.connect(lambda on: setattr(self.asked, "truncate", on))
         view.keep.toggled.connect(lambda on: setattr(self.asked, "keep", on))
@@ -262,3 +263,4 @@ class ExplainDock(QWidget):
         if self.view.image.layer is not None:
             dock.view.image.set_layer(self.view.image.layer)
         dock.view.prompts.set_prompts(self.view.prompts.prompts)
+        dock.view.input_size.setValue(self.view.input_size.value())

@@ -30,6 +30,7 @@ from ..parts.layout import fill_scrolling, fold, form_layout, short_combo
 from ..parts.lists import offer_methods
 from ..parts.model_box import ModelBox
 from ..parts.prompt_box import PromptBox, PromptEdit
+from ..parts.size_box import SizeBox
 from ..parts.status import ProgressBar, StatusLine
 from .checking import CheckBox
 from .results import Results
@@ -54,6 +55,9 @@ class ExplainView(QWidget):
         self.parameters = QCollapsible("Parameters")
         self.form = ParameterForm([])
         self.seed = QSpinBox()
+        self.input_size = SizeBox(
+            "Of the pixels that the model is given, its positions interpolated: more pixels, finer maps."
+        )
         self.truncate = QCheckBox("cut prompts that are too long")
         self.keep = QCheckBox("keep earlier")
         self.run_button = QPushButton("Run")
@@ -76,10 +80,10 @@ class ExplainView(QWidget):
         self._order_tabs()
 
     def offer(self, methods: list[MethodInfo], chosen: str, questions: bool) -> None:
-        """Offer these methods, with one chosen; questions have no target and need no seed."""
+        """Offer these methods, with one chosen; questions have no target and no size, and need no seed."""
         offer_methods(self.method, methods, chosen)
         self.prompts.expect(questions)
-        for form, editor in ((self._fields, self.target), (self._options, self.seed)):
+        for form, editor in ((self._fields, self.target), (self._options, self.input_size), (self._options, self.seed)):
             editor.setVisible(not questions)
             label = form.labelForField(editor)
             if label is not None:
@@ -118,6 +122,7 @@ class ExplainView(QWidget):
 
     def _lay_out(self) -> None:
         self._options = options = form_layout()
+        self.input_size.add_to(options)
         options.addRow("&Seed", self.seed)
         options.addRow("", self.truncate)
         inside = QWidget()
@@ -160,7 +165,7 @@ class ExplainView(QWidget):
         order += [self.prompts.edit, self.prompts.history_button, self.method, self.target, self.against]
         for row in self.form.rows.values():
             order += [row.editor, row.reset_button]
-        order += [self.seed, self.truncate, self.run_button, self.keep, self.check.button]
+        order += [self.input_size, self.seed, self.truncate, self.run_button, self.keep, self.check.button]
         order += [self.copies.python, self.copies.command, self.save_button, self.compare_button]
         for one, following in pairwise(order):
             QWidget.setTabOrder(one, following)

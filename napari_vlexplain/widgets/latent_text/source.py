@@ -15,6 +15,7 @@ from ...latent_text.texts.vocabularies import packaged_vocabularies
 from ..parts.layer_combo import LayerCombo
 from ..parts.layout import described, form_layout, short_combo
 from ..parts.model_box import ModelBox
+from ..parts.size_box import SizeBox
 from ..viewer.contrast import settle
 from ..viewer.layers import layer_kind
 from ..viewer.picture import is_picture
@@ -38,6 +39,9 @@ class SourceBox(QWidget):
             offered=settle,
         )  # fmt: skip
         self.model = ModelBox(self, kinds=("dual_encoder",))
+        self.input_size = SizeBox(
+            "Of the pixels that the model is given, its positions interpolated: more pixels, more patches."
+        )
         self.vocabulary, self.pasted, self.template = QComboBox(), QPlainTextEdit(), QLineEdit()
         self.smoothing, self.drift_button = QComboBox(), QPushButton(DRIFT)
         self.read_button = QPushButton("Read tokens")
@@ -71,6 +75,7 @@ class SourceBox(QWidget):
             device=looks.torch_device,
             download=self.model.tick.isChecked() and not looks.offline,
             dtype=looks.precision,
+            size=self.input_size.size_chosen,
         )
 
     def _fill(self) -> None:
@@ -112,6 +117,7 @@ class SourceBox(QWidget):
         form.addRow("Imag&e", self.image)
         form.addRow("&Model", self.model.picker)
         form.addRow("", self.model.details)
+        self.input_size.add_to(form)
         form.addRow("&Vocabulary", self.vocabulary)
         form.addRow("", self.pasted)
         form.addRow("&Sentence", self.template)

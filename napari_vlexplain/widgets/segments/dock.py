@@ -100,6 +100,7 @@ class SegmentsDock(QWidget):
         view.image.layer_changed.connect(self.runner.refresh)
         view.model.chosen.connect(self._on_model)
         view.model.download.connect(lambda on: setattr(self.asked, "download", on))
+        view.input_size.chosen.connect(lambda size: setattr(self.asked, "size", size))
         for form in (view.form, view.cut):
             form.follow(self.asked)
             form.refused.connect(lambda why: view.say(why, bad=True))

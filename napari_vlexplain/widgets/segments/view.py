@@ -20,6 +20,7 @@ from ..parts.image_combo import ImageCombo
 from ..parts.layer_combo import LayerCombo
 from ..parts.layout import fill_scrolling, form_layout
 from ..parts.model_box import ModelBox
+from ..parts.size_box import SizeBox
 from ..parts.status import ProgressBar, StatusLine
 from ..viewer.layers import layer_kind
 from ..viewer.planes import is_heatmap
@@ -38,6 +39,9 @@ class SegmentsView(QWidget):
         super().__init__()
         self.image = ImageCombo(viewer)
         self.model = ModelBox(kinds=("dual_encoder",))
+        self.input_size = SizeBox(
+            "About the shorter side of what the model looks at, in pixels; the whole picture is seen."
+        )
         self.form, self.cut = ParameterForm(EIGEN), ParameterForm(CUT)
         self.run_button = QPushButton("Run")
         self.progress, self.status = ProgressBar(), StatusLine()
@@ -53,7 +57,7 @@ class SegmentsView(QWidget):
 
     def enable_fields(self, enabled: bool) -> None:
         """Let the user change what is asked, or not while it runs."""
-        for part in (self.model.picker, self.model.details, self.form, self.cut):
+        for part in (self.model.picker, self.model.details, self.input_size, self.form, self.cut):
             part.setEnabled(enabled)
         self.image.allow(enabled)
 
@@ -71,6 +75,7 @@ class SegmentsView(QWidget):
         top = form_layout()
         top.addRow("Imag&e", self.image)
         self.model.add_to(top)
+        self.input_size.add_to(top)
         again, clicked = QGroupBox("Cut again, without the model"), QGroupBox("Regions")
         inside = QVBoxLayout(again)
         inside.addWidget(self.cut)
