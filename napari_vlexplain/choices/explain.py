@@ -17,6 +17,7 @@ from ..methods.targets import TARGETS, Target
 from ..models.files.places import is_here
 from ..models.model_info import ModelInfo, info_of
 from ..models.precisions import resolved
+from ..models.text.embeddings import EmbeddingsIdentity
 from ..models.zoo import MINI, known_models
 from ..parameters import Parameter, check
 from ..results.answer import QuestionRequest
@@ -55,6 +56,7 @@ class Explaining:
     device: str | None = None
     dtype: str = "auto"
     size: int | None = None
+    embeddings: str | None = None
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -115,7 +117,7 @@ class Explaining:
         found: dict[str, str] = {}
         if not self.model.strip():
             found["model"] = "Choose a model, or the folder of one."
-        if not self.prompts:
+        if not self.prompts and (self.asks or self.embeddings is None):
             found["prompts"] = (
                 "Write at least one question, such as “what is in the picture?”."
                 if self.asks
@@ -125,7 +127,8 @@ class Explaining:
             found["prompts"] = "Two prompts are the same; each is explained once."
         if self.method not in {info.name for info in self.methods}:
             found["method"] = f"There is no method “{self.method}”."
-        if not self.asks and self.target in NEED_OTHERS and len(self.prompts) + len(self.against) < 2:
+        few = len(self.prompts) + len(self.against) < 2 and (bool(self.prompts) or self.embeddings is None)
+        if not self.asks and self.target in NEED_OTHERS and few:
             found["target"] = f"The target “{self.target}” compares prompts: write another, or one to compare with."
         return found
 
@@ -136,7 +139,7 @@ class Explaining:
             "method": self.method,
             **({} if self.asks else {"target": self._target(), "seed": self.seed}),
             "dtype": self.dtype,
-            **({} if self.asks else {"size": self.size}),
+            **({} if self.asks else {"size": self.size, "embeddings": self.embeddings}),
             "truncate": self.truncate,
             "device": self.device,
             "download": self.download,
@@ -156,6 +159,7 @@ class Explaining:
         return Request(
             image, self.prompts, self.model, self.method, tuple(sorted(self.values().items())), self._target(),
             self.seed, self.truncate, resolved(self.dtype), self.size,
+            None if self.embeddings is None else EmbeddingsIdentity(self.embeddings, ""),
         )  # fmt: skip
 
     def _request(self, image: ImageIdentity) -> Request | QuestionRequest:
@@ -200,7 +204,7 @@ def compute(
             found = [*compute_answers(pixels, texts, name, contrast_limits, report, cancel, asked.options())]
         else:
             given = {**asked.options(), "contrast_limits": contrast_limits, "name": name}
-            found = [*explain(pixels, texts, progress=report, cancel=cancel, **given)]
+            found = [*explain(pixels, texts or None, progress=report, cancel=cancel, **given)]
         for number, one in enumerate(found):
             run.step(0.95 + 0.05 * number / len(found), "Drawing heatmaps")
             one.heatmap  # noqa: B018 - cached

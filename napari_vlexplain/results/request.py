@@ -178,7 +178,7 @@ class Request(Recorded):
         named = [("model", self.model), ("method", self.method), ("target", target), ("seed", self.seed)]
         named += [("embeddings", self.embeddings.name)] if self.embeddings is not None else []
         named += [*(place or Place()).keywords(self.image, self.truncate, self.dtype, self.size), *self.parameters]
-        program = call("explanations = explain", [repr(self.image.name), repr(list(self.prompts))], named)
+        program = call("explanations = explain", [repr(self.image.name), repr(list(self.prompts) or None)], named)
         also = "from napari_vlexplain.methods.targets import Target\n" if self.target.against else ""
         return f"from napari_vlexplain import explain\n{also}\n{program}"
 

@@ -91,6 +91,7 @@ class ExplainDock(QWidget):
         view.form.follow(self.asked)
         view.form.refused.connect(lambda why: view.say(why, bad=True))
         view.target.currentIndexChanged.connect(self._on_target)
+        view.embeddings.chosen.connect(self._on_embeddings)
         view.input_size.chosen.connect(lambda size: setattr(self.asked, "size", size))
         view.seed.valueChanged.connect(lambda seed: setattr(self.asked, "seed", seed))
         view.truncate.toggled.connect(lambda on: setattr(self.asked, "truncate", on))
@@ -136,6 +137,10 @@ class ExplainDock(QWidget):
     def _on_text(self) -> None:
         self.asked.prompts = self.view.prompts.prompts
         self.asked.against = split_prompts(self.view.against.toPlainText())
+        self.runner.refresh()
+
+    def _on_embeddings(self, file: str | None) -> None:
+        self.asked.embeddings = file
         self.runner.refresh()
 
     def _on_method(self) -> None:

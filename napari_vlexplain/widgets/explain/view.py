@@ -33,6 +33,7 @@ from ..parts.prompt_box import PromptBox, PromptEdit
 from ..parts.size_box import SizeBox
 from ..parts.status import ProgressBar, StatusLine
 from .checking import CheckBox
+from .embeddings import EmbeddingsBox
 from .results import Results
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class ExplainView(QWidget):
         self.image = ImageCombo(viewer)
         self.model = ModelBox()
         self.prompts = PromptBox(history)
+        self.embeddings = EmbeddingsBox()
         self.method, self.target = QComboBox(), QComboBox()
         short_combo(self.method, self.target)
         self.summary = QLabel()
@@ -80,10 +82,11 @@ class ExplainView(QWidget):
         self._order_tabs()
 
     def offer(self, methods: list[MethodInfo], chosen: str, questions: bool) -> None:
-        """Offer these methods, with one chosen; questions have no target and no size, and need no seed."""
+        """Offer these methods, with one chosen; questions have no target, size or embeddings, and need no seed."""
         offer_methods(self.method, methods, chosen)
+        own = (self.embeddings, self.input_size, self.seed)
         self.prompts.expect(questions)
-        for form, editor in ((self._fields, self.target), (self._options, self.input_size), (self._options, self.seed)):
+        for form, editor in ((self._fields, self.target), *((self._options, each) for each in own)):
             editor.setVisible(not questions)
             label = form.labelForField(editor)
             if label is not None:
@@ -122,6 +125,7 @@ class ExplainView(QWidget):
 
     def _lay_out(self) -> None:
         self._options = options = form_layout()
+        options.addRow("Embeddings", self.embeddings)
         self.input_size.add_to(options)
         options.addRow("&Seed", self.seed)
         options.addRow("", self.truncate)
@@ -165,7 +169,16 @@ class ExplainView(QWidget):
         order += [self.prompts.edit, self.prompts.history_button, self.method, self.target, self.against]
         for row in self.form.rows.values():
             order += [row.editor, row.reset_button]
-        order += [self.input_size, self.seed, self.truncate, self.run_button, self.keep, self.check.button]
+        order += [
+            self.embeddings.button,
+            self.embeddings.clear_button,
+            self.input_size,
+            self.seed,
+            self.truncate,
+            self.run_button,
+            self.keep,
+            self.check.button,
+        ]
         order += [self.copies.python, self.copies.command, self.save_button, self.compare_button]
         for one, following in pairwise(order):
             QWidget.setTabOrder(one, following)
