@@ -8,11 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..errors import VLExplainError, unknown
+from ..errors import VLExplainError
 from .dual_encoder import DualEncoder
 from .image_alone import width_of
 from .pools import RowPool, itself
-from .text.embeddings import PromptEmbeddings
+from .text.embeddings import PromptEmbeddings, no_such
 from .text.prompts import Prompt
 from .towers import Tower
 
@@ -33,7 +33,7 @@ class Named:
         VLExplainError : there is no such vector.
         """
         if text not in self.names:
-            raise unknown(f"embedding in {self.file} for the prompt", text, self.names)
+            raise no_such(text, self.names, self.file)
         return Prompt(text, (self.names.index(text),), 0, (), (), (), is_text=False)
 
     def cut(self, prompt: Prompt) -> Prompt:

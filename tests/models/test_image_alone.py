@@ -102,6 +102,14 @@ def test_names_of_older_versions(tmp_path):
     check.close(load_model(str(tmp_path), device="cpu").encode_image(pixels), embedded(library, pixels))
 
 
+def test_a_projection_that_only_the_weights_tell_of(tmp_path):
+    library = tiny.clip_image(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "architectures": None}))
+    pixels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    check.close(load_model(str(tmp_path), device="cpu").encode_image(pixels), embedded(library, pixels))
+
+
 def test_a_processor_without_a_class(tmp_path):
     """Its class is then that of the model's family."""
     library = tiny.clip_image(tmp_path)

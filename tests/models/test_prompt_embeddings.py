@@ -210,6 +210,21 @@ def test_safetensors_that_are_none(tmp_path):
         read_embeddings(place)
 
 
+def test_a_wrong_name_among_thousands_is_one_sentence(tmp_path):
+    np.save(tmp_path / "e.npy", np.ones((5000, 2)))
+    (tmp_path / "e.txt").write_text("\n".join(f"name {number}" for number in range(5000)))
+    with pytest.raises(VLExplainError, match="among its 5000 names are") as told:
+        explain(tiny_clip.picture(), "name 77777", "mini", embeddings=tmp_path / "e.npy")
+    assert len(str(told.value)) < 300
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f2", "<f8"])
+def test_other_floats_and_orders(tmp_path, vectors, dtype):
+    np.save(tmp_path / "e.npy", np.asfortranarray(vectors.astype(dtype)))
+    found = read_embeddings(tmp_path / "e.npy", PROMPTS)
+    np.testing.assert_array_equal(found.vectors, vectors.astype(dtype).astype(np.float32))
+
+
 def test_a_classifier_has_its_own_classes(tmp_path):
     tiny.classifier(tmp_path)
     np.save(tmp_path / "e.npy", np.ones((1, 33)))

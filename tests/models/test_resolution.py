@@ -90,6 +90,28 @@ def test_open_clip_as_if_built_for_that_size(tmp_path):
     torch.testing.assert_close(model.pixels(np.asarray(picture))[0][0], transform(picture), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("build", [tiny.open_clip_siglip, tiny.biomedclip])
+@pytest.mark.parametrize("size", [(192, 192), (96, 208)])
+def test_trunks_of_timm_in_open_clip(tmp_path, build, size):
+    library = build(tmp_path).eval()
+    model = oblong(load_model(str(tmp_path), device="cpu"), size)
+    library.visual.set_input_size(image_size=size)
+    check.close(model.encode_image(noise(size)), library.encode_image(noise(size)).detach())
+
+
+def test_a_state_dict_of_openai(tmp_path):
+    """As open_clip makes the same model for pixels of another size."""
+    from open_clip import factory
+
+    small = tiny.openai_state_dict(tmp_path / "weights.pt")
+    model = load_model(str(tmp_path / "weights.pt"), device="cpu", size=64)
+    large, _ = tiny.open_clip_model({**tiny.VIT, "image_size": 64})
+    state = {key: value.clone() for key, value in small.state_dict().items()}
+    factory.resize_pos_embed(state, large)
+    large.load_state_dict(state)
+    check.close(model.encode_image(noise((64, 64))), large.eval().encode_image(noise((64, 64))).detach())
+
+
 @pytest.mark.parametrize("architecture", ["test_vit", "test_vit2", "test_vit3"])
 def test_timm_as_if_built_for_that_size(tmp_path, architecture):
     import timm

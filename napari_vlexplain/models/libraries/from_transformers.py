@@ -104,7 +104,11 @@ def _classifier(folder: Path, config: dict[str, Any], info: ModelInfo, device: t
 
 def _clip_image(folder: Path, config: dict[str, Any], info: ModelInfo, device: torch.device) -> DualEncoder:
     """The image side of a CLIP, with its projection or (CLIPVisionModel) without."""
-    projected = "CLIPVisionModelWithProjection" in (config.get("architectures") or ())
+    written = config.get("architectures")
+    if not written:  # the weights tell
+        tensors = read_weights(named_weights(folder, config.get("transformers_weights")))
+        written = ["CLIPVisionModelWithProjection"] if any("visual_projection" in name for name in tensors) else []
+    projected = "CLIPVisionModelWithProjection" in written
     model = pretrained("CLIPVisionModelWithProjection" if projected else "CLIPVisionModel", folder, device)
     preprocess = of_transformers(folder, config, _taken(model.config))
     return image_alone(transformers_clip.image_tower(model), preprocess, info, device)

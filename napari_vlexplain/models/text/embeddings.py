@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import VLExplainError, first_line, unknown
+from ...errors import VLExplainError, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,9 +62,18 @@ class PromptEmbeddings:
         """
         rows = {name: row for row, name in enumerate(self.names)}
         if missing := next((name for name in names if name not in rows), None):
-            raise unknown(f"embedding in {self.file} for the prompt", missing, self.names)
+            raise no_such(missing, self.names, self.file)
         distinct = list(dict.fromkeys(names))
         return PromptEmbeddings(self.file, tuple(distinct), self.vectors[[rows[name] for name in distinct]])
+
+
+def no_such(name: str, names: Sequence[str], file: str) -> VLExplainError:
+    """The error for a prompt that is none of ``names``, of which there may be thousands."""
+    near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
+    among = f"among its {len(names)} names are" if len(names) > len(near) else "it holds"
+    return VLExplainError(
+        f"There is no embedding in {file} for the prompt {name!r}; {among} {', '.join(map(repr, near))}."
+    )
 
 
 def read_embeddings(file: str | Path, prompts: Sequence[str] = ()) -> PromptEmbeddings:
