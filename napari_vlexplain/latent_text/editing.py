@@ -14,21 +14,20 @@ from ..errors import VLExplainError
 from ..io.source import WINDOW, ImageSource
 from ..models.dual_encoder import DualEncoder
 from ..models.options import RunOptions
-from ..models.pools import RowPool
 from ..running.entrance import entrance
 from ..running.keywords import keywords_of, taken
 from ..running.run import ProgressCallback, Run, generator
 from .changes import changes
 from .donors import Donors, donors
 from .edit_result import EditResult
-from .engine import Edited, control, edited, prepare
+from .engine import Edited, control, edited, for_classes, prepare
 from .interpreting import PLAIN, bank_for, record
 from .pictures import Picture, donor_picture, picture
 from .plan import EditPlan
 from .reading import Reading
-from .retrieval import class_probabilities, cosines
+from .retrieval import class_probabilities
 from .selection import Reader, covering_bank
-from .tails import check_readable, compare
+from .tails import check_readable
 from .texts.banks import TextBank, encode
 from .texts.templates import Template, recommended
 from .texts.vocabularies import Vocabulary
@@ -132,10 +131,7 @@ def edit_picture(
 
     def probabilities(found: Edited, streams: Sequence[Tensor]) -> Any:
         """Of the classes, by the axis that the reading compares them over."""
-        if reading.class_axis == "token" and isinstance(tower.pool, RowPool):
-            similarity = compare(tower.pool.tokens(streams[-1]), "token")[0, rows] @ class_weights.T
-        else:
-            similarity = cosines(found.embedding, class_weights)
+        similarity = for_classes(tower, found, streams[-1], rows, reading.class_axis) @ class_weights.T
         return class_probabilities(similarity, model.logit_scale)[0].float().cpu().numpy()
 
     smoothing = reading.smoothing

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import VLExplainError
@@ -15,6 +16,7 @@ from .donors import Donors
 from .plan import EditPlan
 from .selection import Reader, Select, edited_layers, random_like, selector
 from .smoothing import Smoothing, smooth_readout
+from .tails import compare
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,16 @@ def prepare(plan: EditPlan, reader: Reader, z: Tensor, donors: Donors | None = N
 
 
 @torch.no_grad()
+def for_classes(tower: Tower, found: Edited, last: Tensor, rows: Tensor, axis: str) -> Tensor:
+    """What classes are compared with (B, P), ``last`` (B, T, D) being the stream after the last block.
+
+    The embedding, of length 1; or, over the axis ``token`` as in the published notebooks, the row among all tokens.
+    """
+    if axis == "token" and isinstance(tower.pool, RowPool):
+        return compare(tower.pool.tokens(last), "token")[torch.arange(len(rows), device=rows.device), rows]
+    return F.normalize(found.embedding, dim=-1)
+
+
 def edited(
     tower: Tower,
     z: Tensor,

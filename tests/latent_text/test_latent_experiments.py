@@ -208,6 +208,19 @@ class TestTables:
             tiny, attacks.sticker_attacks(1, 2), attacks.sticker_attacks(2, 3), samples=2
         ).rows  # fmt: skip
 
+    def test_as_published_compares_classes_over_the_tokens(self, tiny: DualEncoder) -> None:
+        scored = attacks.sticker_attacks(2, 5)
+        bench = typographic.Bench(tiny, scored, 0)
+        found = bench.editor.embed(scored.attacked, None, typographic.AS_PUBLISHED)[0]
+        expected = []
+        for _, pixels in scored.attacked.batches(tiny):
+            u = tiny.image.pool.tokens(tiny.image.run(tiny.image.embed(pixels), 0, tiny.image.depth))
+            expected.append((u / u.square().sum(dim=1, keepdim=True).sqrt())[:, 0])
+        torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-5)
+        table = typographic.typographic(tiny, attacks.sticker_attacks(1, 2), scored, samples=2)
+        own = bench.accuracy(bench.plan(protect_cls=False), Run(), reading=typographic.AS_PUBLISHED)
+        assert next(row[1:3] for row in table.rows if row[0] == "latent text, as published") == own
+
     def test_nothing_is_tuned_on_what_is_scored(self, tiny: DualEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
         seen = []
 

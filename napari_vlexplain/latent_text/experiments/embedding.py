@@ -10,13 +10,14 @@ from torch import Tensor
 from ...models.dual_encoder import DualEncoder
 from ...running.run import Run, generator
 from ..donors import Donors, donors
-from ..engine import control, edited, prepare
+from ..engine import control, edited, for_classes, prepare
 from ..plan import EditPlan
 from ..reading import Reading
 from ..selection import Reader
-from ..smoothing import Smoothing
 from ..texts.banks import TextBank
 from .samples import Samples
+
+PLAIN = Reading()
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,31 +32,37 @@ class Editor:
         self,
         images: Samples,
         plan: EditPlan | None,
-        smoothing: Smoothing | None = None,
+        reading: Reading = PLAIN,
         given: Donors | None = None,
         at_random: bool = False,
         run: Run | None = None,
     ) -> tuple[Tensor, float]:
-        """Embeddings (n, P) after the edit, and how many tokens of an image it changed at some layer, on average.
+        """What classes are compared with (n, P) after the edit, and how many tokens of an image it changed, on average.
 
-        ``given`` are the donors of a plan that replaces. ``at_random`` changes as many random tokens instead.
-        Smoothing of the kind ``final`` also applies to the
-        embedding. A batch's random numbers depend on where it stands, not on what was computed before.
+        These are embeddings, and by the reading's ``class_axis`` their directions alone. ``given`` are the donors of a
+        plan that replaces. ``at_random`` changes as many random tokens instead. Smoothing of the kind ``final`` also
+        applies to the embedding. A batch's random numbers depend on where it stands, not on what was computed before.
         """
         tower, run, embeddings, touched = self.model.image, run or Run(), [], 0
+        smoothing = reading.smoothing
         final = smoothing if smoothing is not None and smoothing.where == "final" else None
         for piece, pixels in images.batches(self.model):
             run.step(piece.start / len(images), "Editing images")
             noise = {what: self._noise(what, piece) for what in ("read", "edit", "choose", "again")}
-            reader = Reader(self.model, self.bank, Reading(smoothing=smoothing), noise["read"])
+            reader = Reader(self.model, self.bank, reading, noise["read"])
             rows = self.model.image_rows(len(pixels))
             with torch.no_grad():
                 z = tower.embed(pixels)
                 steps = [] if plan is None else [prepare(plan, reader, z, given)]
-                found = edited(tower, z, steps, rows, noise["edit"], final)
+                streams: list[Tensor] = []
+                found = edited(tower, z, steps, rows, noise["edit"], final, streams)
                 if at_random:
-                    found = edited(tower, z, control(tower, found, steps, noise["choose"]), rows, noise["again"])
-            embeddings.append(found.embedding)
+                    chance, streams = control(tower, found, steps, noise["choose"]), []
+                    found = edited(tower, z, chance, rows, noise["again"], None, streams)
+                as_is = reading.class_axis == "embedding"
+                embeddings.append(
+                    found.embedding if as_is else for_classes(tower, found, streams[-1], rows, reading.class_axis)
+                )
             touched += int(found.changed.any(0).any(0).sum()) if steps else 0
         return torch.cat(embeddings), touched / len(images)
 

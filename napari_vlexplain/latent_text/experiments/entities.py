@@ -16,6 +16,7 @@ from ...running.entrance import entrance
 from ...running.run import Run
 from ..calibration import batches
 from ..plan import EditPlan
+from ..reading import Reading
 from ..retrieval import cosines
 from ..selection import covering
 from ..smoothing import Smoothing, drift
@@ -126,7 +127,7 @@ def entities(
     found = {
         "no edit": embed(None, run=run.part(0, 0.1)),
         "replaced, layer by layer": embed(sequential, run=run.part(0.1, 0.35), given=given),
-        "replaced, smoothed": embed(sequential, smoothing, run=run.part(0.35, 0.6), given=given),
+        "replaced, smoothed": embed(sequential, Reading(smoothing=smoothing), run=run.part(0.35, 0.6), given=given),
         "replaced, read ahead": embed(ahead, run=run.part(0.6, 0.8), given=given),
         "random tokens replaced": embed(ahead, at_random=True, run=run.part(0.8, 1.0), given=given),
     }

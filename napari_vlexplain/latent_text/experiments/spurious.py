@@ -19,6 +19,7 @@ from ...running.entrance import entrance
 from ...running.run import Run, generator
 from ..calibration import batches
 from ..plan import EditPlan
+from ..reading import Reading
 from ..selection import covering
 from ..smoothing import Smoothing, drift
 from ..texts.banks import text_bank
@@ -153,7 +154,7 @@ def spurious(
     for number, (name, (plan, smooth, at_random)) in enumerate(plans.items()):
         part = run.part(number / len(plans), (number + 1) / len(plans))
         part.step(0, name)
-        embed = partial(editor.embed, plan=plan, smoothing=smooth, at_random=at_random, run=part)
+        embed = partial(editor.embed, plan=plan, reading=Reading(smoothing=smooth), at_random=at_random, run=part)
         trained = _train([embed(piece)[0] for piece in data.train], data.train, head, seed)
         shares = [_right(trained, embed(group)[0], group) for group in data.test]
         weights = [len(group) for group in data.test]
