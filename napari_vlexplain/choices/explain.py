@@ -112,6 +112,11 @@ class Explaining:
         """All parameters of the method."""
         return {p.name: self.value(p.name) for p in self.method_info.parameters}
 
+    @property
+    def competing(self) -> bool:
+        """Would another target tell the prompts apart, which this one explains each on its own?"""
+        return not self.asks and len(set(self.prompts)) > 1 and self.target in ("similarity", "logit")
+
     def problems(self) -> dict[str, str]:
         """Field -> one sentence on what is missing there; empty when it can be run."""
         found: dict[str, str] = {}

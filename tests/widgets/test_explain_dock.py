@@ -923,6 +923,18 @@ def test_code_is_copied(dock, viewer, fake, qtbot):
     assert "IMAGE" in dock.view.status.text()
 
 
+def test_prompts_that_compete_are_offered_the_target_that_tells_them_apart(dock, viewer, run):
+    viewer.add_image(pixels(), name="scene")
+    view = dock.view
+    view.prompts.set_prompts(("a dog",))
+    assert not view.advice.isVisibleTo(view)
+    view.prompts.set_prompts(("a dog", "a kite"))
+    assert view.advice.isVisibleTo(view) and "softmax" in view.advice.text()
+    view.advice.linkActivated.emit("softmax")
+    assert dock.asked.target == view.target.currentData() == "softmax" and not view.advice.isVisibleTo(view)
+    assert run("a dog", "a kite") == "done" and dock._found[0].request.target.name == "softmax"
+
+
 def test_what_is_shown_can_be_saved_with_its_masks(dock, viewer, run, qtbot, monkeypatch, tmp_path):
     from napari_vlexplain.results.bundle import is_bundle, load_masks
 

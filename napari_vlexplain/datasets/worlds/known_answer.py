@@ -25,16 +25,23 @@ def _phantom(seed: int, index: int) -> tuple[str, str, Drawing]:
     return scene.caption(), scene.names[0], lambda size: phantom.render(scene, size)
 
 
+def _pair(seed: int, index: int) -> tuple[str, str, Drawing]:
+    """Two different findings; asked for is the first, so that a map which knows no prompt is right once in two."""
+    scene = phantom.sample(seed, index, findings=2)
+    return scene.findings[0].phrases[-1], scene.names[0], lambda size: phantom.render(scene, size)
+
+
 Drawing = Callable[[int], Rendered]
 _WORLDS: dict[str, Callable[[int, int], tuple[str, str, Drawing]]] = {
     "stickers": _sticker,
     "phantom": _phantom,
+    "phantom pairs": _pair,
 }
 WORLDS = tuple(_WORLDS)
 
 
 def cases(world: str, count: int, seed: int = 0, *, size: int = 224, start: int = 0) -> Iterator[Case]:
-    """``count`` known-answer cases of a world ("stickers" or "phantom"), drawn one by one from ``start`` on.
+    """``count`` known-answer cases of one of the ``WORLDS``, drawn one by one from ``start`` on.
 
     Each has one prompt and one mask, the pixels more than half covered by what is asked for. A case depends
     on its seed and index alone. Raises VLExplainError for an unknown world, size, seed or count.

@@ -93,6 +93,7 @@ class ExplainDock(QWidget):
         view.target.currentIndexChanged.connect(self._on_target)
         view.embeddings.chosen.connect(self._on_embeddings)
         view.input_size.chosen.connect(lambda size: setattr(self.asked, "size", size))
+        view.advice.linkActivated.connect(lambda name: view.target.setCurrentIndex(view.target.findData(name)))
         view.seed.valueChanged.connect(lambda seed: setattr(self.asked, "seed", seed))
         view.truncate.toggled.connect(lambda on: setattr(self.asked, "truncate", on))
         view.keep.toggled.connect(lambda on: setattr(self.asked, "keep", on))
@@ -137,6 +138,7 @@ class ExplainDock(QWidget):
     def _on_text(self) -> None:
         self.asked.prompts = self.view.prompts.prompts
         self.asked.against = split_prompts(self.view.against.toPlainText())
+        self.view.advice.setVisible(self.asked.competing)
         self.runner.refresh()
 
     def _on_embeddings(self, file: str | None) -> None:
@@ -158,6 +160,7 @@ class ExplainDock(QWidget):
         compares = self.asked.target in NEED_OTHERS and not self.asked.asks
         self.view.against.setVisible(compares)
         self.view.against_label.setVisible(compares)
+        self.view.advice.setVisible(self.asked.competing)
         self.runner.refresh()
 
     def _show_next(

@@ -39,6 +39,8 @@ from .results import Results
 if TYPE_CHECKING:
     import napari
 
+ADVICE = 'Several prompts: <a href="softmax">softmax</a> shows what tells them apart, similarity also what they share.'
+
 
 class ExplainView(QWidget):
     """The fields, laid out. It knows neither jobs nor layers."""
@@ -52,6 +54,7 @@ class ExplainView(QWidget):
         self.method, self.target = QComboBox(), QComboBox()
         short_combo(self.method, self.target)
         self.summary = QLabel()
+        self.advice = QLabel(ADVICE)
         self.against = PromptEdit(lines=2)
         self.against_label = QLabel("Compare wit&h")
         self.parameters = QCollapsible("Parameters")
@@ -106,6 +109,9 @@ class ExplainView(QWidget):
         self.seed.setRange(0, WIDEST_INT)
         self.summary.setWordWrap(True)
         self.summary.setTextFormat(Qt.TextFormat.PlainText)
+        self.advice.setWordWrap(True)
+        self.advice.setVisible(False)
+        self.advice.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.against.setPlaceholderText("a photo of a cat")
 
     def _explain(self) -> None:
@@ -143,6 +149,7 @@ class ExplainView(QWidget):
         form.addRow("&Method", self.method)
         form.addRow(self.summary)
         form.addRow("Tar&get", self.target)
+        form.addRow(self.advice)
         self.against_label.setBuddy(self.against)
         form.addRow(self.against_label, self.against)
 
