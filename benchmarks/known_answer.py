@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measured import wilson
 from numpy.typing import NDArray
 
 from napari_vlexplain import explain, list_methods, load_model
 from napari_vlexplain.datasets.cases import Case
 from napari_vlexplain.datasets.worlds import WORLDS, cases
 from napari_vlexplain.metrics.overlap import energy_in_mask, iou, pointing_game, threshold_iou
+from napari_vlexplain.metrics.statistics import wilson
 from napari_vlexplain.metrics.thresholds import threshold_of
 from napari_vlexplain.models.dual_encoder import DualEncoder
 from napari_vlexplain.scale import is_constant

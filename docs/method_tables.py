@@ -23,10 +23,7 @@ def table(info: MethodInfo) -> str:
     """What the registry knows of a method, as Markdown."""
     needs = ", ".join(f"`{name}`" for name in sorted(info.requires)) or "nothing"
     facts = [f"{info.summary}", "", f"Source: {info.source}. Needs: {needs}."]
-    if not info.uses_prompt:
-        facts[-1] += " Its heatmap is the same for every prompt."
-    if info.uses_list:
-        facts[-1] += " Its heatmap depends on which other prompts are asked with it."
+    facts[-1] += "".join(f" {limit}" for limit in info.limits)
     facts[-1] += " Scores are signed." if info.signed else ""
     if not info.parameters:
         return "\n".join([*facts, "", "No parameters."])

@@ -96,7 +96,8 @@ def on_this_machine(info: ModelInfo) -> bool:
 def _list_methods(found: list[MethodInfo]) -> None:
     listed = table("", "name", "what it does", "source", "needs")
     for info in found:
-        listed.add_row(info.name, info.summary, info.source, ", ".join(sorted(info.requires)))
+        said = " ".join((info.summary, *info.limits))
+        listed.add_row(info.name, said, info.source, ", ".join(sorted(info.requires)))
     console = output()
     console.print(listed)
     console.print("vlexplain methods NAME shows the parameters of one.")
@@ -108,8 +109,8 @@ def _show_method(info: MethodInfo) -> None:
     console.print(info.summary, soft_wrap=True)
     console.print(f"Source: {info.source}", soft_wrap=True)
     console.print(f"Needs of a model: {', '.join(sorted(info.requires)) or 'nothing'}", soft_wrap=True)
-    if not info.uses_prompt:
-        console.print("Its heatmap is the same for every prompt.", soft_wrap=True)
+    for limit in info.limits:
+        console.print(limit, style="yellow", soft_wrap=True)
     if not info.parameters:
         console.print("It has no parameters.")
         return
@@ -149,6 +150,8 @@ def _method(info: MethodInfo) -> dict[str, Any]:
         "source": info.source,
         "requires": sorted(info.requires),
         "uses_prompt": info.uses_prompt,
+        "forwards": info.forwards,
+        "limits": list(info.limits),
         "parameters": [
             {
                 "name": each.name,

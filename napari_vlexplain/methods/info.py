@@ -12,6 +12,7 @@ from ..io.source import WINDOW, ImageSource
 from ..models.options import RunOptions
 from ..parameters import Parameter, describe
 from ..running.keywords import keywords_of
+from . import measured
 
 if TYPE_CHECKING:
     from ..running.run import Run
@@ -37,6 +38,8 @@ class MethodInfo:
     uses_prompt : does the image's map depend on the prompt?
     signed : may patch scores be negative, so that 0 is a meaningful middle?
     uses_list : does a map depend on which other prompts were asked with it, whatever the target?
+    draws : does it draw random numbers, so that another seed gives another map?
+    forwards : how often it runs the whole image, whatever the number of prompts, in terms of its parameters.
     """
 
     name: str
@@ -49,6 +52,8 @@ class MethodInfo:
     uses_prompt: bool = True
     signed: bool = False
     uses_list: bool = False
+    draws: bool = False
+    forwards: str = "1"
 
     def __post_init__(self) -> None:
         """Raises VLExplainError for a parameter that :func:`napari_vlexplain.explain` would take for its own."""
@@ -62,6 +67,15 @@ class MethodInfo:
     def parameters(self) -> list[Parameter]:
         """Its parameters, as people are told of them."""
         return describe(self.parameters_form)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it cannot do and what it costs, a sentence each; what was measured is in :mod:`.measured`."""
+        said = [] if self.uses_prompt else ["Its heatmap is the same for every prompt."]
+        said += ["Its heatmap depends on which other prompts are asked with it."] if self.uses_list else []
+        said += ["Another seed gives another map."] if self.draws else []
+        said += [f"It runs the image {self.forwards} times."] if self.forwards != "1" else []
+        return (*said, *measured.limits(self.name))
 
     def function(self) -> Callable[..., Any]:
         """What computes it; imports its module, and torch with it."""

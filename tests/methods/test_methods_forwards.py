@@ -55,11 +55,27 @@ FITTING = [info for info in list_methods() if info.requires <= toys.transformer(
 
 
 @pytest.mark.parametrize("info", FITTING, ids=lambda info: info.name)
+def test_another_seed_gives_another_map_where_the_list_says_so_and_nowhere_else(info) -> None:
+    one, other = (
+        explain(PICTURE, "a cat on the mat", toys.transformer(), info.name, seed=seed, **PARAMETERS.get(info.name, {}))
+        for seed in (0, 1)
+    )
+    assert np.array_equal(one.patch_scores, other.patch_scores) is not info.draws
+    assert any("seed" in limit for limit in info.limits) is info.draws
+
+
+@pytest.mark.parametrize("info", FITTING, ids=lambda info: info.name)
 def test_the_image_is_run_as_often_as_need_be_and_once_for_all_prompts(info) -> None:
     for prompts in (["a cat on the mat"], ["a cat on the mat", "two dogs", "a far away bridge"]):
         model, seen = counted(toys.transformer())
         found = explain(PICTURE, prompts, model, info.name, **PARAMETERS.get(info.name, {}))
         assert sum(seen) == PASSES.get(info.name, 1)
+        given = {
+            **{each.name: each.default for each in info.parameters},
+            **PARAMETERS.get(info.name, {}),
+            "windows": 12,
+        }
+        assert sum(seen) == eval(info.forwards, given)  # what the lists of methods say
         with torch.no_grad():
             own = model.encode_image(model.pixels(PICTURE)[0])
             expected = model.similarity(own, model.encode_text(model.tokenize(prompts)))[0]

@@ -84,9 +84,12 @@ class LIME:
     chunk: int | None = param(None, _CHUNK, low=1, high=65536)
 
 
-def _info(name: str, title: str, summary: str, source: str, form: type, function: str) -> MethodInfo:
+def _info(
+    name: str, title: str, summary: str, source: str, form: type, function: str, forwards: str, draws: bool = False
+) -> MethodInfo:
     entry = f"napari_vlexplain.methods.black_box.{function}"
-    return MethodInfo(name, title, summary, source, form, frozenset({"black_box"}), entry, signed=True)
+    needs = frozenset({"black_box"})
+    return MethodInfo(name, title, summary, source, form, needs, entry, signed=True, draws=draws, forwards=forwards)
 
 
 METHODS = (
@@ -97,6 +100,8 @@ METHODS = (
         "Petsiuk, Das, Saenko, BMVC 2018, eq. 6",
         RISE,
         "rise:rise",
+        "masks + 1",
+        draws=True,
     ),
     _info(
         "kernel_shap",
@@ -105,6 +110,8 @@ METHODS = (
         "Lundberg, Lee, NeurIPS 2017, theorem 2",
         KernelSHAP,
         "kernel_shap:kernel_shap",
+        "samples + 2",
+        draws=True,
     ),
     _info(
         "exact_shapley",
@@ -113,6 +120,7 @@ METHODS = (
         "Shapley 1953; Lundberg, Lee, NeurIPS 2017, eq. 4",
         ExactShapley,
         "exact_shapley:exact_shapley",
+        "2 ** (cells * cells) + 2",
     ),
     _info(
         "occlusion",
@@ -121,6 +129,7 @@ METHODS = (
         "Zeiler, Fergus, ECCV 2014, section 3",
         Occlusion,
         "occlusion:occlusion",
+        "windows + 1",
     ),
     _info(
         "lime",
@@ -129,5 +138,7 @@ METHODS = (
         "Ribeiro, Singh, Guestrin, KDD 2016, algorithm 1",
         LIME,
         "lime:lime",
+        "samples + 1",
+        draws=True,
     ),
 )

@@ -49,5 +49,6 @@ METHODS = (
         M2IB,
         frozenset({"text_embeddings", "gradients"}),
         "napari_vlexplain.methods.bottleneck.m2ib:m2ib",
+        draws=True,
     ),
 )

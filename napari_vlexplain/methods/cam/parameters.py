@@ -52,10 +52,13 @@ class ScoreCAM(GradCAM):
     )
 
 
-def _info(name: str, title: str, summary: str, source: str, form: type, function: str, requires: str) -> MethodInfo:
+def _info(
+    name: str, title: str, summary: str, source: str, form: type, function: str, requires: str, forwards: str = "1"
+) -> MethodInfo:
     entry = f"napari_vlexplain.methods.cam.{function}"
     scored = requires != "patch_tokens"
-    return MethodInfo(name, title, summary, source, form, frozenset({requires}), entry, uses_prompt=scored)
+    needs = frozenset({requires})
+    return MethodInfo(name, title, summary, source, form, needs, entry, uses_prompt=scored, forwards=forwards)
 
 
 METHODS = (
@@ -94,6 +97,7 @@ METHODS = (
         ScoreCAM,
         "score_cam:score_cam",
         "black_box",
+        "channels + 2",
     ),
     _info(
         "eigen_cam",

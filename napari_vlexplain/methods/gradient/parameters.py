@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ...parameters import param
 from ..info import MethodInfo
@@ -64,9 +65,11 @@ class ExpectedGradients:
     patch: str = param("sum", _PATCH, choices=PER_PATCH)
 
 
-def _info(name: str, title: str, summary: str, source: str, form: type, function: str, signed: bool) -> MethodInfo:
+def _info(
+    name: str, title: str, summary: str, source: str, form: type, function: str, signed: bool, **more: Any
+) -> MethodInfo:
     entry = f"napari_vlexplain.methods.gradient.{function}"
-    return MethodInfo(name, title, summary, source, form, frozenset({"gradients"}), entry, signed=signed)
+    return MethodInfo(name, title, summary, source, form, frozenset({"gradients"}), entry, signed=signed, **more)
 
 
 METHODS = (
@@ -96,6 +99,8 @@ METHODS = (
         SmoothGrad,
         "at_input:smoothgrad",
         False,
+        forwards="samples + 1",
+        draws=True,
     ),
     _info(
         "integrated_gradients",
@@ -105,6 +110,7 @@ METHODS = (
         IntegratedGradients,
         "path_gradients:integrated_gradients",
         True,
+        forwards="steps + 2",
     ),
     _info(
         "expected_gradients",
@@ -114,6 +120,8 @@ METHODS = (
         ExpectedGradients,
         "path_gradients:expected_gradients",
         True,
+        forwards="samples + 1",
+        draws=True,
     ),
     _info(
         "guided_backpropagation",

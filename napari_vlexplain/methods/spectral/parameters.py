@@ -52,6 +52,7 @@ METHODS = (
         DSMIGrad,
         frozenset({"residual_stream", "attention", "gradients"}),
         f"{_HERE}:dsmi_grad",
+        forwards="2",
     ),
     MethodInfo(
         "dsmi_grad_attn",
@@ -61,5 +62,6 @@ METHODS = (
         DSMIGrad,
         frozenset({"residual_stream", "attention", "gradients"}),
         f"{_HERE}:dsmi_grad_attn",
+        forwards="2",
     ),
 )

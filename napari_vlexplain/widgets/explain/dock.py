@@ -149,8 +149,7 @@ class ExplainDock(QWidget):
         self.asked.method = self.view.method.currentData()
         method = self.asked.method_info
         self.view.offer_parameters(method.parameters)
-        blind = "" if method.uses_prompt else " Its heatmap is the same for every prompt."
-        self.view.summary.setText(method.summary + blind)
+        self.view.summary.setText(" ".join((method.summary, *method.limits)))
         self.view.summary.setToolTip(method.source)
         self.view.form.show_values()
         self._on_target()

@@ -17,7 +17,7 @@ def offer_methods(combo: QComboBox, methods: Iterable[MethodInfo], chosen: str) 
     combo.clear()
     for number, info in enumerate(methods):
         combo.addItem(info.title, info.name)
-        combo.setItemData(number, f"{info.summary} ({info.source})", Qt.ItemDataRole.ToolTipRole)
+        combo.setItemData(number, "\n".join((info.summary, *info.limits, info.source)), Qt.ItemDataRole.ToolTipRole)
     tell_left_out(combo, "methods", problems())
     combo.setCurrentIndex(max(0, combo.findData(chosen)))
     blocker.unblock()
