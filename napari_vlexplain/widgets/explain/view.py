@@ -39,7 +39,8 @@ from .results import Results
 if TYPE_CHECKING:
     import napari
 
-ADVICE = 'Several prompts: <a href="softmax">softmax</a> shows what tells them apart, similarity also what they share.'
+ADVICE = 'Several prompts: <a href="softmax" style="color: #4c9be8">softmax</a> shows what tells them apart.'
+"""Blue that can be read on light and dark themes."""
 
 
 class ExplainView(QWidget):
