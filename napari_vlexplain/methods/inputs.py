@@ -70,6 +70,11 @@ class Inputs:
             self._embedding.append(embedding.detach())
 
     @property
+    def growth_is_free(self) -> bool:
+        """Is :attr:`growth` known, or to be had from the pass that :attr:`embedding` still needs?"""
+        return bool(self._growth) or not self._embedding
+
+    @property
     def growth(self) -> Tensor:
         """How far each patch's stream outgrows the others', (gh, gw): see :data:`napari_vlexplain.methods.sinks.RATIO`.
 

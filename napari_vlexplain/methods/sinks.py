@@ -23,9 +23,11 @@ RATIO = 4.0
 def handled(scores: Scores, inputs: Inputs, choice: str) -> Scores:
     """A method's scores with their sinks noted, and left out or filled in where ``choice`` says so.
 
-    choice : ``keep``; ``remove``, which leaves them the map's least score, or 0 where scores are signed; or
-        ``interpolate``, the mean of the patches around them.
+    choice : ``keep``, which looks for none where that would cost a pass of its own; ``remove``, which leaves them the
+        map's least score, or 0 where scores are signed; or ``interpolate``, the mean of the patches around them.
     """
+    if choice == "keep" and not inputs.growth_is_free:
+        return scores
     sinks = inputs.growth > RATIO
     notes: dict[str, Any] = {"patches": sinks.nonzero().tolist(), "choice": choice}
     image = scores.image

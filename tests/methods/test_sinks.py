@@ -65,8 +65,22 @@ def test_the_way_to_a_block_is_still_the_towers_own(model: DualEncoder) -> None:
 def test_methods_that_read_tokens_have_the_choice() -> None:
     """And those that see only pixels and scores do not."""
     has = {info.name for info in list_methods() if any(p.name == "sinks" for p in info.parameters)}
-    assert {"relevance", "rollout", "raw_attention", "grad_cam", "m2ib", "patch_similarity", "dsmi"} <= has
+    reading = {"attention", "residual_stream", "patch_tokens", "cls_readout"}
+    assert {info.name for info in list_methods() if info.requires & reading} <= has
     assert not {"rise", "saliency", "occlusion", "kernel_shap", "lattice_adapter"} & has
+
+
+@pytest.mark.parametrize(
+    "method", ["attn_lrp", "partial_lrp", "transformer_attribution", "legrad", "grad_eclip", "dsmi_grad"]
+)
+def test_methods_of_one_pass_look_for_sinks_when_they_are_asked_to(method: str, with_a_sink: DualEncoder) -> None:
+    inputs = toys.make_inputs(with_a_sink)
+    kept, filled = (toys.run(method, inputs, sinks=choice) for choice in ("keep", "interpolate"))
+    assert filled.notes["sinks"]["patches"] == [list(PLANTED)]
+    elsewhere = torch.ones(kept.image.shape[1:], dtype=torch.bool)
+    elsewhere[PLANTED] = False
+    assert torch.equal(kept.image[:, elsewhere], filled.image[:, elsewhere])
+    assert not torch.equal(kept.image, filled.image)
 
 
 def test_removed_and_interpolated(with_a_sink: DualEncoder) -> None:

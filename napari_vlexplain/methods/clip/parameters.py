@@ -23,6 +23,7 @@ class LeGrad:
         choices=("tokens", "own"),
     )
     as_published: bool = param(False, f"{AS_PUBLISHED}: tokens are averaged before the final norm, not behind it")
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class GradECLIP:
     as_published: bool = param(
         False, f"{AS_PUBLISHED}: likeness of words is scaled over the whole context, filled with id 0; likeness, heads"
     )
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ...parameters import param
 from ..info import MethodInfo
+from ..values import sinks
 
 _START = "first block that takes part; 0 is all of them, -1 only the last"
 
@@ -14,6 +15,7 @@ _START = "first block that takes part; 0 is all of them, -1 only the last"
 class TransformerAttribution:
     start_block: int = param(0, f"image tower: {_START}", low=-64, high=64)
     text_start_block: int = param(0, f"text tower: {_START}", low=-64, high=64)
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class PartialLRP:
         "vit: the older rules of the published ViT code, positive part; multimodal: today's rules, signed",
         choices=("vit", "multimodal"),
     )
+    sinks: str = sinks()
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class AttnLRP:
         "identity hands relevance on channel by channel, and runs away on real weights",
         choices=("deviation", "identity"),
     )
+    sinks: str = sinks()
 
 
 _NEEDS = frozenset({"attention", "cls_readout", "gradients"})

@@ -28,6 +28,7 @@ class DSMIGrad:
         choices=("matmul", "notebook"),
     )
     as_published: bool = param(False, f"{AS_PUBLISHED}: combine=notebook, with the context filled with id 0")
+    sinks: str = sinks()
 
 
 SOURCE = "DSMI (spectral attribution of multi-modal transformers), after Melas-Kyriazi et al., CVPR 2022"
