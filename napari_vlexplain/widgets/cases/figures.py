@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from ...choices.explain import remedy
 from ...metrics.overlap import Confusion
@@ -13,10 +13,9 @@ from ...reading_room.agreement import overlaps
 from ...reading_room.ahead import Prepared
 from ...reading_room.session import ReadingSession
 from ...reading_room.threshold import Threshold
-from ..jobs.latest import LatestOnly
+from ..jobs.latest import Job, LatestAfterPause
 from .layers import CaseLayers
 
-PAUSE_MS = 15  # strokes gather this long, as in Measure
 Found = dict[tuple[str, str], Confusion]
 
 
@@ -36,18 +35,14 @@ class CaseFigures(QObject):
         self._found: Found = {}
         self._by: tuple[Any, ...] = ()
         self._cut: tuple[Any, ...] = ()
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE_MS)
-        self._pause.timeout.connect(self._measure)
-        self._latest = LatestOnly(self)
-        self._latest.done.connect(self._on_measured)
-        self._latest.failed.connect(lambda error: self.said.emit(remedy(error), True))
+        self._measuring = LatestAfterPause(self, self._prepared)
+        self._measuring.done.connect(self._on_measured)
+        self._measuring.failed.connect(lambda error: self.said.emit(remedy(error), True))
 
     @property
     def busy(self) -> bool:
         """Is a stroke still to be measured?"""
-        return self._pause.isActive() or self._latest.busy
+        return self._measuring.busy
 
     def follow(self, session: ReadingSession) -> None:
         """It is about this study now."""
@@ -65,19 +60,17 @@ class CaseFigures(QObject):
 
     def touch(self) -> None:
         """Measure the reader's mask anew."""
-        if not self._pause.isActive():  # not restarted: figures keep coming during a long stroke
-            self._pause.start()
+        self._measuring.touch()
 
     def close(self) -> None:
         """Measure no more."""
-        self._pause.stop()
-        self._latest.close()
+        self._measuring.close()
 
-    def _measure(self) -> None:
+    def _prepared(self) -> Job | None:
         session, layer = self._session, self._layers.reader
         if session is None or layer is None or session.sight.opened is None or session.sight.item is None:
             self.show()
-            return
+            return None
         sight, number = session.sight, session.sight.item.number
         turn, answer, threshold = sight.turn, sight.answer, session.threshold
         reader, opened = layer.data, session.sight.opened
@@ -92,7 +85,7 @@ class CaseFigures(QObject):
                 masks["model"], seen = self._model(answer, number, threshold)
             return turn, answer, threshold, reader, overlaps(masks, seen, opened.ignored)
 
-        self._latest.submit(work)
+        return work
 
     def _model(self, answer: Prepared, number: int, threshold: Threshold) -> tuple[Any, Any]:
         """The model's mask and where it looked, kept from stroke to stroke; on the thread."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from ...choices.explain import remedy
@@ -15,7 +15,7 @@ from ...errors import VLExplainError
 from ...reading_room import correcting
 from ...reading_room.agreement import Agreement
 from ...reading_room.correcting import Box, Change
-from ..jobs.latest import LatestOnly
+from ..jobs.latest import Job, LatestAfterPause, LatestOnly
 from ..jobs.pieces import DRAW, PAUSE, Pieces, Piecewise
 from ..parts.collector import Settled
 from ..parts.hooks import Hooks, Lifetime
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 MOST_BOXES = 200  # more would take napari long to draw, and nobody looks at them
-PAUSE_MS = 40  # strokes gather this long before the table is counted again
+PAUSE_MS = 40  # longer than for a figure: a table is counted again
 Operation = Callable[[NDArray[Any]], Change]
 
 
@@ -63,12 +63,8 @@ class CorrectDock(QWidget):
         self.view = CorrectView(viewer)
         self.agreements: list[Agreement] = []
         self._hooks, self._settled = Hooks(), Settled(viewer)
-        self._counting, self._correcting = LatestOnly(self), LatestOnly(self)
+        self._counting, self._correcting = LatestAfterPause(self, self._prepared, PAUSE_MS), LatestOnly(self)
         self._writer, self._pieces, self._adding = Writer(self), Piecewise(self), False
-        self._turn = 0
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE_MS)
         hold(self, self.view)
         self._connect()
         self._lifetime = Lifetime(self, self._attach, self._release)
@@ -76,7 +72,7 @@ class CorrectDock(QWidget):
     @property
     def busy(self) -> bool:
         """Is something still to be corrected, written or counted?"""
-        return self._pause.isActive() or self._counting.busy or self._working
+        return self._counting.busy or self._working
 
     # What the buttons do
 
@@ -264,8 +260,7 @@ class CorrectDock(QWidget):
         ):  # fmt: skip
             button.clicked.connect(lambda _=False, call=call: call())
         view.threshold.valueChanged.connect(self._touch)
-        self._pause.timeout.connect(self._count)
-        self._counting.done.connect(self._on_counted)
+        self._counting.done.connect(self._show)
         self._counting.failed.connect(lambda error: self._show([], remedy(error)))
         self._correcting.done.connect(lambda finish: finish())
         self._correcting.failed.connect(self._fail)
@@ -291,7 +286,6 @@ class CorrectDock(QWidget):
         self._counting.close()
         self._correcting.close()
         self._pieces.finish()
-        self._pause.stop()
 
     def _on_active(self, event: Any = None) -> None:
         """The layer that the brush works on is the one that the buttons work on."""
@@ -311,7 +305,7 @@ class CorrectDock(QWidget):
 
     def _on_layers(self) -> None:
         self._hooks.clear()
-        self._turn += 1
+        self._counting.drop()
         for layer in self._chosen.values():
             for name in (*CONTENT_EVENTS, *GEOMETRY_EVENTS):
                 emitter = getattr(layer.events, name, None)
@@ -326,23 +320,14 @@ class CorrectDock(QWidget):
         return {role: combo.layer for role, combo in combos.items() if combo.layer is not None}
 
     def _touch(self, event: Any = None) -> None:
-        # The timer is not restarted: figures keep coming during a long stroke.
-        if not self._pause.isActive():
-            self._pause.start()
+        self._counting.touch()
 
-    def _count(self) -> None:
-        turn = self._turn
+    def _prepared(self) -> Job | None:
         try:
-            work = comparison(self._chosen, self._point, self.view.threshold.value())
+            return comparison(self._chosen, self._point, self.view.threshold.value())
         except VLExplainError as error:
             self._show([], str(error))
-            return
-        self._counting.submit(lambda: (turn, work()))
-
-    def _on_counted(self, result: tuple[int, list[Agreement]]) -> None:
-        turn, found = result
-        if turn == self._turn:
-            self._show(found)
+            return None
 
     def _show(self, found: list[Agreement], why: str = "") -> None:
         self.agreements = found

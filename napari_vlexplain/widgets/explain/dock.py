@@ -116,6 +116,7 @@ class ExplainDock(QWidget):
         self.view.image.unfollow()
         self.copier.close()
         self.checking.release()
+        self.saving.leave()
         self.runner.release()
 
     def _asked_now(self) -> tuple[Picture, Explaining]:
@@ -256,7 +257,7 @@ class ExplainDock(QWidget):
         chosen, _ = QFileDialog.getSaveFileName(
             self, "Save the explanation as a folder", "explanation.vlexplain", "Explanation (*.vlexplain)"
         )
-        if chosen and not self.jobs.busy:
+        if chosen and not self.saving.waits():
             self.saving.start(
                 "Saving",
                 lambda progress, cancelled: write_bundle(chosen, layers),

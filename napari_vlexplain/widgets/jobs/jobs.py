@@ -229,6 +229,11 @@ class Jobs(QObject):
             self._job.forgotten = True
             self.cancel()
 
+    def leave(self, failed: Callable[[BaseException], None]) -> None:
+        """Let the job end by itself, and tell of a failure alone: whoever asked is gone, but not what for."""
+        if self._job is not None:
+            self._job.done, self._job.failed, self._job.cancelled = _nothing, failed, _nothing
+
     def _report(self) -> None:
         if self._job is None:
             return

@@ -8,10 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 log = logging.getLogger(__name__)
 Job = Callable[[], Any]
+PAUSE_MS = 15  # a stroke's events gather this long
 
 
 class LatestOnly(QObject):
@@ -30,6 +31,7 @@ class LatestOnly(QObject):
         self._pool: ThreadPoolExecutor | None = None
         self._running: Future[Any] | None = None
         self._waiting: Job | None = None
+        self._dropped: Future[Any] | None = None
         self._finished.connect(self._on_finished)
 
     @property
@@ -44,10 +46,14 @@ class LatestOnly(QObject):
         else:
             self._waiting = job
 
+    def drop(self) -> None:
+        """What was asked for so far is wanted no more: neither its result nor its failure is told."""
+        self._waiting, self._dropped = None, self._running
+
     def close(self) -> None:
         """Drop what waits, wait for what runs, end the thread. A later ``submit`` starts anew."""
         pool, self._pool = self._pool, None
-        self._running = self._waiting = None
+        self._running = self._waiting = self._dropped = None
         if pool is not None:
             pool.shutdown(wait=True)
 
@@ -65,11 +71,52 @@ class LatestOnly(QObject):
         if future is not self._running:
             return  # finished after close
         waiting, self._running, self._waiting = self._waiting, None, None
+        wanted, self._dropped = future is not self._dropped, None
         if waiting is not None:
             self._start(waiting)
         error = future.exception()
+        if not wanted:
+            return
         if error is None:
             self.done.emit(future.result())
         else:
             log.debug("job failed", exc_info=error)
             self.failed.emit(error)
+
+
+class LatestAfterPause(LatestOnly):
+    """As :class:`LatestOnly`, for what changes faster than it can be computed: changes gather for a moment.
+
+    ``prepare`` runs on this thread at the end of the pause; it reads what holds now and gives the job, or None where
+    there is nothing to compute, and then what was asked for before is dropped.
+    """
+
+    def __init__(self, parent: QObject, prepare: Callable[[], Job | None], pause_ms: int = PAUSE_MS) -> None:
+        super().__init__(parent)
+        self._prepare = prepare
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(pause_ms)
+        self._pause.timeout.connect(self._begin)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a change is still to be computed."""
+        return self._pause.isActive() or super().busy
+
+    def touch(self, *_: Any) -> None:
+        """Something changed. The pause is not begun anew: results keep coming during a long stroke."""
+        if not self._pause.isActive():
+            self._pause.start()
+
+    def close(self) -> None:
+        super().close()
+        with suppress(RuntimeError):  # Qt's half may have gone with the window
+            self._pause.stop()
+
+    def _begin(self) -> None:
+        job = self._prepare()
+        if job is None:
+            self.drop()
+        else:
+            self.submit(job)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...choices.explain import model_info, remedy
@@ -17,7 +17,7 @@ from ...latent_text.session import Session
 from ...latent_text.session_work import Read, Treatment, compute_read
 from ...latent_text.texts.templates import recommended
 from ..jobs.jobs import jobs_of
-from ..jobs.latest import LatestOnly
+from ..jobs.latest import Job, LatestAfterPause
 from ..parts.copying import Copier
 from ..parts.hooks import Hooks, Lifetime
 from ..parts.image_combo import NO_IMAGE
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ...latent_text.edit_result import EditResult
 
-PAUSE_MS = 60  # a stroke's events gather this long
+PAUSE_MS = 60  # longer than for a figure: an edit runs the model's blocks
 
 
 class LatentTextDock(QWidget):
@@ -57,16 +57,12 @@ class LatentTextDock(QWidget):
         self.jobs = jobs_of(viewer)
         self.view = LatentView(viewer)
         self._released = False
-        self._turn = 0
         self._source: str | None = None
         self._picture: Picture | None = None
         self._image_hooks = Hooks()
         self._painted = PaintedPatches(viewer, self._on_painted)
         self._looking = Looking(viewer, self.view.says, self.session, lambda: self.source)
-        self._latest, self.copier = LatestOnly(self), Copier(self)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE_MS)
+        self._editing, self.copier = LatestAfterPause(self, self._prepared, PAUSE_MS), Copier(self)
         view = self.view
         self.runner = Runner(self.jobs, view.source.read_button, view.progress, view.status, self._problem, self.read)
         hold(self, view)
@@ -83,7 +79,7 @@ class LatentTextDock(QWidget):
     @property
     def busy(self) -> bool:
         """Is an edit still to be computed?"""
-        return self._pause.isActive() or self._latest.busy
+        return self._editing.busy
 
     @property
     def source(self) -> Image | None:
@@ -134,9 +130,8 @@ class LatentTextDock(QWidget):
         view.csv_button.clicked.connect(lambda: self._save("csv"))
         view.copies.pressed.connect(lambda what: self.copier.copy(what, self._shown_now))
         self.copier.said.connect(view.say)
-        self._pause.timeout.connect(self._compute)
-        self._latest.done.connect(self._on_edited)
-        self._latest.failed.connect(lambda error: self._fail(remedy(error)))
+        self._editing.done.connect(self._on_edited)
+        self._editing.failed.connect(lambda error: self._fail(remedy(error)))
         view.source.image.layer_changed.connect(self.runner.refresh)
         self.runner.changed.connect(self._refresh)
         self.runner.ended.connect(self.finished)
@@ -153,11 +148,10 @@ class LatentTextDock(QWidget):
 
     def _release(self) -> None:
         self._released = True  # an edit that is being computed ends soon
-        self._pause.stop()
         self._image_hooks.clear()
         self._painted.release()
         self._looking.pointer.release()
-        self._latest.close()
+        self._editing.close()
         self.copier.close()
         self.runner.release()
         self.view.source.image.unfollow()
@@ -212,10 +206,9 @@ class LatentTextDock(QWidget):
         self._changed()
 
     def _changed(self) -> None:
-        self._turn += 1
+        self._editing.drop()
         self._refresh()
-        if not self._pause.isActive():
-            self._pause.start()
+        self._editing.touch()
 
     def _on_classes(self) -> None:
         classes = self.view.prediction.classes
@@ -268,21 +261,17 @@ class LatentTextDock(QWidget):
             self.view.prediction.show_result(None, False)
             self._refresh()
 
-    def _compute(self) -> None:
-        job, turn = self.session.job(lambda: self._released), self._turn
+    def _prepared(self) -> Job | None:
+        job = self.session.job(lambda: self._released)
         if job is None:
             self.session.result = None
             self.view.prediction.show_result(None, False)
             if self.session.read is not None:
                 self.view.say("Name at least two classes to see a prediction.")
             self.edited.emit(None)
-            return
-        self._latest.submit(lambda: (turn, job()))
+        return job
 
-    def _on_edited(self, outcome: Any) -> None:
-        turn, result = outcome
-        if turn != self._turn:
-            return  # a newer edit is being computed
+    def _on_edited(self, result: EditResult) -> None:
         self.session.result = result
         edited = bool(self.session.edits)
         self.view.prediction.show_result(result, edited)

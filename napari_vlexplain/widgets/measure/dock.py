@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
@@ -19,7 +19,7 @@ from ...drawing.colour import label_colours
 from ...errors import VLExplainError
 from ...metrics.figures import Figures, Measured, Measurement
 from ...results.reproduce import CutHeatmap
-from ..jobs.latest import LatestOnly
+from ..jobs.latest import Job, LatestAfterPause
 from ..parts.copying import Copier, CopyButtons
 from ..parts.figures_table import FiguresTable
 from ..parts.hooks import Hooks, Lifetime
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels, Layer
 
-PAUSE_MS = 15  # events gather this long, so that a fast brush costs one measurement a frame
-
 
 class MeasureDock(QWidget):
     """Figures that follow every brush stroke, fill, undo, redo, moved box and threshold.
@@ -54,12 +52,9 @@ class MeasureDock(QWidget):
         self._viewer = viewer
         self._measurement = Measurement()
         self._measured: Measured | None = None
-        self._stamp = self._turn = 0
+        self._stamp = 0
         self._hooks = Hooks()
-        self._latest = LatestOnly(self)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE_MS)
+        self._measuring = LatestAfterPause(self, self._prepared)
         self.heatmap = LayerCombo(viewer, is_heatmap, prefers=_is_ours("heatmap"), empty="no heatmap yet")
         self.truth = LayerCombo(viewer, is_truth, prefers=_is_ours("truth"), empty="no Labels or Shapes yet")
         self.prediction = LayerCombo(viewer, is_labels, prefers=_is_ours("mask"), first="At threshold", empty="")
@@ -85,7 +80,7 @@ class MeasureDock(QWidget):
     @property
     def busy(self) -> bool:
         """Whether a change is still to be measured."""
-        return self._pause.isActive() or self._latest.busy
+        return self._measuring.busy
 
     def make_mask(self) -> Labels | None:
         """Add an editable Labels layer of the heatmap at the threshold, and measure that from now on."""
@@ -154,9 +149,8 @@ class MeasureDock(QWidget):
         self.copy_button.clicked.connect(self.figures.copy)
         self.copies.pressed.connect(lambda what: self.copier.copy(what, self._asked))
         self.copier.said.connect(self.status.say)
-        self._pause.timeout.connect(self._measure)
-        self._latest.done.connect(self._on_measured)
-        self._latest.failed.connect(self._on_failed)
+        self._measuring.done.connect(self._on_measured)
+        self._measuring.failed.connect(self._on_failed)
 
     def _attach(self) -> None:
         for combo in (self.heatmap, self.truth, self.prediction):
@@ -167,15 +161,14 @@ class MeasureDock(QWidget):
         for combo in (self.heatmap, self.truth, self.prediction):
             combo.unfollow()
         self._hooks.clear()
-        self._latest.close()
+        self._measuring.close()
         self.copier.close()
         self._measurement = Measurement()  # its arrays are large
-        self._pause.stop()
 
     def _on_layers(self) -> None:
         self._hooks.clear()
         self._stamp += 1
-        self._turn += 1
+        self._measuring.drop()  # other layers are chosen while it is measured
         heatmap, truth, mask = self.heatmap.layer, self.truth.layer, self.prediction.layer
         if heatmap is not None:
             for name in ("data", "set_data"):
@@ -198,14 +191,12 @@ class MeasureDock(QWidget):
         self._touch()
 
     def _touch(self, event: Any = None) -> None:
-        # The timer is not restarted: figures keep coming during a long stroke.
-        if not self._pause.isActive():
-            self._pause.start()
+        self._measuring.touch()
 
-    def _measure(self) -> None:
+    def _prepared(self) -> Job | None:
         if self.heatmap.layer is None:
             self._nothing("To measure, choose a heatmap: run Explain, or open an image with one channel.")
-            return
+            return None
         choice = Choice(
             heatmap=self.heatmap.layer,
             truth=self.truth.layer,
@@ -213,18 +204,13 @@ class MeasureDock(QWidget):
             selected_only=self.selected_only.isChecked(),
             point=tuple(self._viewer.dims.point),
         )
-        turn = self._turn
         try:
-            job = choice.job(self._measurement, self._stamp)
+            return choice.job(self._measurement, self._stamp)
         except VLExplainError as error:
             self._nothing(str(error))
-        else:
-            self._latest.submit(lambda: (turn, job()))
+            return None
 
-    def _on_measured(self, result: tuple[int, Measured]) -> None:
-        turn, measured = result
-        if turn != self._turn:
-            return  # other layers were chosen while it was measured
+    def _on_measured(self, measured: Measured) -> None:
         self._measured = measured
         self.threshold.show_counts(measured.counts)
         if self.truth.layer is None:

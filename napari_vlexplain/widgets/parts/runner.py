@@ -73,11 +73,15 @@ class DockJob(QObject):
             self.mine = False
             self._jobs.forget()
 
+    def leave(self) -> None:
+        """As :meth:`release`, of what writes files: it goes on, and napari's corner tells where it fails."""
+        if self.mine:
+            self.mine = False
+            self._jobs.leave(lambda error: _show_error(remedy(error)))
+
     def fail(self, message: str, outcome: str = "failed") -> None:
         """End with a message, in napari's corner too."""
-        from napari.utils.notifications import show_error
-
-        show_error(message)
+        _show_error(message)
         self.end(outcome, message, bad=True)
 
     def end(self, outcome: str, told: str, bad: bool = False) -> None:
@@ -165,3 +169,9 @@ class Runner(DockJob):
     def _show_progress(self, share: float, what: str) -> None:
         self._bar.show_share(share)
         self.said.emit(f"{what}…", False)
+
+
+def _show_error(message: str) -> None:
+    from napari.utils.notifications import show_error
+
+    show_error(message)

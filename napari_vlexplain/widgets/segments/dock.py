@@ -56,7 +56,6 @@ class SegmentsDock(QWidget):
         self.view = SegmentsView(viewer)
         self.shown: tuple[Segmentation, Picture] | None = None
         self._picked: tuple[str, int] | None = None
-        self._turn = 0
         self._cutting, self._measuring, self.copier = LatestOnly(self), LatestOnly(self), Copier(self)
         view = self.view
         self.runner = Runner(self.jobs, view.run_button, view.progress, view.status, self._problem, self.run)
@@ -75,7 +74,6 @@ class SegmentsDock(QWidget):
         if found is None:
             return
         picture, asked = found
-        self._turn += 1
         self.runner.start(
             f"Segments of {self.view.image.currentText()}",
             lambda progress, cancelled: compute(
@@ -144,19 +142,19 @@ class SegmentsDock(QWidget):
         if self.shown is None or name not in {p.name for p in CUT}:
             return
         found, picture = self.shown
-        changes, turn = self.asked.values(CUT), self._turn
+        changes = self.asked.values(CUT)
 
         def work() -> Any:
             again = found.recut(**changes)
             again.areas  # noqa: B018 - cached
-            return turn, again, picture
+            return again, picture
 
         self._cutting.submit(work)
 
-    def _on_cut(self, result: tuple[int, Segmentation, Picture]) -> None:
-        turn, found, picture = result
+    def _on_cut(self, result: tuple[Segmentation, Picture]) -> None:
+        found, picture = result
         source: Any = find_layer(self._viewer.layers, picture.layer_id)
-        if turn != self._turn or source is None:
+        if source is None:
             return
         before = None if self.shown is None else self.shown[0]
         same = before is not None and np.array_equal(before.regions, found.regions)
@@ -170,6 +168,7 @@ class SegmentsDock(QWidget):
         except VLExplainError as error:
             self.runner.fail(str(error), "dropped")
             return
+        self._cutting.drop()  # it was about what was found before
         selected = list(self._viewer.layers.selection)
         show_eigenvectors(self._viewer, source, found, maps, picture.index)
         self._show_cut(source, found, picture)

@@ -10,6 +10,7 @@ from ...choices.look import Look, colours
 from ...layers.explanations import record_of
 from ...results.answer import Answer
 from ...results.explanation import Explanation
+from .grid import grid_of
 from .layers import (
     copy_geometry,
     ensure_id,
@@ -69,7 +70,7 @@ def name_of(source: Layer, explanation: Explanation | Answer, index: tuple[int, 
 def show_only(viewer: napari.viewer.Viewer, layer: Layer) -> None:
     """Show a heatmap and hide the others of its image; a grid shows them all side by side anyway."""
     layer.visible = True
-    if not _grid(viewer).enabled:
+    if not grid_of(viewer).enabled:
         for other in find_layers(viewer.layers, KIND, source_id(layer), copies=True):
             if layer_id(other) != layer_id(layer):
                 other.visible = False
@@ -141,8 +142,3 @@ def place_of_plane(source: Layer, index: tuple[int, ...]) -> np.ndarray:
     moved = np.asarray(source.data_to_world(corner)) - np.asarray(source.data_to_world(np.zeros(source.ndim)))
     # The affine comes after the translation, so the way is measured before it.
     return np.asarray(source.translate) + np.linalg.solve(linear, moved)
-
-
-def _grid(viewer: napari.viewer.Viewer) -> Any:
-    canvas = getattr(viewer, "canvas", None)  # napari 0.9; before, the grid was the viewer's own
-    return canvas.grid if canvas is not None and hasattr(canvas, "grid") else viewer.grid
