@@ -58,8 +58,8 @@ def with_embeddings(model: DualEncoder, embeddings: PromptEmbeddings) -> DualEnc
     width, given = width_of(model.image, model.preprocess, model.device), embeddings.vectors.shape[1]
     if width != given:
         raise VLExplainError(
-            f"The embeddings in {embeddings.file} are {given} wide, but those of {model.info.name} are {width}: embed "
-            "the prompts with the text side of this model."
+            f"The embeddings in {embeddings.file} are {given} wide, but those of {model.info.name} are {width}: give "
+            "embeddings that were made for this model."
         )
     vectors = torch.from_numpy(embeddings.vectors).to(model.device)
     return replace(
