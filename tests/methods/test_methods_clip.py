@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.methods.clip import parameters as clip_parameters
-from napari_vlexplain.methods.clip.clip_surgery import less_the_mean
+from napari_vlexplain.methods.clip.clip_surgery import BACKGROUND, less_the_mean
 from napari_vlexplain.methods.clip.grad_eclip import unit_range
 from napari_vlexplain.methods.inputs import Inputs
 from napari_vlexplain.models.dual_encoder import DualEncoder
@@ -159,6 +160,18 @@ def test_clip_surgery_of_one_prompt_takes_the_empty_prompt_away(model: DualEncod
     chosen = toys.run("clip_surgery", inputs, redundant="empty")
     torch.testing.assert_close(chosen.image[0], found.image[0], rtol=1e-4, atol=1e-6)
     assert not torch.allclose(toys.run("clip_surgery", inputs).image[0], found.image[0], rtol=1e-2)
+
+
+def test_clip_surgery_before_a_background_is_that_of_a_list_with_it(model: DualEncoder, inputs: Inputs) -> None:
+    """And so the map of a prompt is the same whatever else is asked with it."""
+    found = toys.run("clip_surgery", inputs, redundant="background")
+    listed = ["a cat on the mat", *(f"a photo of a {name}." for name in BACKGROUND)]
+    together = replace(inputs, texts=model.tokenize(listed, truncate=True), count=len(listed))
+    alone = replace(inputs, texts=model.tokenize(listed[:1], truncate=True), count=1)
+    expected = toys.run("clip_surgery", together, redundant="list").image[0]
+    torch.testing.assert_close(toys.run("clip_surgery", alone, redundant="background").image[0], expected)
+    one = replace(inputs, texts=inputs.texts[slice(1)], count=1)
+    torch.testing.assert_close(toys.run("clip_surgery", one, redundant="background").image[0], found.image[0])
 
 
 def test_patch_similarity_is_each_token_by_its_own_value(model: DualEncoder, inputs: Inputs) -> None:

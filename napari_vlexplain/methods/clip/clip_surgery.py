@@ -21,14 +21,24 @@ from ..inputs import Inputs, Scores, no_words, on_grid
 from ..values import settled
 from .parameters import CLIPSurgery
 
+BACKGROUND = (
+    "aeroplane", "bag", "bed", "bedclothes", "bench", "bicycle", "bird", "boat", "book", "bottle", "building",
+    "bus", "cabinet", "car", "cat", "ceiling", "chair", "cloth", "computer", "cow", "cup", "curtain", "dog",
+    "door", "fence", "floor", "flower", "food", "grass", "ground", "horse", "keyboard", "light", "motorbike",
+    "mountain", "mouse", "person", "plate", "platform", "plant", "road", "rock", "sheep", "shelves", "sidewalk",
+    "sign", "sky", "snow", "sofa", "table", "track", "train", "tree", "truck", "monitor", "wall", "water",
+    "window", "wood",
+)  # fmt: skip
+"""The 59 classes of PASCAL-Context (Mottaghi et al., CVPR 2014), which stand for what else a picture may show."""
+
 
 @torch.no_grad()
 def clip_surgery(inputs: Inputs, parameters: CLIPSurgery, run: Run) -> Scores:
     """``w_t cos(p_i, t) - mean_t' w_t' cos(p_i, t')`` of patch p_i, ``w = softmax_t(2 cos(cls, t))`` over its mean.
 
     The patch comes from a path that adds value-value attention only, ``softmax(V V^T / sqrt(d)) V`` of the upper
-    blocks of the unchanged stream, no MLPs. With one prompt the empty prompt is taken away instead. Words have no
-    such path and score 0.
+    blocks of the unchanged stream, no MLPs. With one prompt the empty prompt is taken away instead; or each prompt
+    stands among a fixed list, so that its map does not depend on the others. Words have no such path and score 0.
     """
     model, tower = inputs.model, inputs.model.image
     chosen = settled(parameters.start_block, parameters.as_published, max(0, tower.depth - 6), tower.depth // 2)
@@ -54,6 +64,15 @@ def clip_surgery(inputs: Inputs, parameters: CLIPSurgery, run: Run) -> Scores:
         redundant = "list" if len(inputs.texts) > 1 else "empty"
     if redundant == "list":
         found = less_the_mean(similarity, compared(whole, embedded)[0])
+    elif redundant == "background":
+        others = model.encode_text(_background(inputs))
+        found = torch.cat([
+            less_the_mean(
+                torch.cat([similarity[:, k : k + 1], compared(tokens, others)], dim=1),
+                compared(whole, torch.cat([embedded[k : k + 1], others]))[0],
+            )[:, :1]
+            for k in range(len(embedded))
+        ], dim=1)  # fmt: skip
     else:
         found = similarity - compared(tokens, model.encode_text(_empty_prompt(inputs)))
     scores = inputs.objective(found).T
@@ -87,6 +106,12 @@ def less_the_mean(similarity: Tensor, whole: Tensor) -> Tensor:
     share = (2 * whole).softmax(dim=-1)
     weighed = similarity * share / share.mean()
     return weighed - weighed.mean(dim=-1, keepdim=True)
+
+
+def _background(inputs: Inputs) -> TextBatch:
+    if inputs.model.prompts != "text":
+        raise VLExplainError("This model reads no background prompts: give CLIP Surgery two prompts or more.")
+    return inputs.model.tokenize([f"a photo of a {name}." for name in BACKGROUND], truncate=True)
 
 
 def _empty_prompt(inputs: Inputs) -> TextBatch:

@@ -59,8 +59,9 @@ class CLIPSurgery:
     redundant: str = param(
         "auto",
         "what all prompts share is taken away: the mean over the prompts of the request and its contrasts (list), or "
-        "the empty prompt; auto takes the list where it has two or more",
-        choices=("auto", "list", "empty"),
+        "the empty prompt, or over the prompt and a fixed list of 59 classes (background), so that a map does not "
+        "depend on the other prompts; auto takes the list where it has two or more, else the empty prompt",
+        choices=("auto", "list", "empty", "background"),
     )
     as_published: bool = param(
         False, f"{AS_PUBLISHED}: features are normalised over the tokens, not over the channels; the last six blocks"
