@@ -20,7 +20,7 @@ from napari_vlexplain.datasets.reading import read_case
 from napari_vlexplain.io.images import as_rgb
 from napari_vlexplain.reading_room.opened import read
 from napari_vlexplain.reading_room.study import open_study
-from napari_vlexplain.widgets.parts.image_combo import ImageCombo
+from napari_vlexplain.widgets.parts.layer_combo import ImageCombo
 from napari_vlexplain.widgets.viewer.layers import new_metadata
 
 FAST: dict[str, Any] = {"method": "patch_similarity"}

@@ -16,7 +16,7 @@ from napari_vlexplain.results.reproduce import ComparisonChoices, Origin
 from napari_vlexplain.widgets.compare.dock import CompareDock
 from napari_vlexplain.widgets.explain.dock import ExplainDock
 from napari_vlexplain.widgets.latent_text.dock import LatentTextDock
-from napari_vlexplain.widgets.parts.size_box import OWN, SizeBox
+from napari_vlexplain.widgets.parts.model_box import OWN, SizeBox
 from napari_vlexplain.widgets.segments.dock import SegmentsDock
 
 IMAGE = Origin("scan.png", "")

@@ -16,8 +16,8 @@ from torch import Tensor
 from ...errors import VLExplainError
 from ...spectral.graph import fiedler
 from ..attention.rules import fuse
-from .dsmi_parameters import QuestionDSMI, QuestionDSMIGrad, QuestionDSMIGradAttn
 from .layers import Layer, Modality
+from .parameters import QuestionDSMI, QuestionDSMIGrad, QuestionDSMIGradAttn
 from .two_stream import WordsAndBoxes
 
 if TYPE_CHECKING:

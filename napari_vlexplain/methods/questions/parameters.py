@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from ...errors import VLExplainError
 from ...parameters import param
 from ..info import MethodInfo
-from .dsmi_parameters import dsmi_methods
+from ..spectral.parameters import SOURCE as _DSMI
 
 _NAN_HELP = "a row of relevance that is zero: 'row' keeps it zero; 'reference' divides by zero as the published code"
+_LAYER = "are taken behind this layer, counted among those in which words and boxes meet; -1 is the last"
+_TARGET = "whose gradient: the answer's logit, or as in the published tables the sum of all logits"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,25 @@ class JointRelevance:
 @dataclass(frozen=True)
 class JointRollout:
     row_normalise: bool = param(False, "rows of A + I sum to 1 (Abnar, Zuidema); the published code leaves it out")
+
+
+@dataclass(frozen=True)
+class QuestionDSMI:
+    block: int = param(-2, f"boxes {_LAYER}, whose boxes nothing reads", low=-64, high=64)
+    text_block: int = param(-1, f"words {_LAYER}", low=-64, high=64)
+
+
+@dataclass(frozen=True)
+class QuestionDSMIGrad:
+    target: str = param("answer", _TARGET, choices=("answer", "sum_all"))
+
+
+@dataclass(frozen=True)
+class QuestionDSMIGradAttn:
+    target: str = param("answer", _TARGET, choices=("answer", "sum_all"))
+    reference_quirks: bool = param(
+        False, "as in the published code, the first and the last box take no part and score 0"
+    )
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,19 @@ def _methods(
         MethodInfo("rollout", "Attention rollout", reads[1], _ROLLOUT, rollout, needed, f"{where}:rollout"),
         MethodInfo("attention_grad_cam", "Attention Grad-CAM", reads[2], _GRAD_CAM, Nothing, needed,
                    f"{where}:attention_grad_cam"),
+    )  # fmt: skip
+
+
+def _dsmi_methods(needs: str) -> tuple[MethodInfo, ...]:
+    """The three that cut a graph of words or boxes (Fiedler vectors)."""
+    here, needed = "napari_vlexplain.methods.questions.dsmi", frozenset({needs})
+    return (
+        MethodInfo("dsmi", "DSMI: spectral attribution", "How far a word or box lies from the cut of its graph"
+                   " (Fiedler vector); no gradient.", _DSMI, QuestionDSMI, needed, f"{here}:dsmi", uses_prompt=False),
+        MethodInfo("dsmi_grad", "DSMI + Grad", "Fiedler vectors of all layers, weighted by the positive gradient of"
+                   " their attention.", _DSMI, QuestionDSMIGrad, needed, f"{here}:dsmi_grad"),
+        MethodInfo("dsmi_grad_attn", "DSMI + Grad + Attn", "Fiedler vectors of all layers, weighted by attention times"
+                   " its gradient, positive part.", _DSMI, QuestionDSMIGradAttn, needed, f"{here}:dsmi_grad_attn"),
     )  # fmt: skip
 
 
@@ -118,7 +152,7 @@ _BY_ARCHITECTURE = {
     ),
 }
 for _architecture, _needs in (("two_stream", "co_attention"), ("single_stream", "joint_attention")):
-    _BY_ARCHITECTURE[_architecture] += (*dsmi_methods(_needs), *_lrp_methods(_needs))
+    _BY_ARCHITECTURE[_architecture] += (*_dsmi_methods(_needs), *_lrp_methods(_needs))
 _BY_ARCHITECTURE["encoder_decoder"] += _lrp_methods("query_attention", "detector_lrp")
 ARCHITECTURES = tuple(_BY_ARCHITECTURE)
 

@@ -25,13 +25,12 @@ from ..parts.layout import hold
 from ..viewer.keys import Keys
 from ..viewer.settings import remember_reader, settings
 from ..window_level.dock import WindowLevel
-from .explaining import CaseExplaining
+from .explaining import CaseExplaining, MethodChoice
 from .export import ExportDialog, Exporting
 from .figures import CaseFigures
 from .keys import bind_keys
 from .layers import CaseLayers
 from .mask import ReaderMask
-from .method import MethodChoice
 from .showing import CaseShowing
 from .verdicts import Verdicts
 from .view import CasesView

@@ -20,7 +20,7 @@ from ...truth.laying import GroundTruth
 from ..jobs.jobs import jobs_of
 from ..parts.copying import Copier
 from ..parts.hooks import Lifetime
-from ..parts.image_combo import NO_IMAGE
+from ..parts.layer_combo import NO_IMAGE
 from ..parts.layout import hold
 from ..parts.runner import Runner
 from ..viewer.layers import pixel_to_world

@@ -16,12 +16,11 @@ from ...choices.prompt_history import PromptHistory
 from ...methods.catalogue import list_methods
 from ...models.zoo import MINI, known_models
 from ..parts.copying import CopyButtons
-from ..parts.image_combo import ImageCombo
-from ..parts.layer_combo import LayerCombo
+from ..parts.layer_combo import ImageCombo, LayerCombo
 from ..parts.layout import fill_scrolling, form_layout
 from ..parts.lists import CheckList
+from ..parts.model_box import SizeBox
 from ..parts.prompt_box import PromptBox
-from ..parts.size_box import SizeBox
 from ..parts.status import ProgressBar, StatusLine
 from ..viewer.layers import layer_kind
 from ..viewer.planes import is_truth

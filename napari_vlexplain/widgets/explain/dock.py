@@ -19,7 +19,7 @@ from ...tasks.check import alike
 from ..jobs.jobs import jobs_of
 from ..parts.copying import Copier
 from ..parts.hooks import Lifetime
-from ..parts.image_combo import NO_IMAGE
+from ..parts.layer_combo import NO_IMAGE
 from ..parts.layout import hold
 from ..parts.model_box import follow_settings
 from ..parts.runner import DockJob, Runner

@@ -25,12 +25,11 @@ from ...methods.targets import TARGETS
 from ...parameters import Parameter
 from ..parts.copying import CopyButtons
 from ..parts.form import WIDEST_INT, ParameterForm
-from ..parts.image_combo import ImageCombo
+from ..parts.layer_combo import ImageCombo
 from ..parts.layout import fill_scrolling, fold, form_layout, short_combo
 from ..parts.lists import offer_methods
-from ..parts.model_box import ModelBox
+from ..parts.model_box import ModelBox, SizeBox
 from ..parts.prompt_box import PromptBox, PromptEdit
-from ..parts.size_box import SizeBox
 from ..parts.status import ProgressBar, StatusLine
 from .checking import CheckBox
 from .embeddings import EmbeddingsBox

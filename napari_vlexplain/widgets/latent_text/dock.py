@@ -20,7 +20,7 @@ from ..jobs.jobs import jobs_of
 from ..jobs.latest import Job, LatestAfterPause
 from ..parts.copying import Copier
 from ..parts.hooks import Hooks, Lifetime
-from ..parts.image_combo import NO_IMAGE
+from ..parts.layer_combo import NO_IMAGE
 from ..parts.layout import hold
 from ..parts.runner import Runner
 from ..viewer.layers import find_layer, info

@@ -14,8 +14,7 @@ from ...latent_text.session_work import Asked
 from ...latent_text.texts.vocabularies import packaged_vocabularies
 from ..parts.layer_combo import LayerCombo
 from ..parts.layout import described, form_layout, short_combo
-from ..parts.model_box import ModelBox
-from ..parts.size_box import SizeBox
+from ..parts.model_box import ModelBox, SizeBox
 from ..viewer.contrast import settle
 from ..viewer.layers import layer_kind
 from ..viewer.picture import is_picture

@@ -1,4 +1,4 @@
-"""Which model: its name, what one should know of it, and leave to download it."""
+"""Which model: its name, what one should know of it, leave to download it, and the size in which it looks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -23,8 +24,12 @@ from qtpy.QtWidgets import (
 from ...choices.explain import model_info, needs_download
 from ...models.zoo import list_models, problems
 from ..viewer.settings import settings, watch
-from .layout import short_combo
+from .layout import described, short_combo
 from .lists import tell_left_out
+
+OWN = "the model's own"
+LARGEST, USUAL, STEP = 4096, 224, 16
+"""Pixels; most patches are as large as a step. Whether a size fits a model is told by the run, which loads it."""
 
 
 class ModelBox(QObject):
@@ -174,3 +179,35 @@ def follow_settings(asked: Any, model: ModelBox) -> None:
     model.set_offline(looks.offline)
     if looks.offline:
         asked.download = False
+
+
+class SizeBox(QSpinBox):
+    """``chosen`` carries the side of the model's input in pixels, or None for its own."""
+
+    chosen = Signal(object)
+
+    def __init__(self, tip: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setRange(0, LARGEST)
+        self.setSingleStep(STEP)
+        self.setSuffix(" px")
+        self.setSpecialValueText(OWN)
+        self.setKeyboardTracking(False)  # 384 is not 3, then 38
+        described((self, "Input size", tip))
+        self.valueChanged.connect(lambda _: self.chosen.emit(self.size_chosen))
+
+    @property
+    def size_chosen(self) -> int | None:
+        """Pixels; None for the model's own."""
+        return self.value() or None
+
+    def stepBy(self, steps: int) -> None:
+        """The step from the model's own goes to a size that a model may have been made for, not to 16 pixels."""
+        if self.value() == 0 and steps > 0:
+            self.setValue(USUAL)
+        else:
+            super().stepBy(steps)
+
+    def add_to(self, form: QFormLayout) -> None:
+        """Give a form its row."""
+        form.addRow("Input size", self)

@@ -16,11 +16,9 @@ from qtpy.QtWidgets import (
 from ...choices.segments import CUT, EIGEN
 from ..parts.copying import CopyButtons
 from ..parts.form import ParameterForm
-from ..parts.image_combo import ImageCombo
-from ..parts.layer_combo import LayerCombo
+from ..parts.layer_combo import ImageCombo, LayerCombo
 from ..parts.layout import fill_scrolling, form_layout
-from ..parts.model_box import ModelBox
-from ..parts.size_box import SizeBox
+from ..parts.model_box import ModelBox, SizeBox
 from ..parts.status import ProgressBar, StatusLine
 from ..viewer.layers import layer_kind
 from ..viewer.planes import is_heatmap
