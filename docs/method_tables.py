@@ -24,6 +24,7 @@ def table(info: MethodInfo) -> str:
     needs = ", ".join(f"`{name}`" for name in sorted(info.requires)) or "nothing"
     facts = [f"{info.summary}", "", f"Source: {info.source}. Needs: {needs}."]
     facts[-1] += "".join(f" {limit}" for limit in info.limits)
+    facts[-1] += f" {info.measured}" if info.measured and info.measured not in info.limits else ""
     facts[-1] += " Scores are signed." if info.signed else ""
     if not info.parameters:
         return "\n".join([*facts, "", "No parameters."])

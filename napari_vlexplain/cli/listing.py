@@ -109,6 +109,8 @@ def _show_method(info: MethodInfo) -> None:
     console.print(info.summary, soft_wrap=True)
     console.print(f"Source: {info.source}", soft_wrap=True)
     console.print(f"Needs of a model: {', '.join(sorted(info.requires)) or 'nothing'}", soft_wrap=True)
+    if info.measured and info.measured not in info.limits:
+        console.print(info.measured, soft_wrap=True)
     for limit in info.limits:
         console.print(limit, style="yellow", soft_wrap=True)
     if not info.parameters:
@@ -152,6 +154,7 @@ def _method(info: MethodInfo) -> dict[str, Any]:
         "uses_prompt": info.uses_prompt,
         "forwards": info.forwards,
         "limits": list(info.limits),
+        "measured": info.measured,
         "parameters": [
             {
                 "name": each.name,

@@ -77,6 +77,11 @@ class MethodInfo:
         said += [f"It runs the image {self.forwards} times."] if self.forwards != "1" else []
         return (*said, *measured.limits(self.name))
 
+    @property
+    def measured(self) -> str:
+        """How well it points on photographs, in a sentence; "" where that was not measured."""
+        return measured.told(self.name)
+
     def function(self) -> Callable[..., Any]:
         """What computes it; imports its module, and torch with it."""
         module, _, name = self.entry.partition(":")

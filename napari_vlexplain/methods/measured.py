@@ -11,9 +11,20 @@ POINTS: dict[str, int] = {}
 """Of so many prompts the map is highest where it should be."""
 
 
-def limits(method: str) -> tuple[str, ...]:
-    """A sentence where a method's share of hits cannot be told from chance, by Wilson's 95% interval."""
+def told(method: str) -> str:
+    """What came of a method in a sentence; "" where it was not measured."""
     hits = POINTS.get(method)
-    if hits is None or wilson(hits / PROMPTS, PROMPTS)[0] > CHANCE:
-        return ()
-    return (f"On {MODEL} it points at {hits} of {PROMPTS} photographs in grids of four: no better than chance.",)
+    if hits is None:
+        return ""
+    chance = ": no better than chance" if at_chance(hits) else f" (chance: {round(CHANCE * PROMPTS)})"
+    return f"On {MODEL} it points at {hits} of {PROMPTS} photographs in grids of four{chance}."
+
+
+def limits(method: str) -> tuple[str, ...]:
+    """That sentence, where a method cannot be told from chance."""
+    return (told(method),) if method in POINTS and at_chance(POINTS[method]) else ()
+
+
+def at_chance(hits: int) -> bool:
+    """Does Wilson's 95% interval reach down to chance?"""
+    return wilson(hits / PROMPTS, PROMPTS)[0] <= CHANCE

@@ -16,3 +16,5 @@ def test_as_scipy_has_it(hits: int, count: int) -> None:
 def test_chance_is_told_where_it_cannot_be_excluded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "POINTS", {"blind": 10, "sharp": 30})
     assert measured.limits("blind") and not measured.limits("sharp") and not measured.limits("never measured")
+    assert measured.told("sharp").endswith("30 of 40 photographs in grids of four (chance: 10).")
+    assert measured.told("never measured") == ""
