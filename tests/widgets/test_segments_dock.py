@@ -15,6 +15,7 @@ from toys import transformer
 
 from napari_vlexplain.choices.segments import CUT, EIGEN, SegmentChoices
 from napari_vlexplain.errors import Cancelled, VLExplainError
+from napari_vlexplain.results.segmentation import Segmentation
 from napari_vlexplain.running.logs import log_file
 from napari_vlexplain.tasks.segment import segment
 from napari_vlexplain.widgets.jobs.jobs import jobs_of
@@ -176,6 +177,22 @@ def test_cutting_again_needs_no_model(dock, viewer_model, fake, qtbot):
     with qtbot.waitSignal(dock.cut_again, timeout=20_000):
         dock.view.cut.rows["threshold"].reset.emit()
     assert mask.data.sum() == area and len(viewer_model.layers) == 5
+
+
+def test_a_cut_of_what_was_found_before_does_not_replace_what_was_found_since(
+    dock, viewer_model, fake, qtbot, monkeypatch
+):
+    viewer_model.add_image(pixels(), name="photo")
+    press(dock, qtbot)
+    gate, recut, cuts = threading.Event(), Segmentation.recut, []
+    monkeypatch.setattr(Segmentation, "recut", lambda self, **to: gate.wait(10) and recut(self, **to))
+    dock.cut_again.connect(lambda: cuts.append(True))
+    dock.view.cut.rows["clusters"].edited.emit(2)
+    press(dock, qtbot)
+    found = dock.shown
+    gate.set()
+    qtbot.waitUntil(lambda: not dock.busy)
+    assert dock.shown is found and not cuts
 
 
 def test_regions_that_were_painted_in_are_not_lost(dock, viewer_model, fake, qtbot):
