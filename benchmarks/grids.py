@@ -1,9 +1,9 @@
 """Where maps point in grids of four photographs: each prompt names one of them, so chance is 1 in 4.
 
-usage: python benchmarks/grids.py MODEL [--sinks]    a folder or name of a CLIP that knows cats, clocks and people
+usage: python benchmarks/grids.py MODEL    a folder or name of a CLIP that knows cats, clocks and people
 
 On one photograph with one large object most maps point right, whatever they show. The photographs are those that
-scikit-image ships. With ``--sinks`` the methods that have the choice, with each answer to it.
+scikit-image ships. What each choice of sinks changes is told by sink_choices.py.
 """
 
 from __future__ import annotations
@@ -103,25 +103,18 @@ def tally(model: Any, method: str, target: str, **parameters: Any) -> Tally:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--sinks", action="store_true", help="keep, remove and interpolate beside each other")
     asked = parser.parse_args()
     model = load_model(asked.model, device="cpu")
     fitting = [info for info in list_methods() if info.requires <= model.capabilities and info.name not in TOO_LONG]
     rows = [(info.name, LESS.get(info.name, {})) for info in fitting]
     rows[1:1] = BESIDE
     rows.sort(key=lambda row: COSTLY.index(row[0]) if row[0] in COSTLY else -1)
-    if asked.sinks:
-        having = {info.name for info in fitting if any(one.name == "sinks" for one in info.parameters)}
-        rows = [row for row in rows if row[0] in having]
-    heads = ("keep", "remove", "interpolate") if asked.sinks else ("similarity", "softmax")
+    heads = ("similarity", "softmax")
     print(f"| method | {' | '.join(heads)} |\n|{' --- |' * (len(heads) + 1)}")
     for method, parameters in rows:
         said = method + "".join(f", {key} {value}" for key, value in parameters.items())
-        if asked.sinks:
-            cells = [str(tally(model, method, "similarity", sinks=head, **parameters)) for head in heads]
-        else:
-            targets = heads[:1] if method in COSTLY else heads
-            cells = [str(tally(model, method, target, **parameters)) for target in targets]
+        targets = heads[:1] if method in COSTLY else heads
+        cells = [str(tally(model, method, target, **parameters)) for target in targets]
         print(f"| {said} | {' | '.join(cells)} |", flush=True)
 
 

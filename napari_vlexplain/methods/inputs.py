@@ -14,6 +14,7 @@ from ..models.dual_encoder import DualEncoder
 from ..models.text.prompts import TextBatch
 from ..models.towers import Tower
 from ..running.run import chunks, generator, memory_budget
+from .outliers import Outliers
 from .targets import Target, objective
 
 
@@ -50,7 +51,7 @@ class Inputs:
     seed: int
     case: str
     _embedding: list[Tensor] = field(default_factory=list, init=False, repr=False)
-    _growth: list[Tensor] = field(default_factory=list, init=False, repr=False)
+    _outliers: list[Outliers] = field(default_factory=list, init=False, repr=False)
 
     @property
     def explained(self) -> TextBatch:
@@ -70,39 +71,49 @@ class Inputs:
             self._embedding.append(embedding.detach())
 
     @property
-    def growth_is_free(self) -> bool:
-        """Is :attr:`growth` known, or to be had from the pass that :attr:`embedding` still needs?"""
-        return bool(self._growth) or not self._embedding
+    def outliers(self) -> Outliers:
+        """What passes have told so far of patches that outgrow the others."""
+        if not self._outliers:
+            self._outliers.append(Outliers(self.model.image))
+        return self._outliers[0]
 
-    @property
-    def growth(self) -> Tensor:
-        """How far each patch's stream outgrows the others', (gh, gw): see :data:`napari_vlexplain.methods.sinks.RATIO`.
+    def sinks(self, spare: bool = False) -> dict[tuple[int, int], int] | None:
+        """Sinks (row, column) and the block behind which each first stands out, see :mod:`.sinks`.
 
-        The largest ratio of its norm to the median patch's, behind any block but the last; 0 of a tower without blocks.
+        None where a pass would have to be made for them alone and is to be spared.
         """
-        if not self._growth:
+        if not self.outliers.complete:
+            if spare and self._embedding:
+                return None
             self.stream(max(0, self.model.image.depth - 1))
-        return self._growth[0]
+        return self.outliers.found()
+
+    @torch.no_grad()
+    def before(self, block: int) -> Tensor:
+        """The image's residual stream before a block, (1, T, D), for a method that goes on from there by itself."""
+        return self._way(block, block)[0]
 
     @torch.no_grad()
     def stream(self, block: int) -> Tensor:
         """The image's residual stream before a block, (1, T, D). The way there serves :attr:`embedding` and
-        :attr:`growth` too."""
+        :meth:`sinks` too."""
         tower = self.model.image
-        z = found = tower.embed(self.pixels)
         last = max(block, tower.depth - 1)
-        growth = torch.zeros(grid(tower), device=z.device)
-        for index in range(block if self._embedding and self._growth else last):
-            z = tower.run(z, index, index + 1)
-            if index < tower.depth - 1:
-                norms = z[0, patches(tower, z.shape[1])].float().norm(dim=-1).unflatten(0, grid(tower))
-                growth = torch.maximum(growth, norms / norms.median())
-            found = z if index + 1 == block else found
-        if not self._growth:
-            self._growth.append(growth)
+        found, z = self._way(block, block if self._embedding and self.outliers.complete else last)
         if not self._embedding:
             self.remember(tower.tail(z, last, self.model.image_rows(1)))
         return found
+
+    def _way(self, block: int, stop: int) -> tuple[Tensor, Tensor]:
+        """The residual stream before a block and before ``stop``, not in front of it; all on the way are looked at."""
+        tower = self.model.image
+        z = found = tower.embed(self.pixels)
+        for index in range(stop):
+            self.outliers.look(index, z)
+            z = tower.run(z, index, index + 1)
+            found = z if index + 1 == block else found
+        self.outliers.look(stop, z)
+        return found, z
 
     def objective(self, similarity: Tensor) -> Tensor:
         """Cosines (..., K + contrasts) -> the target's scalar for each explained prompt, (..., K)."""

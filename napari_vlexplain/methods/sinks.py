@@ -1,8 +1,8 @@
 """Sinks: patches that a vision transformer uses to remember what concerns the whole picture, not what they show.
 
-Their residual stream grows to many times that of other patches, and the others attend to them whatever is asked
-(Darcet, Oquab, Mairal, Bojanowski, "Vision transformers need registers", ICLR 2024). A map that is bright there says
-nothing of the place.
+Their residual stream grows to many times that of other patches, and the others attend to them whatever is asked: both
+tell them, see :mod:`.outliers` (Darcet, Oquab, Mairal, Bojanowski, "Vision transformers need registers", ICLR 2024). A
+map that is bright there says nothing of the place.
 """
 
 from __future__ import annotations
@@ -15,29 +15,35 @@ from torch import Tensor
 
 from .inputs import Inputs, Scores
 
-RATIO = 4.0
-"""Times the median patch's norm, behind any block but the last; few patches of a real CLIP lie near it."""
-
 
 @torch.no_grad()
 def handled(scores: Scores, inputs: Inputs, choice: str) -> Scores:
     """A method's scores with their sinks noted, and left out or filled in where ``choice`` says so.
 
-    choice : ``keep``, which looks for none where that would cost a pass of its own; ``remove``, which leaves them the
-        map's least score, or 0 where scores are signed; or ``interpolate``, the mean of the patches around them.
+    choice : see :func:`without`; ``keep`` looks for none where that would cost a pass of its own.
     """
-    if choice == "keep" and not inputs.growth_is_free:
+    found = inputs.sinks(spare=choice == "keep")
+    if found is None:
         return scores
-    sinks = inputs.growth > RATIO
-    notes: dict[str, Any] = {"patches": sinks.nonzero().tolist(), "choice": choice}
-    image = scores.image
-    if sinks.any() and not sinks.all():
-        if choice == "remove":
-            least = image.masked_fill(sinks, float("inf")).amin(dim=(1, 2), keepdim=True).clamp(min=0)
-            image = torch.where(sinks, least, image)
-        elif choice == "interpolate":
-            image = interpolated(image, sinks)
-    return Scores(image, scores.text, {**scores.notes, "sinks": notes})
+    sinks = torch.zeros(scores.image.shape[1:], dtype=torch.bool, device=scores.image.device)
+    for at in found:
+        sinks[at] = True
+    notes: dict[str, Any] = {"patches": [list(at) for at in found], "blocks": list(found.values()), "choice": choice}
+    return Scores(without(scores.image, sinks, choice), scores.text, {**scores.notes, "sinks": notes})
+
+
+def without(maps: Tensor, sinks: Tensor, choice: str) -> Tensor:
+    """Maps (K, gh, gw) with sinks (gh, gw) bool handled as ``choice`` says.
+
+    ``keep``; ``remove``, which leaves them the map's least score, or 0 where scores are signed; or ``interpolate``, the
+    mean of the patches around them. Nothing is done where there are none, or nothing else.
+    """
+    if choice == "keep" or not sinks.any() or sinks.all():
+        return maps
+    if choice == "interpolate":
+        return interpolated(maps, sinks)
+    least = maps.masked_fill(sinks, float("inf")).amin(dim=(1, 2), keepdim=True).clamp(min=0)
+    return torch.where(sinks, least, maps)
 
 
 def interpolated(maps: Tensor, holes: Tensor) -> Tensor:

@@ -24,6 +24,12 @@ from .parameters import GradECLIP
 
 Asked = Callable[[Block, Tensor], Tensor]
 """A block, its queries or keys -> what of them is compared."""
+Look = Callable[[int, Tensor], None]
+"""Is shown a block's index and the stream before it."""
+
+
+def _unseen(index: int, z: Tensor) -> None:
+    pass
 
 
 def grad_eclip(inputs: Inputs, parameters: GradECLIP, run: Run) -> Scores:
@@ -42,7 +48,8 @@ def grad_eclip(inputs: Inputs, parameters: GradECLIP, run: Run) -> Scores:
     notes: dict[str, Any] = {"start_block": start, "text_start_block": text_start, "heads": heads, "likeness": likeness}
     asked = (lambda block, x: block.out(x)) if likeness == "projected" else (lambda block, x: x)
     run.step(0.0, "Grad-ECLIP of the image")
-    image = _image(inputs, _headed(model.image, start, heads), start, asked)
+    look = inputs.outliers.look if heads == "own" else _unseen  # joined heads are another model
+    image = _image(inputs, _headed(model.image, start, heads), start, asked, look)
     if heads == "own":
         inputs.remember(image.embedding)
     run.step(0.7, "Grad-ECLIP of the words")
@@ -77,11 +84,10 @@ class _Image:
     embedding: Tensor
 
 
-def _image(inputs: Inputs, tower: Tower, start: int, asked: Asked) -> _Image:
+def _image(inputs: Inputs, tower: Tower, start: int, asked: Asked, look: Look) -> _Image:
     model = inputs.model
     rows, embedded = model.image_rows(1), model.encode_text(inputs.texts)
-    with torch.no_grad():
-        z = tower.run(tower.embed(inputs.pixels), 0, start)
+    z = inputs.before(start)
     seen = torch.zeros(1, z.shape[1], device=z.device)
     seen[:, tower.prefix_tokens :] = 1
     watched, outputs = watch(tower, start)
@@ -91,7 +97,7 @@ def _image(inputs: Inputs, tower: Tower, start: int, asked: Asked) -> _Image:
     maps = torch.empty(inputs.count, z.shape[1], device=z.device)
 
     def use(piece: slice, gradients: tuple[Tensor, ...]) -> None:
-        maps[piece] = joined(tower, start, z, rows, seen, [g[:, 0] for g in gradients], asked=asked)
+        maps[piece] = joined(tower, start, z, rows, seen, [g[:, 0] for g in gradients], asked=asked, look=look)
 
     per_prompt_gradients(values, outputs, use)
     return _Image(maps, image)
@@ -126,16 +132,18 @@ def joined(
     lengths: Tensor | None = None,
     asked: Asked = lambda block, x: x,
     ranged: Tensor | None = None,
+    look: Look = _unseen,
 ) -> Tensor:
     """Maps (K, T) from the stream z (B, T, D) before block ``start`` and the gradients (K, T or 1, D) at each o.
 
     ``seen`` (B, T) is 1 on tokens that are explained; the others score 0. ``ranged`` are the tokens whose likeness
-    makes the range [0, 1], by default the same.
+    makes the range [0, 1], by default the same. ``look`` is shown the stream before each block.
     """
     total = torch.zeros(len(gradients[0]), z.shape[1], device=z.device)
     at = torch.arange(len(z), device=z.device)
     mask = tower.mask(z, lengths)
-    for block, g in zip(tower.blocks[start:], gradients, strict=True):
+    for index, (block, g) in enumerate(zip(tower.blocks[start:], gradients, strict=True), start):
+        look(index, z)
         x = block.attended(z)
         q, k, v = asked(block, block.query(x)[at, rows]), asked(block, block.key(x)), block.value(x)
         likeness = (F.normalize(q, dim=-1)[:, None] * F.normalize(k, dim=-1)).sum(dim=-1)

@@ -40,11 +40,11 @@ def _start(tower: Tower, index: int, name: str) -> int:
 def _image(inputs: Inputs, start: int, parameters: LeGrad, run: Run) -> Tensor:
     model, tower = inputs.model, inputs.model.image
     rows, embedded = model.image_rows(1), model.encode_text(inputs.texts)
-    with torch.no_grad():
-        z = tower.run(tower.embed(inputs.pixels), 0, start)
+    z = inputs.before(start)
     found = torch.zeros(inputs.count, 0, device=z.device)
     for index in range(start, tower.depth):
         run.step((index - start) / (tower.depth - start), "LeGrad of the image")
+        inputs.outliers.look(index, z)
         with torch.enable_grad():
             if isinstance(tower.pool, AttentionPool):
                 with torch.no_grad():

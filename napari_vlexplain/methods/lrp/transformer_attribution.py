@@ -140,7 +140,9 @@ def _row(p: Tensor, rows: Tensor) -> Tensor:
 @torch.no_grad()
 def _image_pass(inputs: Inputs, start: int) -> Recorded:
     model, tower = inputs.model, inputs.model.image
-    recorded = record(tower, tower.run(tower.embed(inputs.pixels), 0, start), start, model.image_rows(1))
+    recorded = record(tower, inputs.before(start), start, model.image_rows(1))
+    for index, one in enumerate(recorded.traces, start):
+        inputs.outliers.look(index, one.z)
     inputs.remember(tower.pool.project(recorded.read))  # type: ignore[attr-defined]
     return recorded
 

@@ -71,8 +71,7 @@ def _image(inputs: Inputs, start: int, fuse: Fuse, as_published: bool, run: Run)
     """(K, patches). A last block of which only the readout's row is read gives its patches no gradient."""
     model, tower = inputs.model, inputs.model.image
     embedded = model.encode_text(inputs.texts)
-    with torch.no_grad():
-        z = tower.run(tower.embed(inputs.pixels), 0, start)
+    z = inputs.before(start)
     with torch.enable_grad():
         image, attentions = tower.record(z, start, model.image_rows(1), track=True)
         values = inputs.objective(model.similarity(image, embedded))[0]
@@ -84,6 +83,7 @@ def _image(inputs: Inputs, start: int, fuse: Fuse, as_published: bool, run: Run)
         vectors = []
         for done, (block, _) in enumerate(whole):
             run.step(0.4 * done / len(whole), "Graphs of the patches")
+            inputs.outliers.look(block + 1, found[block])
             vectors.append(fiedler(found[block][0, at], normalise=not as_published))
     scores = torch.zeros(inputs.count, at.stop - at.start, device=z.device)
 
