@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_vlexplain import ask, detect, explain, load_model
-from napari_vlexplain.models.questions.loading import load_detector, load_question_model
+from napari_vlexplain.models.question_loading import load_detector, load_question_model
 from napari_vlexplain.models.questions.regions import regions_of
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens"
