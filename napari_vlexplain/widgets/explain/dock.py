@@ -27,6 +27,7 @@ from ..viewer.heatmaps import show_heatmap, show_only
 from ..viewer.layers import find_layer, info, layer_id, layers_to_save
 from ..viewer.picture import Picture
 from ..viewer.settings import Settings, settings
+from ..viewer.sinks import mark_sinks
 from .answers import follow_boxes, show_answer
 from .checking import Checking
 from .view import ExplainView
@@ -193,6 +194,7 @@ class ExplainDock(QWidget):
     def _tell(self, picture: Picture, found: list[Explanation | Answer], layers: list[Any]) -> None:
         show_only(self._viewer, layers[0])
         follow_boxes(self._viewer, layers[0])
+        mark_sinks(self._viewer, layers[0], found[0])
         self.shown = [str(layer_id(layer)) for layer in layers]
         self._found = found
         self.view.results.show_results(found)

@@ -25,7 +25,7 @@ SOURCE = "source"
 TYPES = {
     **dict.fromkeys(("heatmap", "eigenvectors", "latent_text"), ("Image",)),
     **dict.fromkeys(("mask", "reader", "segments", "latent_edit"), ("Labels",)),
-    **dict.fromkeys(("boxes", "object box", "isolines"), ("Shapes",)),
+    **dict.fromkeys(("boxes", "object box", "isolines", "sinks"), ("Shapes",)),
     "truth": ("Labels", "Shapes"),
 }
 """Which type of layer a kind is of; kinds that are not here can be any."""
