@@ -1,6 +1,8 @@
 """Where maps point in grids of four photographs: each prompt names one of them, so chance is 1 in 4.
 
-usage: python benchmarks/grids.py MODEL    a folder or name of a CLIP that knows cats, clocks and people
+usage: python benchmarks/grids.py MODEL [--methods NAME ...]
+
+MODEL is a folder or the name of a CLIP that knows cats, clocks and people.
 
 On one photograph with one large object most maps point right, whatever they show. The photographs are those that
 scikit-image ships. What each choice of sinks changes is told by sink_choices.py.
@@ -103,12 +105,15 @@ def tally(model: Any, method: str, target: str, **parameters: Any) -> Tally:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="all by default, which takes an hour")
     asked = parser.parse_args()
     model = load_model(asked.model, device="cpu")
     fitting = [info for info in list_methods() if info.requires <= model.capabilities and info.name not in TOO_LONG]
     rows = [(info.name, LESS.get(info.name, {})) for info in fitting]
     rows[1:1] = BESIDE
     rows.sort(key=lambda row: COSTLY.index(row[0]) if row[0] in COSTLY else -1)
+    if asked.methods:
+        rows = [row for row in rows if row[0] in asked.methods]
     heads = ("similarity", "softmax")
     print(f"| method | {' | '.join(heads)} |\n|{' --- |' * (len(heads) + 1)}")
     for method, parameters in rows:
