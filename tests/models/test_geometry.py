@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari_vlexplain.errors import VLExplainError
 from napari_vlexplain.geometry import Fit, centre_crop, centred, squash
 from napari_vlexplain.models.vision.resizing import AsItIs, Keeping, Shorter
-from napari_vlexplain.results.explanation import min_max
+from napari_vlexplain.scale import min_max
 
 SIZE, GRID, PATCH = (224, 224), (14, 14), (16, 16)
 FITS = {
